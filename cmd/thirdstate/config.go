@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/thirdstate/thirdstate/internal/problem"
+)
+
+// settings are the flags that serve and demo share. Each is also THIRDSTATE_...
+// in the environment.
+type settings struct {
+	Data         string    `help:"Folder for the intake log, snapshots and the private database." type:"path" placeholder:"DIR"`
+	HTTP         string    `name:"http" help:"Address of pages and API." default:"127.0.0.1:8080"`
+	MQTTListen   string    `name:"mqtt-listen" help:"Address of the embedded MQTT broker; empty switches it off." default:"127.0.0.1:1883"`
+	MQTTURL      string    `name:"mqtt-url" help:"An external broker to subscribe to, such as tcp://user:password@127.0.0.1:1883." placeholder:"URL"`
+	MQTTTopics   []string  `name:"mqtt-topics" help:"Topics to subscribe to on the external broker." default:"fleet/#,v1/gateway/#,telegraf/#"`
+	InfluxURL    string    `name:"influx-url" help:"InfluxDB 2 (or 1.8) for the telemetry history; empty keeps it in PostgreSQL." placeholder:"URL"`
+	InfluxToken  string    `name:"influx-token" help:"Token for InfluxDB (user:password for 1.8)." placeholder:"TOKEN"`
+	InfluxOrg    string    `name:"influx-org" help:"Organisation in InfluxDB." default:"thirdstate"`
+	InfluxBucket string    `name:"influx-bucket" help:"Bucket in InfluxDB (db/rp for 1.8)." default:"telemetry"`
+	DatabaseURL  string    `name:"database-url" help:"A PostgreSQL server (>= 15); empty starts a private one in the data folder." placeholder:"URL"`
+	ClockStart   time.Time `name:"clock-start" help:"Program time to start at on the first start (RFC 3339)." placeholder:"T"`
+	Speed        float64   `help:"Program seconds a real second." default:"1"`
+	LogLevel     string    `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
+}
+
+// check finds every fault before anything is started, and says them all at once.
+func (s *settings) check() error {
+	if s.Data == "" {
+		s.Data = defaultData()
+	}
+	var fields []problem.Field
+	bad := func(flag, format string, args ...any) {
+		fields = append(fields, problem.Field{Pointer: flag, Detail: fmt.Sprintf(format, args...)})
+	}
+	if _, _, err := net.SplitHostPort(s.HTTP); err != nil {
+		bad("--http", "%q is no address such as 127.0.0.1:8080", s.HTTP)
+	}
+	if s.MQTTListen != "" {
+		if _, _, err := net.SplitHostPort(s.MQTTListen); err != nil {
+			bad("--mqtt-listen", "%q is no address such as 127.0.0.1:1883", s.MQTTListen)
+		}
+	}
+	for flag, text := range map[string]string{"--mqtt-url": s.MQTTURL, "--influx-url": s.InfluxURL, "--database-url": s.DatabaseURL} {
+		if text == "" {
+			continue
+		}
+		if u, err := url.Parse(text); err != nil || u.Scheme == "" {
+			bad(flag, "is no URL such as tcp://127.0.0.1:1883")
+		}
+	}
+	if s.MQTTListen == "" && s.MQTTURL == "" {
+		bad("--mqtt-listen", "is empty and --mqtt-url is not given: nothing could come in")
+	}
+	if s.Speed < 0 || s.Speed > 100_000 {
+		bad("--speed", "must be between 0 and 100000")
+	}
+	if err := os.MkdirAll(s.Data, 0o755); err != nil { //nolint:gosec // the database's user must be able to pass through; what is inside is private
+		bad("--data", "cannot make the folder: %v; give another one with --data", err)
+	} else if err := writable(s.Data); err != nil {
+		bad("--data", "%v; give another one with --data", err)
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	lines := make([]string, 0, len(fields))
+	for _, f := range fields {
+		lines = append(lines, f.Pointer+" "+f.Detail)
+	}
+	return problem.New(problem.Invalid, "%s", strings.Join(lines, "\n            ")).WithFields(fields...)
+}
+
+func writable(dir string) error {
+	probe, err := os.CreateTemp(dir, ".probe")
+	if err != nil {
+		return fmt.Errorf("the folder %s cannot be written: %w", dir, err)
+	}
+	name := probe.Name()
+	if err := probe.Close(); err != nil {
+		return fmt.Errorf("the folder %s cannot be written: %w", dir, err)
+	}
+	return os.Remove(name)
+}
+
+// defaultData is /var/lib/thirdstate for root (the database runs as another
+// user, which must reach it), else a folder in the user's data home.
+func defaultData() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/thirdstate"
+	}
+	if home := os.Getenv("XDG_DATA_HOME"); home != "" {
+		return filepath.Join(home, "thirdstate")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "thirdstate-data"
+	}
+	return filepath.Join(home, ".local", "share", "thirdstate")
+}

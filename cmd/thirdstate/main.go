@@ -1,0 +1,65 @@
+// Command thirdstate is the whole product in one program: intake, detection,
+// records, the service loop, its API and its pages.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/thirdstate/thirdstate/internal/problem"
+)
+
+// version is set by the build (-ldflags "-X main.version=...").
+var version = "dev"
+
+type commands struct {
+	Demo     demoCommand     `cmd:"" help:"Start everything with a seeded organisation and a simulated fleet, and print the address and one-click logins."`
+	Serve    serveCommand    `cmd:"" help:"Start the product."`
+	Simulate simulateCommand `cmd:"" help:"Publish a simulated fleet, or recorded files (--replay), over MQTT."`
+	Watch    watchCommand    `cmd:"" help:"Detect latent faults in a CSV file; no server needed."`
+	Bench    benchCommand    `cmd:"" help:"Print the measurements of the README."`
+	Rules    rulesCommand    `cmd:"" help:"Check and list rule packs."`
+	Token    tokenCommand    `cmd:"" help:"API tokens."`
+	User     userCommand     `cmd:"" help:"People who may sign in."`
+	Device   deviceCommand   `cmd:"" help:"Devices that may publish."`
+	Import   importCommand   `cmd:"" help:"Import machines from a CSV file."`
+	Migrate  migrateCommand  `cmd:"" help:"Bring the database's schema up to date."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
+}
+
+type versionCommand struct{}
+
+// Run prints the version.
+func (versionCommand) Run() error {
+	_, err := fmt.Println("thirdstate", version)
+	return err
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var cli commands
+	parser := kong.Parse(&cli, kong.Name("thirdstate"), kong.UsageOnError(), kong.DefaultEnvars("THIRDSTATE"),
+		kong.Description("Finds the third state (latent fault) of machines and follows it until the customer is satisfied."),
+		kong.BindTo(ctx, (*context.Context)(nil)))
+	if err := parser.Run(); err != nil && !errors.Is(err, context.Canceled) {
+		slog.Debug("stopped", "error", err)
+		fmt.Fprintln(os.Stderr, "thirdstate:", err)
+		os.Exit(exitCode(err))
+	}
+}
+
+// exitCode is 2 for what the caller can mend, 1 for the rest.
+func exitCode(err error) int {
+	if problem.Of(err) == problem.Invalid {
+		return 2
+	}
+	return 1
+}

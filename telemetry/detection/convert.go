@@ -1,0 +1,44 @@
+package detection
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/rules"
+)
+
+// finding turns what a rule found into a finding of the machine file.
+func (f *Fleet) finding(w Watched, found rules.Finding) (machines.FindingChange, error) {
+	evidence, err := json.Marshal(found.Evidence)
+	if err != nil {
+		return machines.FindingChange{}, fmt.Errorf("write the evidence of rule %s on %s: %w", found.Rule, w.Key, err)
+	}
+	out := machines.Finding{
+		MachineID: w.ID, Rule: found.Rule, RuleHash: found.RuleHash, FailureMode: found.FailureMode,
+		Severity: machines.Severity(found.Severity), Source: "rule",
+		OpenedAt: found.OpenedAt, DetectedAt: found.At, UpdatedAt: found.At, Evidence: evidence,
+		CloseReason: found.CloseReason,
+	}
+	if found.Component != "" {
+		out.Component = &found.Component
+	}
+	if found.Change == rules.Closed {
+		at := found.At
+		out.ClosedAt = &at
+	}
+	out.Title, out.TitleEN = found.Rule, found.Rule
+	if rule, ok := f.Rule(w, found.Rule); ok {
+		out.Title, out.TitleEN = rule.TitleZH, rule.Title
+		out.Facts = machines.Facts{
+			Causes: texts(rule.Causes), FirstChecks: texts(rule.FirstChecks),
+			Skills: rule.Skills, Parts: rule.Parts, PFDays: rule.PFDays,
+		}
+	} else if w.Pack == "" || f.packs[w.Pack] == nil {
+		out.Title, out.TitleEN = "信号偏离自身正常状态", "Signals have left their own normal"
+	}
+	if out.FailureMode == "" {
+		out.FailureMode = found.Rule
+	}
+	return machines.FindingChange{Change: machines.Change(found.Change), Finding: out, Propose: found.Propose}, nil
+}
