@@ -42,8 +42,8 @@ check: setup-check ## format, vet, lint, arrows, generated files and go.mod as t
 build: setup-go ## compile bin/thirdstate
 	@CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/thirdstate ./cmd/thirdstate
 
-generate: tools ## templ files to Go
-	templ generate
+generate: setup-go ## write the Go files of the page templates
+	go tool templ generate
 
 bench: setup-run ## the measurements of the README
 	go test -run '^$$' -bench . -benchmem $(PACKAGES)
@@ -59,7 +59,6 @@ setup-run:   ; @scripts/setup.sh go postgres
 setup-real:  ; @scripts/setup.sh go postgres mosquitto influxd
 setup-test:  ; @scripts/setup.sh go compiler postgres mosquitto influxd chromium fonts
 setup-check: ; @scripts/setup.sh go tools
-tools:       ; @scripts/setup.sh go tools
 
 .PHONY: help demo demo-real test test-full check build generate bench screenshots clean \
-	setup-go setup-run setup-real setup-test setup-check tools
+	setup-go setup-run setup-real setup-test setup-check

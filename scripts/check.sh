@@ -12,7 +12,7 @@ fi
 
 generated() { git ls-files -co --exclude-standard -- '*_templ.go' | sort | xargs -r -d '\n' sha256sum; }
 before=$(generated)
-templ generate -log-level error
+go tool templ generate -log-level error
 if [ "$before" != "$(generated)" ]; then
   echo "generated files were behind their templates; they are written now: commit them" >&2
   exit 1

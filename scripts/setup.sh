@@ -7,8 +7,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The one place where tools are pinned. templ follows go.mod, so that the
-# generator and the library that its output calls are always the same version.
+# Tools are pinned here, templ in go.mod (`go tool templ`), so that the generator
+# and the library that its output calls are always the same version.
 GOLANGCI_LINT=v2.15.0
 INFLUXD=v1.8.10 # the newest InfluxDB that `go install` can build; it serves the v2 write and Flux APIs
 POSTGRES_MIN=15
@@ -54,11 +54,7 @@ installed() {
   [ -x "$tools/$1" ] && go version -m "$tools/$1" 2>/dev/null |
     awk -v m="$2" -v v="$3" '$1 == "mod" && $2 == m && $3 == v { found = 1 } END { exit !found }'
 }
-templ_version() { go list -m -f '{{.Version}}' github.com/a-h/templ; }
-has_tools() {
-  installed golangci-lint github.com/golangci/golangci-lint/v2 "$GOLANGCI_LINT" &&
-    installed templ github.com/a-h/templ "$(templ_version)"
-}
+has_tools() { installed golangci-lint github.com/golangci/golangci-lint/v2 "$GOLANGCI_LINT"; }
 
 packages_of() {
   case $1 in
@@ -135,12 +131,7 @@ fi
 for name in "${missing[@]}"; do
   case $name in
   influxd) install_go_program "$(gobin)" "github.com/influxdata/influxdb/cmd/influxd@$INFLUXD" ;;
-  tools)
-    installed golangci-lint github.com/golangci/golangci-lint/v2 "$GOLANGCI_LINT" ||
-      install_go_program "$tools" "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$GOLANGCI_LINT"
-    installed templ github.com/a-h/templ "$(templ_version)" ||
-      install_go_program "$tools" "github.com/a-h/templ/cmd/templ@$(templ_version)"
-    ;;
+  tools) install_go_program "$tools" "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$GOLANGCI_LINT" ;;
   esac
 done
 
