@@ -1,0 +1,170 @@
+package telemetry
+
+import (
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/thirdstate/thirdstate/telemetry/observation"
+)
+
+// item is one {"ts":…,"values":{…}} or flat {"signal":value,…} of a message.
+// boot and seq are read only where the format has them.
+type item struct {
+	machine  string
+	received time.Time
+	counted  bool // the format numbers its messages with boot and seq
+	first    int  // faults that out had before the message
+
+	at      time.Time
+	timed   bool
+	late    *Fault // fault of the time: the item is refused, the rest of the message is not
+	boot    string
+	seq     uint64
+	hasSeq  bool
+	nested  bool
+	from    int // values of "values"
+	to      int
+	unknown int
+}
+
+// readItem reads the object that comes next and appends its reading.
+func (d *Decoded) readItem(s *jsonScanner, it item) {
+	mark := len(d.values)
+	path := s.path()
+	start := s.pos
+	for o := s.object(); o.next(); {
+		if !d.readMember(s, &it, o.key) {
+			d.signal = append(d.signal[:0], o.key...)
+			d.readValue(s, it.first)
+		}
+	}
+	if s.fault != nil {
+		return
+	}
+	if it.late != nil {
+		d.values = d.values[:mark]
+		d.refuse(it.first, *it.late)
+		return
+	}
+	values := d.take(mark)
+	if it.nested {
+		values = d.values[it.from:it.to:it.to]
+	}
+	if len(values) == 0 {
+		return
+	}
+	d.place(it, values, Fault{Path: path, Offset: start})
+}
+
+// readMember reads the members that are no signals; false where the key is none of them.
+func (d *Decoded) readMember(s *jsonScanner, it *item, key []byte) bool {
+	switch string(key) {
+	case "ts", "timestamp", "time":
+		it.readTime(s)
+	case "values":
+		if s.peek() != '{' {
+			return false
+		}
+		it.nested, it.from = true, len(d.values)
+		for o := s.object(); o.next(); {
+			d.signal = append(d.signal[:0], o.key...)
+			d.readValue(s, it.first)
+		}
+		it.to = len(d.values)
+	case "boot":
+		if !it.counted {
+			return false
+		}
+		d.readBoot(s, it)
+	case "seq":
+		if !it.counted {
+			return false
+		}
+		d.readSeq(s, it)
+	default:
+		return false
+	}
+	return true
+}
+
+func (it *item) readTime(s *jsonScanner) {
+	start := s.pos
+	t, ok, fault := s.timeValue()
+	switch {
+	case fault != nil:
+		it.late = fault
+	case ok && it.timed:
+		f := s.at(start, TimeFormat, "two times in one item")
+		it.late = &f
+	case ok:
+		it.at, it.timed = t, true
+	}
+}
+
+func (d *Decoded) readBoot(s *jsonScanner, it *item) {
+	start := s.pos
+	if s.peek() == '"' {
+		if text, ok := s.text(); ok && s.count() && len(text) <= 64 {
+			it.boot = d.name(text)
+			return
+		}
+	} else if n := scanNumeral(s.b[s.pos:]); n.size > 0 && n.integer {
+		it.boot = d.name(s.b[s.pos : s.pos+n.size])
+		s.skip()
+		return
+	} else {
+		s.skip()
+	}
+	d.refuse(it.first, s.at(start, JSONType, "expected boot as a text of at most 64 bytes or an integer"))
+}
+
+func (d *Decoded) readSeq(s *jsonScanner, it *item) {
+	c := s.peek()
+	start := s.pos
+	n := scanNumeral(s.b[start:])
+	s.skip()
+	if c < '0' || c > '9' || !n.integer || n.cut || n.digits >= 1<<63 {
+		d.refuse(it.first, s.at(start, JSONType, "expected seq as an integer from 0"))
+		return
+	}
+	it.seq, it.hasSeq = n.digits, true
+}
+
+// place decides the time and appends the reading. A sequence number counts only
+// together with the boot that it belongs to.
+func (d *Decoded) place(it item, values []observation.Value, where Fault) {
+	r := Reading{Machine: it.machine, At: it.received.UTC(), Flags: observation.NoTime, Values: values}
+	if it.timed {
+		var fault *Fault
+		if r.At, r.Flags, fault = placeTime(it.at, it.received); fault != nil {
+			fault.Path, fault.Offset = where.Path, where.Offset
+			d.refuse(it.first, *fault)
+			return
+		}
+	}
+	if badName(it.machine) {
+		d.refuse(it.first, Fault{Reason: MachineUnknown, Detail: "the machine's name is empty, longer than 200 bytes or has control characters", Path: where.Path, Offset: where.Offset})
+		return
+	}
+	if it.hasSeq && it.boot != "" {
+		r.Boot, r.Seq = it.boot, it.seq
+	}
+	d.Readings = append(d.Readings, r)
+}
+
+// readItems reads one item or an array of them.
+func (d *Decoded) readItems(s *jsonScanner, it item) {
+	if s.peek() != '[' {
+		d.readItem(s, it)
+		return
+	}
+	for a := s.array(); a.next(); {
+		d.readItem(s, it)
+	}
+}
+
+// badName says whether a machine's name cannot be one, whoever it belongs to.
+func badName(name string) bool {
+	return name == "" || len(name) > maxSignal || strings.ContainsFunc(name, unicode.IsControl)
+}

@@ -1,0 +1,151 @@
+// Package telemetry is the way from a message to what is known of a machine:
+// it decodes what devices send, removes duplicates, keeps what cannot be read
+// with the reason, and stores the rest in a history. It knows machines by key
+// and number only; findings, cases and people are not its business.
+package telemetry
+
+import (
+	"strings"
+	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/observation"
+)
+
+// Limits of one message. A message beyond MaxPayload is refused before it is parsed.
+const (
+	MaxPayload   = 256 << 10 // bytes
+	maxDepth     = 16        // nested objects and arrays
+	maxValues    = 5_000     // scalars in one message
+	maxSignal    = 200       // bytes of a signal's name
+	maxNames     = 100_000   // distinct names remembered by one Decoded
+	maxPartFault = 8         // faults listed for one message that is partly good
+)
+
+// Message is one payload as it came, with what the connection knows about it.
+type Message struct {
+	Source   string    // which listener or broker it came from
+	Topic    string    // MQTT topic
+	Device   string    // key of the authenticated device, "" when anonymous
+	Received time.Time // program clock
+	Payload  []byte
+}
+
+// Reading is what a message says about one machine at one instant. Machine is
+// the name that the sender used: a key, an alias or a device key.
+type Reading struct {
+	Machine string
+	At      time.Time
+	Boot    string
+	Seq     uint64
+	Flags   observation.Flag
+	Values  []observation.Value
+}
+
+// Presence is a sender's word that a machine is connected or not.
+type Presence struct {
+	Machine string
+	Online  bool
+	At      time.Time
+}
+
+// Decoded collects what messages hold. It is reused from message to message;
+// the slices of earlier readings stay valid.
+type Decoded struct {
+	Readings    []Reading
+	Presences   []Presence
+	Faults      []Fault // parts of a message that were refused while the rest was kept
+	Attributes  int     // static texts, noted and not stored
+	TextNumbers int     // numbers that came as strings
+
+	values  []observation.Value
+	names   map[string]string
+	scanner jsonScanner
+	signal  []byte // name of the value that is being read, with its prefix
+	more    int    // faults beyond maxPartFault
+}
+
+// Decoder reads one format. Decode appends to out; when it returns an error
+// (always a *Fault) the message is refused whole.
+type Decoder interface {
+	Name() string
+	Match(topic string, payload []byte) bool
+	Decode(m Message, out *Decoded) error
+}
+
+// Decoders lists the formats in the order in which they are tried: what the
+// topic says first, then what the content looks like. Add yours here.
+//
+//nolint:gochecknoglobals // an ordered list, never written
+var Decoders = []Decoder{
+	thingsBoardGateway{},
+	thingsBoardDevice{},
+	ownStatus{},
+	lineProtocol{},
+	telegrafJSON{},
+	ownJSON{},
+}
+
+// Decode reads a message with the first decoder that knows it and returns that
+// decoder's name. On an error nothing of the message is left in out but the error.
+func Decode(m Message, out *Decoded) (decoder string, err error) {
+	readings, presences, faults := len(out.Readings), len(out.Presences), len(out.Faults)
+	out.more = 0
+	decoder, err = decode(m, out)
+	if err != nil {
+		out.Readings, out.Presences, out.Faults = out.Readings[:readings], out.Presences[:presences], out.Faults[:faults]
+		return decoder, err
+	}
+	out.noteMore()
+	return decoder, nil
+}
+
+func decode(m Message, out *Decoded) (string, error) {
+	if f := checkBytes(m.Payload); f != nil {
+		return "", f
+	}
+	for _, d := range Decoders {
+		if d.Match(m.Topic, m.Payload) {
+			return d.Name(), d.Decode(m, out)
+		}
+	}
+	return "", &Fault{Reason: FormatUnknown, Detail: "no known format has this topic and shape"}
+}
+
+// name returns the string of b, the same one each time.
+func (d *Decoded) name(b []byte) string {
+	if s, ok := d.names[string(b)]; ok {
+		return s
+	}
+	if d.names == nil || len(d.names) >= maxNames {
+		d.names = make(map[string]string, 64)
+	}
+	s := string(b)
+	d.names[s] = s
+	return s
+}
+
+// refuse notes a fault of one part of a message.
+func (d *Decoded) refuse(first int, f Fault) {
+	if len(d.Faults)-first >= maxPartFault {
+		d.more++
+		return
+	}
+	d.Faults = append(d.Faults, f)
+}
+
+func (d *Decoded) noteMore() {
+	if d.more > 0 {
+		last := &d.Faults[len(d.Faults)-1]
+		last.Detail = more(last.Detail, d.more)
+	}
+}
+
+// fleetTopic takes the machine and the rest out of fleet/{machine}/{rest}.
+func fleetTopic(topic string) (machine, rest string, ok bool) {
+	after, ok := strings.CutPrefix(topic, "fleet/")
+	if !ok {
+		return "", "", false
+	}
+	machine, rest, ok = strings.Cut(after, "/")
+	return machine, rest, ok && machine != "" && rest != ""
+}

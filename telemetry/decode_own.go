@@ -1,0 +1,64 @@
+package telemetry
+
+import "bytes"
+
+// ownJSON is the product's own profile on fleet/{machine}/telemetry:
+// {"ts":1767225600000,"boot":"a1","seq":7,"values":{"oil_temp":62.5}}, an array
+// of these, or the flat {"oil_temp":62.5} with or without ts.
+type ownJSON struct{}
+
+func (ownJSON) Name() string { return "own-json" }
+
+func (ownJSON) Match(topic string, _ []byte) bool {
+	_, rest, ok := fleetTopic(topic)
+	return ok && rest == "telemetry"
+}
+
+func (ownJSON) Decode(m Message, out *Decoded) error {
+	machine, _, _ := fleetTopic(m.Topic)
+	s := out.scanner.reset(m.Payload)
+	out.readItems(s, item{machine: machine, received: m.Received, counted: true, first: len(out.Faults)})
+	return s.end()
+}
+
+// ownStatus is a device's own word on fleet/{machine}/status, usually its last
+// will: online or offline, as text or as {"state":"online"}.
+type ownStatus struct{}
+
+func (ownStatus) Name() string { return "own-status" }
+
+func (ownStatus) Match(topic string, _ []byte) bool {
+	_, rest, ok := fleetTopic(topic)
+	return ok && rest == "status"
+}
+
+func (ownStatus) Decode(m Message, out *Decoded) error {
+	machine, _, _ := fleetTopic(m.Topic)
+	word := bytes.TrimSpace(m.Payload)
+	if len(word) > 0 && word[0] == '{' {
+		s := out.scanner.reset(m.Payload)
+		word = nil
+		for o := s.object(); o.next(); {
+			if string(o.key) != "state" {
+				s.skip()
+				continue
+			}
+			word, _ = s.text()
+		}
+		if err := s.end(); err != nil {
+			return err
+		}
+	}
+	if badName(machine) {
+		return &Fault{Reason: MachineUnknown, Detail: "the topic's machine is longer than 200 bytes or has control characters"}
+	}
+	switch string(bytes.ToLower(word)) {
+	case "online":
+		out.Presences = append(out.Presences, Presence{Machine: machine, Online: true, At: m.Received.UTC()})
+	case "offline":
+		out.Presences = append(out.Presences, Presence{Machine: machine, Online: false, At: m.Received.UTC()})
+	default:
+		return &Fault{Reason: JSONType, Path: "state", Detail: `expected "online" or "offline"`}
+	}
+	return nil
+}
