@@ -1,0 +1,101 @@
+// Package dashboards serves the pages: server-rendered, one struct a page, live
+// by server-sent events, in English and Chinese. A page reads and acts through
+// the same domain functions as the API; it holds no rule of its own.
+package dashboards
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/labstack/echo/v4"
+
+	"github.com/thirdstate/thirdstate/internal/clock"
+	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/detection"
+)
+
+//go:embed assets
+var assets embed.FS
+
+// Config is what the pages need. Detection and Demo may be nil.
+type Config struct {
+	Pool      *postgres.Pool
+	Clock     *clock.Clock
+	Log       *slog.Logger
+	History   telemetry.History
+	Detection *detection.Runner
+	Intake    func() IntakeStatus // for the intake page
+	Demo      *Demo
+	Secure    bool // cookies over https only
+}
+
+// Demo lets the pages steer the demo's clock.
+type Demo struct {
+	Advance func(d time.Duration) error // asks for a jump; the fleet and the people live through it
+	Status  func() DemoStatus
+}
+
+// DemoStatus is shown in the demo's bar.
+type DemoStatus struct {
+	Phase    string // "history", "live" or "advancing"
+	Progress int    // percent of the history or the jump
+	Speed    float64
+}
+
+// IntakeStatus is what the wire and the log look like now.
+type IntakeStatus struct {
+	LogID    string
+	First    uint64
+	Last     uint64
+	Bytes    int64
+	Damaged  int
+	Sources  []string
+	Evaluate uint64 // last record evaluated
+}
+
+// Site serves the pages.
+type Site struct {
+	Config
+	sessions *scs.SessionManager
+	texts    *texts
+	hub      *hub
+}
+
+// Mount adds every page to e. Run must be called for live updates.
+func Mount(e *echo.Echo, cfg Config) (*Site, error) {
+	t, err := loadTexts()
+	if err != nil {
+		return nil, err
+	}
+	s := &Site{Config: cfg, texts: t, sessions: newSessions(cfg.Pool, cfg.Secure), hub: newHub()}
+	static, err := fs.Sub(assets, "assets")
+	if err != nil {
+		return nil, fmt.Errorf("open the assets: %w", err)
+	}
+	files := http.StripPrefix("/assets/", http.FileServerFS(static))
+	e.GET("/assets/*", echo.WrapHandler(cached(files)))
+	for _, p := range pages {
+		p := p
+		e.GET(p.Path, s.wrap(p.Roles, func(r *request) error { return p.Show(s, r) }))
+	}
+	for _, a := range actions {
+		a := a
+		e.POST(a.Path, s.wrap(a.Roles, func(r *request) error { return s.act(r, a) }))
+	}
+	s.mountSignIn(e)
+	e.GET("/events", s.wrap(everyone, s.events))
+	return s, nil
+}
+
+func cached(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=3600")
+		next.ServeHTTP(w, r)
+	})
+}

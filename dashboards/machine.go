@@ -1,0 +1,186 @@
+package dashboards
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/maintenance"
+	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/rules"
+)
+
+// machinePage is the machine file on one page.
+type machinePage struct {
+	File     machines.File
+	Work     maintenance.MachineWork
+	Staff    bool
+	MayAsk   bool
+	Selected string // signal shown in the chart
+}
+
+func showMachine(_ *Site, r *request) error {
+	id, err := r.id()
+	if err != nil {
+		return err
+	}
+	p := machinePage{Staff: !r.who.Role.CustomerScoped(), Selected: r.QueryParam("signal")}
+	p.MayAsk = r.who.Has(append(append(office[:0:0], office...), "owner-admin")...)
+	err = r.read(func(tx pgx.Tx) error {
+		if p.File, err = machines.ReadFile(r.ctx, tx, id); err != nil {
+			return err
+		}
+		p.Work, err = maintenance.ReadMachine(r.ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if p.Selected == "" {
+		p.Selected = firstSignal(p.File)
+	}
+	r.view.Title = r.view.Name(p.File.Machine.Name, p.File.Machine.NameEN)
+	return r.renderTitled(http.StatusOK, machineView(r.view, p))
+}
+
+// firstSignal is the one with an open finding, else the model's first condition.
+func firstSignal(f machines.File) string {
+	for _, finding := range f.Findings {
+		if e, ok := evidence(finding); ok && finding.State == "open" && e.Signal != "" {
+			return e.Signal
+		}
+	}
+	for _, finding := range f.Findings {
+		if e, ok := evidence(finding); ok && e.Signal != "" {
+			return e.Signal
+		}
+	}
+	for _, s := range f.Signals {
+		if s.Role == "condition" {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+func evidence(f machines.Finding) (rules.Evidence, bool) {
+	var e rules.Evidence
+	if len(f.Evidence) == 0 || json.Unmarshal(f.Evidence, &e) != nil {
+		return e, false
+	}
+	return e, true
+}
+
+// chart is what the browser draws: one signal with its normal band, the windows
+// of findings and the marks of visits.
+type chart struct {
+	Signal  string     `json:"signal"`
+	Label   string     `json:"label"`
+	Unit    string     `json:"unit"`
+	At      []int64    `json:"at"` // Unix seconds
+	Mean    []float64  `json:"mean"`
+	Low     []float64  `json:"low"`
+	High    []float64  `json:"high"`
+	Band    *[3]number `json:"band"` // low, normal, high
+	Stop    *float64   `json:"stop"`
+	Windows []window   `json:"windows"`
+	Marks   []markAt   `json:"marks"`
+	Texts   chartTexts `json:"texts"`
+}
+
+type number = float64
+
+type window struct {
+	From  int64  `json:"from"`
+	To    int64  `json:"to"`
+	Label string `json:"label"`
+}
+
+type markAt struct {
+	At    int64  `json:"at"`
+	Label string `json:"label"`
+}
+
+type chartTexts struct {
+	Value, Band, Finding, Visit, Empty string
+}
+
+const chartPoints = 600
+
+func showChart(s *Site, r *request) error {
+	id, err := r.id()
+	if err != nil {
+		return err
+	}
+	days, err := strconv.Atoi(r.QueryParam("days"))
+	if err != nil || days < 1 || days > 90 {
+		days = 30
+	}
+	signal := r.QueryParam("signal")
+	var file machines.File
+	var work maintenance.MachineWork
+	err = r.read(func(tx pgx.Tx) error {
+		if file, err = machines.ReadFile(r.ctx, tx, id); err != nil {
+			return err
+		}
+		work, err = maintenance.ReadMachine(r.ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c := chart{Signal: signal, Label: signal, Texts: chartTexts{r.t("chart.value"), r.t("chart.band"), r.t("chart.finding"), r.t("chart.visit"), r.t("chart.empty")}}
+	for _, known := range file.Signals {
+		if known.Name == signal {
+			c.Label, c.Unit = r.view.Name(known.Label, known.LabelEN), Unit(known.Unit)
+		}
+	}
+	from := r.now.Add(-time.Duration(days) * 24 * time.Hour)
+	series, err := s.History.Range(r.ctx, telemetry.Query{Machine: telemetry.Ref{Key: file.Machine.Key, No: file.Machine.No},
+		Signals: []string{signal}, From: from, To: r.now, MaxPoints: chartPoints})
+	if err != nil {
+		return err
+	}
+	for _, one := range series {
+		if one.Signal != signal {
+			continue
+		}
+		c.Mean, c.Low, c.High = one.Mean, one.Low, one.High
+		for _, at := range one.At {
+			c.At = append(c.At, at.Unix())
+		}
+	}
+	c.annotate(s, r, file, work, from)
+	return r.JSON(http.StatusOK, c)
+}
+
+func (c *chart) annotate(s *Site, r *request, file machines.File, work maintenance.MachineWork, from time.Time) {
+	if s.Detection != nil {
+		if b, ok := s.Detection.Band(file.Machine.Key, c.Signal); ok {
+			c.Band = &[3]number{b.Low, b.Normal, b.High}
+		}
+	}
+	for _, f := range file.Findings {
+		e, ok := evidence(f)
+		if !ok || e.Signal != c.Signal {
+			continue
+		}
+		to := r.now
+		if f.ClosedAt != nil {
+			to = *f.ClosedAt
+		}
+		c.Stop = e.StopAt
+		if to.After(from) {
+			c.Windows = append(c.Windows, window{max(f.OpenedAt.Unix(), from.Unix()), to.Unix(), r.view.Name(f.Title, f.TitleEN)})
+		}
+	}
+	for _, o := range work.WorkOrders {
+		if o.OnSiteAt != nil && o.OnSiteAt.After(from) {
+			c.Marks = append(c.Marks, markAt{o.OnSiteAt.Unix(), r.view.Name(o.Title, o.TitleEN)})
+		}
+	}
+}

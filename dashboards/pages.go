@@ -1,0 +1,147 @@
+package dashboards
+
+import (
+	"github.com/a-h/templ"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/thirdstate/thirdstate/internal/identity"
+)
+
+// page is one address that shows something.
+type page struct {
+	Path  string
+	Key   string // text of its entry in the navigation, "" = not in it
+	Roles []identity.Role
+	Show  func(*Site, *request) error
+}
+
+var (
+	managers = []identity.Role{identity.Admin, identity.ServiceManager}
+	planners = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher}
+	office   = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.CallCentre}
+	staff    = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.CallCentre, identity.FieldEngineer}
+	owners   = []identity.Role{identity.OwnerAdmin, identity.OwnerViewer}
+	callers  = []identity.Role{identity.Admin, identity.ServiceManager, identity.CallCentre}
+	meeters  = []identity.Role{identity.Admin, identity.ServiceManager, identity.CustomerRepresentative}
+	fielders = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.FieldEngineer}
+)
+
+// pages lists every page in the order of the navigation. Add yours here.
+var pages = []page{
+	{Path: "/", Roles: everyone, Show: showHome},
+	{Path: "/today", Key: "nav.today", Roles: office, Show: showToday},
+	{Path: "/my-day", Key: "nav.my_day", Roles: []identity.Role{identity.FieldEngineer}, Show: showMyDay},
+	{Path: "/callbacks", Key: "nav.callbacks", Roles: callers, Show: showCallbacks},
+	{Path: "/caller", Key: "nav.caller", Roles: callers, Show: showCaller},
+	{Path: "/dispatch", Key: "nav.dispatch", Roles: planners, Show: showDispatch},
+	{Path: "/cases", Key: "nav.cases", Roles: everyone, Show: showCases},
+	{Path: "/machines", Key: "nav.machines", Roles: everyone, Show: showMachines},
+	{Path: "/fault-to-fix", Key: "nav.fault_to_fix", Roles: managers, Show: showFaultToFix},
+	{Path: "/meeting", Key: "nav.meeting", Roles: meeters, Show: showMeeting},
+	{Path: "/intake", Key: "nav.intake", Roles: managers, Show: showIntake},
+	{Path: "/cases/:id", Roles: everyone, Show: showCase},
+	{Path: "/machines/:id", Roles: everyone, Show: showMachine},
+	{Path: "/machines/:id/chart", Roles: everyone, Show: showChart},
+	{Path: "/work-orders/:id", Roles: everyone, Show: showWorkOrder},
+	{Path: "/callbacks/:id", Roles: callers, Show: showCallback},
+	{Path: "/photos/:id", Roles: everyone, Show: showPhoto},
+}
+
+// action is one address that changes something. API names the operation of the
+// API that calls the same domain function.
+type action struct {
+	Path  string
+	API   string
+	Roles []identity.Role
+	Do    func(*request, pgx.Tx) (message string, err error)
+}
+
+// actions lists every change that a page can make.
+var actions = []action{
+	{Path: "/cases/:id/move", API: "move-case", Roles: everyone, Do: doMoveCase},
+	{Path: "/cases/:id/inform", API: "inform-owner", Roles: office, Do: doInform},
+	{Path: "/cases/:id/comment", API: "comment-case", Roles: staff, Do: doComment},
+	{Path: "/cases/:id/order", API: "create-work-order", Roles: planners, Do: doOrder},
+	{Path: "/machines/:id/request", API: "open-case", Roles: append(append([]identity.Role{}, office...), identity.OwnerAdmin), Do: doRequest},
+	{Path: "/machines/:id/inspection", API: "schedule-inspection", Roles: planners, Do: doInspection},
+	{Path: "/machines/:id/reading", API: "add-reading", Roles: append(append([]identity.Role{}, staff...), identity.OwnerAdmin), Do: doReading},
+	{Path: "/work-orders/:id/move", API: "move-work-order", Roles: fielders, Do: doMoveOrder},
+	{Path: "/checklist/:id", API: "answer-checklist-item", Roles: fielders, Do: doAnswer},
+	{Path: "/callbacks/:id/attempt", API: "attempt-callback", Roles: callers, Do: doAttempt},
+	{Path: "/dead-letters/:id/replay", API: "replay-dead-letter", Roles: managers, Do: doReplay},
+	{Path: "/dead-letters/:id/discard", API: "discard-dead-letter", Roles: managers, Do: doDiscard},
+	{Path: "/unclaimed/:id/claim", API: "claim-device", Roles: managers, Do: doClaim},
+	{Path: "/demo/advance", Roles: staff, Do: doAdvance},
+}
+
+// Actions lists the operations of the API that the pages' actions stand for.
+func Actions() []string {
+	var names []string
+	for _, a := range actions {
+		if a.API != "" {
+			names = append(names, a.API)
+		}
+	}
+	return names
+}
+
+// act runs an action and returns to the page with what happened.
+func (s *Site) act(r *request, a action) error {
+	var text string
+	err := r.read(func(tx pgx.Tx) error {
+		var err error
+		text, err = a.Do(r, tx)
+		return err
+	})
+	if err != nil {
+		return r.refuse(err)
+	}
+	if text != "" {
+		r.flash("good", text)
+	}
+	s.hub.changed()
+	return r.back()
+}
+
+func navigation(role identity.Role, path string) []navItem {
+	var items []navItem
+	who := identity.Principal{Role: role}
+	for _, p := range pages {
+		if p.Key != "" && who.Has(p.Roles...) {
+			items = append(items, navItem{Path: p.Path, Key: p.Key, Current: path == p.Path})
+		}
+	}
+	return items
+}
+
+// home is the first page of a role.
+func home(role identity.Role) string {
+	switch role {
+	case identity.FieldEngineer:
+		return "/my-day"
+	case identity.Dispatcher:
+		return "/dispatch"
+	case identity.CallCentre:
+		return "/callbacks"
+	case identity.OwnerAdmin, identity.OwnerViewer:
+		return "/machines"
+	case identity.CustomerRepresentative:
+		return "/meeting"
+	default:
+		return "/today"
+	}
+}
+
+func htmlLang(language string) string {
+	if language == "zh" {
+		return "zh-CN"
+	}
+	return "en"
+}
+
+func sse(v view) templ.Attributes {
+	if !v.SignedIn {
+		return nil
+	}
+	return templ.Attributes{"sse-connect": "/events"}
+}

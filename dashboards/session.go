@@ -1,0 +1,143 @@
+package dashboards
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/scs/pgxstore"
+	"github.com/alexedwards/scs/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/labstack/echo/v4"
+
+	"github.com/thirdstate/thirdstate/internal/accounts"
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/problem"
+)
+
+const (
+	userKey     = "user"
+	languageKey = "language"
+	flashKey    = "flash"
+	flashKind   = "flash-kind"
+)
+
+func newSessions(pool *postgres.Pool, secure bool) *scs.SessionManager {
+	m := scs.New()
+	if pool != nil {
+		m.Store = pgxstore.NewWithCleanupInterval(pool.Raw(), 0) // expired sessions are never found; the scanner removes them
+	}
+	m.HashTokenInStore = true
+	m.IdleTimeout, m.Lifetime = 12*time.Hour, 14*24*time.Hour
+	m.Cookie.Name = "thirdstate"
+	m.Cookie.HttpOnly, m.Cookie.SameSite, m.Cookie.Secure = true, http.SameSiteLaxMode, secure
+	return m
+}
+
+// Principal says who has signed in on this request; it is read from the database
+// each time, so that a disabled user is out at once.
+func (s *Site) Principal(ctx context.Context) (identity.Principal, bool) {
+	id, err := uuid.Parse(s.sessions.GetString(ctx, userKey))
+	if err != nil {
+		return identity.Principal{}, false
+	}
+	who, err := accounts.ByID(ctx, s.Pool, id)
+	if err != nil {
+		if problem.Of(err) == problem.Internal {
+			s.Log.Error("signed-in user not read", "error", err)
+		}
+		return identity.Principal{}, false
+	}
+	if lang := s.sessions.GetString(ctx, languageKey); lang != "" {
+		who.Language = lang
+	}
+	return who, true
+}
+
+// Sessions wraps a handler so that it can ask for the Principal.
+func (s *Site) Sessions(next http.Handler) http.Handler { return s.sessions.LoadAndSave(next) }
+
+func (s *Site) mountSignIn(e *echo.Echo) {
+	e.GET("/sign-in", s.open(s.showSignIn))
+	e.POST("/sign-in", s.open(s.signIn))
+	e.POST("/sign-out", s.open(s.signOut))
+	e.POST("/language", s.open(s.setLanguage))
+	if s.Demo != nil {
+		e.POST("/sign-in/one-click", s.open(s.oneClick))
+	}
+}
+
+func (s *Site) showSignIn(r *request) error {
+	page := signInPage{}
+	if s.Demo != nil {
+		logins, err := s.logins(r)
+		if err != nil {
+			return err
+		}
+		page.Logins = logins
+	}
+	return r.render(http.StatusOK, "sign_in.title", signInView(r.view, page))
+}
+
+func (s *Site) signIn(r *request) error {
+	who, err := accounts.SignIn(r.ctx, s.Pool, s.Clock.Now(), r.FormValue("login"), r.FormValue("password"))
+	if err != nil {
+		if problem.Of(err) == problem.Internal {
+			return err
+		}
+		r.flash("refused", r.t("sign_in.wrong"))
+		return r.Redirect(http.StatusSeeOther, "/sign-in")
+	}
+	return s.enter(r, who)
+}
+
+func (s *Site) enter(r *request, who identity.Principal) error {
+	if err := s.sessions.RenewToken(r.ctx); err != nil {
+		return err
+	}
+	s.sessions.Put(r.ctx, userKey, who.UserID.String())
+	if s.sessions.GetString(r.ctx, languageKey) == "" {
+		s.sessions.Put(r.ctx, languageKey, r.view.Language)
+	}
+	return r.Redirect(http.StatusSeeOther, home(who.Role))
+}
+
+func (s *Site) signOut(r *request) error {
+	lang := r.view.Language
+	if err := s.sessions.Destroy(r.ctx); err != nil {
+		return err
+	}
+	s.sessions.Put(r.ctx, languageKey, lang)
+	return r.Redirect(http.StatusSeeOther, "/sign-in")
+}
+
+func (s *Site) setLanguage(r *request) error {
+	if lang := r.FormValue("language"); lang == "zh" || lang == "en" {
+		s.sessions.Put(r.ctx, languageKey, lang)
+	}
+	return r.back()
+}
+
+const oneClickUserSQL = `SELECT id FROM app_user WHERE login = @login AND one_click AND disabled_at IS NULL`
+
+// oneClick signs in as one of the demo's people; it is mounted in the demo only.
+func (s *Site) oneClick(r *request) error {
+	var who identity.Principal
+	err := postgres.As(r.ctx, s.Pool, identity.Program("sign-in"), func(tx pgx.Tx) error {
+		id, err := postgres.Value[uuid.UUID](r.ctx, tx, oneClickUserSQL, pgx.NamedArgs{"login": r.FormValue("login")})
+		if err != nil {
+			return err
+		}
+		who.UserID = id
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if who, err = accounts.ByID(r.ctx, s.Pool, who.UserID); err != nil {
+		return err
+	}
+	return s.enter(r, who)
+}

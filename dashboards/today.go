@@ -1,0 +1,112 @@
+package dashboards
+
+import (
+	"net/http"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/maintenance"
+)
+
+type signInPage struct{ Logins []oneClickLogin }
+
+type oneClickLogin struct {
+	Login  string `db:"login"`
+	Name   string `db:"name"`
+	NameEN string `db:"name_en"`
+	Role   string `db:"role"`
+}
+
+func showHome(_ *Site, r *request) error {
+	return r.Redirect(http.StatusSeeOther, home(r.who.Role))
+}
+
+// todayPage is the first screen: what will go wrong next, and who is on it.
+type todayPage struct {
+	Board   maintenance.TodayBoard
+	Cases   []maintenance.CaseRow
+	Showing string
+}
+
+func showToday(_ *Site, r *request) error {
+	p := todayPage{Showing: r.QueryParam("show")}
+	err := r.read(func(tx pgx.Tx) error {
+		var err error
+		if p.Board, err = maintenance.Today(r.ctx, tx, r.now); err != nil {
+			return err
+		}
+		open, err := maintenance.Cases(r.ctx, tx, maintenance.CaseFilter{Open: true, Limit: 100})
+		p.Cases = open.Items
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.render(http.StatusOK, "nav.today", todayView(r.view, p))
+}
+
+// casesPage lists cases: open ones first, or all.
+type casesPage struct {
+	Cases  machines.Page[maintenance.CaseRow]
+	All    bool
+	Search string
+}
+
+func showCases(_ *Site, r *request) error {
+	p := casesPage{All: r.QueryParam("all") != "", Search: r.QueryParam("q")}
+	err := r.read(func(tx pgx.Tx) error {
+		var err error
+		p.Cases, err = maintenance.Cases(r.ctx, tx, maintenance.CaseFilter{Open: !p.All, Search: p.Search, Limit: 50, Cursor: r.QueryParam("cursor")})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.render(http.StatusOK, "nav.cases", casesView(r.view, p))
+}
+
+// machinesPage lists machines: the fleet for staff, "my machines" for an owner.
+type machinesPage struct {
+	Machines machines.Page[machines.Row]
+	Health   string
+	Kind     string
+	Search   string
+	Owner    bool
+	Cases    map[string]maintenance.CaseRow // open case by machine id
+}
+
+func showMachines(_ *Site, r *request) error {
+	p := machinesPage{Health: r.QueryParam("health"), Kind: r.QueryParam("kind"), Search: r.QueryParam("q"),
+		Owner: r.who.Role.CustomerScoped(), Cases: map[string]maintenance.CaseRow{}}
+	err := r.read(func(tx pgx.Tx) error {
+		var err error
+		p.Machines, err = machines.List(r.ctx, tx, machines.Filter{Health: p.Health, Kind: p.Kind, Search: p.Search, Limit: 100, Cursor: r.QueryParam("cursor")})
+		if err != nil {
+			return err
+		}
+		open, err := maintenance.Cases(r.ctx, tx, maintenance.CaseFilter{Open: true, Limit: 200})
+		for _, c := range open.Items {
+			p.Cases[c.MachineID.String()] = c
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.render(http.StatusOK, "nav.machines", machinesView(r.view, p))
+}
+
+const oneClickSQL = `SELECT login, name, name_en, role FROM app_user WHERE one_click AND disabled_at IS NULL ORDER BY created_at, login`
+
+func (s *Site) logins(r *request) ([]oneClickLogin, error) {
+	var list []oneClickLogin
+	err := postgres.As(r.ctx, s.Pool, identity.Program("sign-in"), func(tx pgx.Tx) error {
+		var err error
+		list, err = postgres.All[oneClickLogin](r.ctx, tx, oneClickSQL, nil)
+		return err
+	})
+	return list, err
+}
