@@ -93,7 +93,10 @@ install_packages() {
 install_go_program() { # install_go_program FOLDER PACKAGE@VERSION
   say "building ${2##*/} (go install; minutes the first time)"
   # Its own go.mod decides the versions, so no flag of ours may reach it.
-  GOBIN="$1" GOFLAGS='' go install "$2"
+  GOBIN="$1" GOFLAGS='' go install "$2" || {
+    say "could not build $2; its source comes through the Go module proxy: see the lines above"
+    exit 1
+  }
 }
 
 missing=() packages=()
