@@ -1,0 +1,184 @@
+package rules
+
+import (
+	"math"
+	"time"
+)
+
+// Defaults of a deviation rule.
+const (
+	defaultLearn  = 48 * time.Hour
+	defaultSmooth = 30 * time.Minute
+	defaultSigma  = 5.0
+)
+
+// releaseShare of the limit is where calm begins; onsetShare is where a later
+// departure is dated from.
+const (
+	releaseShare = 0.6
+	onsetShare   = 0.5
+)
+
+// deviation: value away from this machine's own normal. The run-in learns, row by
+// row inside the regime, how the contexts explain the signal, and on further rows
+// how far the unexplained rest strays by itself; then both are frozen. Afterwards
+// the rest is smoothed (EWMA control statistic; Roberts 1959) and judged against
+// the larger of Sigma times its own spread, corrected for autocorrelation
+// (Montgomery), and MinEffect: being significant is not being a fault.
+type deviation struct {
+	rule    *Rule
+	in      input
+	context []int
+	names   []string // contexts, for evidence
+	minus   []int
+
+	learn    learning
+	baseline baseline
+	smooth   smoothing
+	dev      float64 // smoothed rest
+	observed float64 // smoothed signal
+	onset    int64
+	line     trend
+	rows     int64
+	scratch  [maxContext]float64
+}
+
+// baseline is what the run-in leaves.
+type baseline struct {
+	ready     bool
+	fit       regression
+	level     float64 // of the judged number at mean contexts
+	minusMean float64 // mean of what is subtracted
+	sigma     float64 // spread of a single rest
+	limit     float64
+}
+
+func newDeviation(r *Rule, numbers Numbers) Evaluator {
+	d := &deviation{rule: r, in: newInput(r, numbers), names: r.Context, smooth: smoothing{span: r.Smooth}}
+	for _, name := range r.Context[:min(len(r.Context), maxContext)] {
+		d.context = append(d.context, numbers(name))
+	}
+	d.minus = d.in.minus
+	if d.smooth.span == (Span{}) {
+		d.smooth.span.For = defaultSmooth
+	}
+	d.line.width = int64(max(d.smooth.span.For, defaultSmooth))
+	d.baseline.fit.k = len(d.context)
+	d.learn.span = r.Learn
+	if d.learn.span == (Span{}) {
+		d.learn.span.For = defaultLearn
+	}
+	return d
+}
+
+func (d *deviation) Observe(row *Row) Judgement {
+	y, s := d.in.read(row)
+	if s == Calm {
+		s = d.contexts(row)
+	}
+	if s != Calm {
+		if s == Outside {
+			d.smooth.paused = true
+		}
+		return Judgement{State: s}
+	}
+	x := d.scratch[:len(d.context)]
+	if !d.baseline.ready {
+		if row.Flagged(d.in.signal) {
+			return Judgement{State: Nothing}
+		}
+		d.rows++
+		d.study(row, x, y)
+		return Judgement{State: Nothing}
+	}
+	if !d.baseline.fit.knows(x) {
+		d.smooth.paused = true
+		return Judgement{State: Outside}
+	}
+	d.rows++
+	return d.follow(row, y-d.baseline.level-d.baseline.fit.explained(x))
+}
+
+func (d *deviation) contexts(row *Row) State {
+	for i, n := range d.context {
+		v := row.Held(n)
+		if v != v {
+			return Nothing
+		}
+		d.scratch[i] = v
+	}
+	return Calm
+}
+
+// follow smooths one rest and judges it.
+func (d *deviation) follow(row *Row, rest float64) Judgement {
+	b := &d.baseline
+	bound := 3*b.limit + 4*b.sigma // one wild value must not decide
+	rest = math.Max(-bound, math.Min(bound, rest))
+	alpha := d.smooth.weight(row.at)
+	d.dev += alpha * (rest - d.dev)
+	d.observed += alpha * (row.Value(d.in.signal) - d.observed)
+	near := d.side() / b.limit
+	if near < onsetShare {
+		d.onset = row.at
+		d.line.reset(row.at)
+	}
+	d.line.add(row.at, rest)
+	switch {
+	case near > 1:
+		return Judgement{State: Trouble, Nearness: near}
+	case near > releaseShare:
+		return Judgement{State: Doubt, Nearness: near}
+	}
+	return Judgement{State: Calm, Nearness: math.Max(near, 0)}
+}
+
+// side is the deviation counted towards where it would be a fault.
+func (d *deviation) side() float64 {
+	switch d.rule.Direction {
+	case Up:
+		return d.dev
+	case Down:
+		return -d.dev
+	case Both:
+	}
+	return math.Abs(d.dev)
+}
+
+func (d *deviation) Tick(time.Time, bool) Judgement { return Judgement{} }
+
+// forget drops the smoothed state after a repair; the baseline stays.
+func (d *deviation) forget() {
+	d.dev, d.onset = 0, 0
+	d.smooth.paused = true
+	d.line.reset(d.line.start)
+}
+
+// band is the normal band at typical contexts.
+func (d *deviation) band() (low, normal, high float64, ok bool) {
+	b := &d.baseline
+	normal = b.level + b.minusMean
+	half := math.Max(b.limit, 2.5*b.sigma)
+	return normal - half, normal, normal + half, b.ready
+}
+
+func (d *deviation) Evidence(e *Evidence) {
+	b := &d.baseline
+	if d.onset != 0 {
+		e.Since = unix(d.onset)
+	}
+	e.Observed, e.Deviation, e.Normal = d.observed, d.dev, d.observed-d.dev
+	e.Low, e.High = e.Normal-b.limit, e.Normal+b.limit
+	e.Limit, e.Sigma, e.RegimeRows = b.limit, b.sigma, int(d.rows)
+	e.Model = &Model{Level: b.level}
+	for i := range d.context {
+		e.Model.Terms = append(e.Model.Terms, Term{Signal: d.names[i], Mean: b.fit.mean[i], Slope: b.fit.slope[i]})
+	}
+	for _, name := range d.rule.Minus {
+		e.Model.Terms = append(e.Model.Terms, Term{Signal: name, Slope: 1})
+	}
+	if slope, se, ok := d.line.perDay(); ok {
+		e.PerDay = slope
+		e.DaysToLimit = daysTo(d.rule.StopAt, d.observed, slope, z80*se)
+	}
+}

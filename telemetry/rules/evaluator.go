@@ -1,0 +1,86 @@
+package rules
+
+import "time"
+
+// State is what an evaluator makes of one row or tick.
+type State uint8
+
+// The states.
+const (
+	Nothing State = iota // not concerned: the row has none of the rule's signals, or the rule still learns
+	Outside              // the machine is outside the rule's regime: time stands still
+	Calm                 // within normal
+	Doubt                // between release and limit: neither opens nor closes a finding
+	Trouble              // beyond the limit
+)
+
+// Judgement is an evaluator's answer. Nearness is the distance to the limit, 0 at
+// normal and 1 at the limit. Until is set where the trouble is known to have
+// ended already.
+type Judgement struct {
+	State    State
+	Nearness float64
+	Until    time.Time
+}
+
+// An Evaluator watches one rule's signals on one machine. It must be
+// deterministic: the same rows and ticks, in order, give the same judgements.
+// How long trouble and calm must last is no business of its own: Dwell decides.
+type Evaluator interface {
+	Observe(row *Row) Judgement
+	Tick(at time.Time, excused bool) Judgement // event time, never the wall clock
+	Evidence(e *Evidence)                      // fills in what it knows
+	Snapshot(dst []byte) []byte
+	Restore(version int, b []byte) error
+}
+
+// Kind is one way of looking at signals.
+type Kind struct {
+	Name    string
+	Summary string
+	New     func(r *Rule, numbers Numbers) Evaluator
+	Needs   []string // settings without which it cannot work
+	Takes   []string // further settings that it knows
+	sensor  bool     // judges the sensor, and so goes first
+	patient bool     // a gap in the data does not interrupt its trouble
+}
+
+// Numbers gives the number under which a row holds a signal.
+type Numbers func(signal string) int
+
+// Kinds lists every evaluator in the order shown to rule authors. Add yours here.
+var Kinds = []Kind{
+	{
+		Name: "threshold", Summary: "value beyond a limit for a while", New: newThreshold,
+		Needs: []string{"signal"}, Takes: []string{"minus", "above", "below", "release", "stop_at"},
+	},
+	{
+		Name: "deviation", Summary: "value away from this machine's own normal in the same circumstances", New: newDeviation, patient: true,
+		Needs: []string{"signal", "min_effect"}, Takes: []string{"minus", "context", "learn", "smooth", "sigma", "direction", "stop_at"},
+	},
+	{
+		Name: "rate", Summary: "value rising or falling too fast", New: newRate,
+		Needs: []string{"signal", "per_hour", "window"}, Takes: []string{"minus", "stop_at"},
+	},
+	{
+		Name: "silence", Summary: "no data though the machine should be on", New: newSilence,
+		Needs: []string{"after"}, Takes: []string{"signal"},
+	},
+	{
+		Name: "stuck", Summary: "sensor frozen, or out of what is physically possible", New: newStuck, sensor: true,
+		Needs: []string{"signal"}, Takes: []string{"after", "tolerance"},
+	},
+	{
+		Name: "watcher", Summary: "several signals away from their own normal; needs no settings", New: newWatcher, patient: true,
+		Takes: []string{"signals", "context", "learn", "smooth", "sigma"},
+	},
+}
+
+func kindOf(name string) *Kind {
+	for i := range Kinds {
+		if Kinds[i].Name == name {
+			return &Kinds[i]
+		}
+	}
+	return nil
+}

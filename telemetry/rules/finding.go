@@ -1,0 +1,99 @@
+package rules
+
+import "time"
+
+// Change is what happened to a finding.
+type Change string
+
+// The changes. An episode is identified by machine, component, rule and OpenedAt.
+const (
+	Opened  Change = "opened"
+	Updated Change = "updated"
+	Closed  Change = "closed"
+)
+
+// Why a finding closed.
+const (
+	Cleared              = "cleared"
+	RuleChanged          = "rule_changed"
+	RestartedAfterRepair = "restarted_after_repair"
+)
+
+// Finding is evidence that a machine is degraded or faulty, or the news that it
+// no longer is.
+type Finding struct {
+	Change      Change
+	Machine     string // key
+	Rule        string
+	RuleHash    string
+	Component   string
+	FailureMode string
+	Severity    Severity
+	OpenedAt    time.Time // event time
+	At          time.Time // event time of this change
+	CloseReason string    // Cleared, RuleChanged or RestartedAfterRepair; "" while open
+	Evidence    Evidence
+	Propose     bool // came from late data: may be proposed, must not be dispatched
+}
+
+// Evidence is what left its normal, since when, by how much and against what.
+// Values are in the signal's unit.
+type Evidence struct {
+	Kind        string      `json:"kind"`
+	Signal      string      `json:"signal"`
+	Unit        string      `json:"unit"`
+	Since       time.Time   `json:"since"` // onset
+	Observed    float64     `json:"observed"`
+	Normal      float64     `json:"normal"` // what would be normal in the same circumstances
+	Low         float64     `json:"low"`    // normal band
+	High        float64     `json:"high"`
+	Deviation   float64     `json:"deviation"`             // observed - normal, smoothed where the rule smooths
+	Limit       float64     `json:"limit"`                 // smallest deviation that would have been flagged; for a threshold the limit itself
+	Sigma       float64     `json:"sigma"`                 // learnt spread of a single value around normal; 0 = nothing learnt
+	PerDay      float64     `json:"perDay"`                // trend of the deviation since the onset; 0 = none that can be told from noise
+	DaysToLimit *[2]float64 `json:"daysToLimit,omitempty"` // 80 % interval until StopAt is reached; nil = no estimate
+	StopAt      *float64    `json:"stopAt,omitempty"`
+	Regime      string      `json:"regime,omitempty"` // in which circumstances, as "signal low..high"
+	RegimeRows  int         `json:"regimeRows"`       // rows seen in the regime, run-in included
+	Causes      []Cause     `json:"causes,omitempty"` // signals by earliest departure
+	Model       *Model      `json:"model,omitempty"`  // what "normal" was computed with
+	Sign        string      `json:"sign,omitempty"`   // stuck: "frozen" or "implausible"
+}
+
+// Cause is one signal's part in a finding; shares add up to 1.
+type Cause struct {
+	Signal string  `json:"signal"`
+	Share  float64 `json:"share"`
+}
+
+// Model is a frozen baseline: normal = Level + sum of Slope x (context - Mean).
+type Model struct {
+	Level float64 `json:"level"`
+	Terms []Term  `json:"terms,omitempty"`
+}
+
+// Term is one context signal of a Model; Slope is in units of the judged signal
+// per unit of the context signal.
+type Term struct {
+	Signal string  `json:"signal"`
+	Mean   float64 `json:"mean"`
+	Slope  float64 `json:"slope"`
+}
+
+// Contributor is what one rule takes off the health score of 100 points.
+type Contributor struct {
+	Signal string  `json:"signal"`
+	Rule   string  `json:"rule"`
+	Weight float64 `json:"weight"` // points at most, at the limit
+	Loss   float64 `json:"loss"`   // points now
+}
+
+// Verdict says whether a repair has brought a signal back to its own normal.
+type Verdict struct {
+	Passed      bool
+	Enough      bool    // the machine has run long enough in the regime
+	Deviation   float64 // that remains
+	Limit       float64 // that is allowed
+	RegimeHours float64
+	NeededHours float64
+}

@@ -1,0 +1,245 @@
+package rules
+
+import (
+	"math"
+	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/observation"
+)
+
+// Machine is the state of one machine under its pack. It is not safe for
+// concurrent use. Its memory is bounded: 256 signals, 4,096 waiting rows.
+type Machine struct {
+	name     string
+	pack     *Pack
+	lateness int64
+
+	numbers map[string]int
+	ranges  []Range // plausible, by number
+	guess   []int   // numbers of the last observation's signals, in its order
+	suspect []bool  // by number: a sensor rule is open on it
+	ignored uint64  // values of signals beyond maxSignals
+
+	waiting   buffer
+	watermark int64 // greatest event time seen
+	done      int64 // event time of the last row evaluated
+	row       Row
+	slots     []slot
+	pending   []Finding // found while restoring
+	lane      *lane
+}
+
+// New returns a machine that has seen nothing. Without a pack the default watcher
+// looks at every signal that comes.
+func New(machine string, pack *Pack) *Machine {
+	m := &Machine{name: machine, pack: pack, numbers: map[string]int{}, lateness: int64(DefaultLateness)}
+	if pack == nil {
+		m.add(Builtin(WatcherID))
+		return m
+	}
+	m.lateness = int64(pack.Lateness)
+	for i := range pack.Signals {
+		s := &pack.Signals[i]
+		n := m.number(s.Name)
+		m.row.roles[n] = s.Role
+		m.ranges[n] = Range{or(s.Low, math.Inf(-1)), or(s.High, math.Inf(1))}
+	}
+	// Sensor rules go first, then limits: what they say counts in the same row.
+	for _, wanted := range []func(*Kind) bool{
+		func(k *Kind) bool { return k.sensor },
+		func(k *Kind) bool { return !k.sensor && !k.patient },
+		func(k *Kind) bool { return k.patient },
+	} {
+		for i := range pack.Rules {
+			if k := kindOf(pack.Rules[i].Kind); k != nil && wanted(k) {
+				m.add(&pack.Rules[i])
+			}
+		}
+	}
+	m.add(Builtin(UnmappedID))
+	return m
+}
+
+func or(v *float64, without float64) float64 {
+	if v == nil {
+		return without
+	}
+	return *v
+}
+
+// number gives a signal's number, a new one if need be; -1 when there are too many.
+func (m *Machine) number(name string) int {
+	if n, ok := m.numbers[name]; ok {
+		return n
+	}
+	n := len(m.ranges)
+	if n == maxSignals {
+		return -1
+	}
+	m.numbers[name] = n
+	m.ranges = append(m.ranges, Range{math.Inf(-1), math.Inf(1)})
+	m.suspect = append(m.suspect, false)
+	m.row.grow(name)
+	return n
+}
+
+// Observe takes one observation and returns what changed. An observation is
+// evaluated in its place when the watermark (greatest event time seen, less the
+// pack's lateness) has passed it; one that comes later than that may propose
+// findings and changes nothing else.
+func (m *Machine) Observe(o observation.Observation) []Finding {
+	found := m.take()
+	at := o.At.UnixNano()
+	if at <= 0 {
+		return found // before 1970: nothing that a machine of ours can have said
+	}
+	cells := m.cells(&o)
+	if m.done != 0 && at <= m.done {
+		if !m.repeats(at, cells) {
+			found = append(found, m.late(&o)...)
+		}
+		m.waiting.recycle(cells)
+		return found
+	}
+	m.waiting.insert(at, cells)
+	m.watermark = max(m.watermark, at)
+	return m.advance(found, m.watermark-m.lateness)
+}
+
+// advance evaluates the rows up to an event time.
+func (m *Machine) advance(found []Finding, upTo int64) []Finding {
+	for m.waiting.len() > 0 && (m.waiting.first().at <= upTo || m.waiting.len() > maxWaiting) {
+		w := m.waiting.pop()
+		found = m.evaluate(found, w)
+		m.waiting.recycle(w.cells)
+	}
+	return found
+}
+
+// Flush evaluates what still waits for the watermark, as at the end of a file.
+func (m *Machine) Flush() []Finding { return m.advance(m.take(), math.MaxInt64) }
+
+func (m *Machine) take() []Finding {
+	found := m.pending
+	m.pending = nil
+	return found
+}
+
+// cells turns an observation's values into numbered ones.
+func (m *Machine) cells(o *observation.Observation) []cell {
+	cells := m.waiting.spare()
+	for i := range o.Values {
+		v := &o.Values[i]
+		n := -1
+		if i < len(m.guess) && m.row.names[m.guess[i]] == v.Signal {
+			n = m.guess[i] // machines say the same things in the same order
+		} else if n = m.number(v.Signal); n >= 0 {
+			if i < len(m.guess) {
+				m.guess[i] = n
+			} else if i == len(m.guess) {
+				m.guess = append(m.guess, n)
+			}
+		}
+		if n < 0 {
+			m.ignored++
+			continue
+		}
+		if v.Quality == observation.Stale {
+			continue
+		}
+		possible := &m.ranges[n]
+		plausible := v.Quality != observation.Implausible && v.Value >= possible.Low && v.Value <= possible.High && !math.IsInf(v.Value, 0)
+		cells = append(cells, cell{uint16(n), plausible, v.Value}) //nolint:gosec // n < maxSignals
+	}
+	return cells
+}
+
+// repeats says whether these values are those of the row evaluated last.
+func (m *Machine) repeats(at int64, cells []cell) bool {
+	if at != m.done || m.row.at != at {
+		return false
+	}
+	for _, c := range cells {
+		if c.plausible && m.row.now[c.number] != c.value || !c.plausible && !m.row.bad[c.number] {
+			return false
+		}
+	}
+	return true
+}
+
+// evaluate shows one row to every rule.
+func (m *Machine) evaluate(found []Finding, w entry) []Finding {
+	m.row.clear(w.at)
+	for _, c := range w.cells {
+		m.row.put(c.number, c.value, c.plausible)
+	}
+	m.done = w.at
+	for i := range m.slots {
+		found = m.observe(found, &m.slots[i])
+	}
+	return m.retire(found)
+}
+
+// Tick tells that the event time has come to at: what waits for the watermark
+// longer than the lateness is evaluated, and the rules that wait for nothing to
+// happen are asked. excused says that the time since the tick before was our own or
+// a source's downtime.
+func (m *Machine) Tick(at time.Time, excused bool) []Finding {
+	now := at.UnixNano() - m.lateness
+	found := m.advance(m.take(), now)
+	at = unix(now)
+	for i := range m.slots {
+		found = m.tick(found, &m.slots[i], at, excused)
+	}
+	return found
+}
+
+// Repaired tells that a completed repair has touched a component ("" = the whole
+// machine): its deviation rules forget what they have smoothed, not what they
+// have learnt, and their open findings close.
+func (m *Machine) Repaired(component string, at time.Time) []Finding {
+	found := m.take()
+	for i := range m.slots {
+		s := &m.slots[i]
+		f, ok := s.eval.(interface{ forget() })
+		if !ok || component != "" && s.rule.Component != component {
+			continue
+		}
+		if s.dwell.open {
+			found = append(found, m.finding(s, Closed, max(at.UnixNano(), s.openedAt), RestartedAfterRepair))
+		}
+		f.forget()
+		s.dwell.reset()
+		s.nearness = 0
+	}
+	return found
+}
+
+// Open lists the findings that are open now, with their evidence as it stands.
+func (m *Machine) Open() []Finding {
+	var open []Finding
+	for i := range m.slots {
+		if s := &m.slots[i]; s.dwell.open {
+			open = append(open, m.finding(s, Updated, max(m.done, s.openedAt), ""))
+		}
+	}
+	return open
+}
+
+// Bands gives the learnt normal band of a signal, in its unit, at typical values of
+// what explains it; ok is false while nothing is learnt.
+func (m *Machine) Bands(signal string) (low, normal, high float64, ok bool) {
+	for i := range m.slots {
+		switch e := m.slots[i].eval.(type) {
+		case *deviation:
+			if e.rule.Signal == signal && e.baseline.ready {
+				return e.band()
+			}
+		case *watcher:
+			if low, normal, high, ok = e.band(signal); ok {
+				return low, normal, high, ok
+			}
+		}
+	}
+	return 0, 0, 0, false
+}

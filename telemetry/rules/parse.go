@@ -1,0 +1,3 @@
+package rules
+
+const maxRules = 128

@@ -1,0 +1,120 @@
+package rules
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Severity says how urgent a finding is.
+type Severity string
+
+// The severities, least first. Info is noted on the machine file and opens no case.
+const (
+	Info    Severity = "info"
+	Advice  Severity = "advice"
+	Warning Severity = "warning"
+	Alarm   Severity = "alarm"
+)
+
+// Severities lists all of them, least first.
+var Severities = []Severity{Info, Advice, Warning, Alarm}
+
+// Text is a text in both languages.
+type Text struct {
+	EN string `json:"en"`
+	ZH string `json:"zh"`
+}
+
+// Direction is the side to which a signal goes wrong.
+type Direction string
+
+// The directions.
+const (
+	Up   Direction = "up"
+	Down Direction = "down"
+	Both Direction = "both"
+)
+
+// Range is a closed interval in a signal's unit.
+type Range struct{ Low, High float64 }
+
+// Span is a length in rows or, with Rows 0, in event time. Both count rows inside
+// the rule's regime only.
+type Span struct {
+	Rows int
+	For  time.Duration
+}
+
+func (s Span) String() string {
+	if s.Rows > 0 {
+		return fmt.Sprintf("%d rows", s.Rows)
+	}
+	return s.For.String()
+}
+
+// Repair says when a repair is taken as verified: MaxEffect is the deviation, in
+// the signal's unit, that may remain; RegimeHours is how long the machine must
+// have run in the rule's regime before anything is said.
+type Repair struct {
+	MaxEffect   float64
+	RegimeHours float64
+}
+
+// Rule is one rule of a pack. Which of the settings count depends on its Kind;
+// README.md lists them.
+type Rule struct {
+	ID          string // unique in its pack
+	Model       string // the pack's
+	Kind        string // name of one of Kinds
+	Component   string // the component that is suspected, "" = the machine
+	FailureMode string // code as in ISO 14224, or one of our own
+	Title       string
+	TitleZH     string
+	Severity    Severity
+
+	Signal    string           // the signal that is judged
+	Minus     []string         // signals that are subtracted from it first
+	Context   []string         // deviation, watcher: signals that explain it (load, ambient); regressed out
+	Signals   []string         // watcher: signals that are watched, empty = all conditions
+	Regime    map[string]Range // the rule looks at rows only where all these are inside
+	Hold      time.Duration    // trouble that must last before a finding opens
+	Clear     time.Duration    // calm that must last before it closes
+	Above     *float64         // threshold
+	Below     *float64         // threshold
+	Release   *float64         // threshold: value at which calm begins; default the limit itself
+	PerHour   Range            // rate: slope that is still well, in units per hour
+	Window    time.Duration    // rate: over which the slope is taken
+	After     time.Duration    // silence, stuck: how long nothing comes, or nothing moves
+	Tolerance float64          // stuck: movement that still counts as none
+
+	Learn     Span      // deviation, watcher: the run-in
+	Smooth    Span      // deviation, watcher: time constant of the control statistic
+	Sigma     float64   // deviation, watcher: limit in standard deviations of the control statistic
+	MinEffect float64   // deviation: least deviation that matters, in the signal's unit
+	Direction Direction // deviation
+	StopAt    *float64  // value at which the machine stops by itself; the trend is told against it
+
+	FirstChecks []Text
+	Causes      []Text
+	Skills      []string
+	Parts       []string
+	PFDays      float64 // typical days from detectable to failed (P-F interval)
+	Verify      Repair
+}
+
+// Hash is a content hash of all that decides what the rule finds: a new title or
+// another first check does not restart a rule.
+func (r *Rule) Hash() string {
+	c := *r
+	c.Title, c.TitleZH, c.FirstChecks, c.Causes, c.Skills, c.Parts = "", "", nil, nil, nil, nil
+	c.PFDays, c.Verify, c.StopAt = 0, Repair{}, nil
+	text, err := json.Marshal(&c)
+	if err != nil { // NaN and infinity, which Parse refuses
+		text = fmt.Appendf(nil, "%+v", c)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}

@@ -1,0 +1,83 @@
+package rules
+
+import "time"
+
+// silence: no data though the machine, when last heard of, was in the regime in
+// which it should send (ignition on). It fires from ticks only: a machine that
+// says nothing cannot be asked. Our own or a source's downtime excuses it.
+type silence struct {
+	rule    *Rule
+	signal  int // -1 = any
+	regime  []bound
+	last    int64 // last row, Unix ns
+	due     bool  // the machine was in the regime then
+	excused int64 // until when silence is excused
+	gapFrom int64 // the longest late silence that has ended, for a tick that comes after its end
+	gapTo   int64
+	gapDue  bool
+	rows    int64
+}
+
+func newSilence(r *Rule, numbers Numbers) Evaluator {
+	s := &silence{rule: r, signal: -1, regime: bounds(r, numbers)}
+	if r.Signal != "" {
+		s.signal = numbers(r.Signal)
+	}
+	return s
+}
+
+func (s *silence) Observe(row *Row) Judgement {
+	if s.signal >= 0 && row.now[s.signal] != row.now[s.signal] {
+		return Judgement{}
+	}
+	if s.last != 0 && row.at-s.last > int64(s.rule.After) {
+		s.gapFrom, s.gapTo, s.gapDue = s.last, row.at, s.due
+	}
+	s.last = max(s.last, row.at)
+	s.due = within(row, s.regime)
+	s.rows++
+	return Judgement{State: Calm}
+}
+
+func (s *silence) Tick(at time.Time, excused bool) Judgement {
+	t := at.UnixNano()
+	if excused {
+		s.excused = max(s.excused, t)
+		return Judgement{}
+	}
+	if s.due && s.silent(s.last, t) {
+		return Judgement{State: Trouble, Nearness: 1}
+	}
+	if s.gapDue && t < s.gapTo && s.silent(s.gapFrom, t) {
+		return Judgement{State: Trouble, Nearness: 1, Until: unix(s.gapTo)}
+	}
+	return Judgement{}
+}
+
+func (s *silence) silent(since, now int64) bool {
+	return since != 0 && now-max(since, s.excused) > int64(s.rule.After)
+}
+
+func (s *silence) Evidence(e *Evidence) {
+	e.Since, e.RegimeRows = unix(s.last), int(s.rows)
+	e.Limit, e.Unit = s.rule.After.Hours(), "h"
+}
+
+func (s *silence) Snapshot(dst []byte) []byte {
+	w := writer{dst}
+	w.int(s.last)
+	w.bool(s.due)
+	w.int(s.excused)
+	w.int(s.gapFrom)
+	w.int(s.gapTo)
+	w.bool(s.gapDue)
+	w.int(s.rows)
+	return w.b
+}
+
+func (s *silence) Restore(_ int, b []byte) error {
+	r := reader{b: b}
+	s.last, s.due, s.excused = r.int(), r.bool(), r.int()
+	s.gapFrom, s.gapTo, s.gapDue, s.rows = r.int(), r.int(), r.bool(), r.int()
+	return r.err
+}

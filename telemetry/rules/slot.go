@@ -1,0 +1,186 @@
+package rules
+
+import (
+	"math"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// An open finding is told again when its deviation has moved by this share, at
+// most once in tellEvery; and in any case once in tellAlways.
+const (
+	tellShare  = 0.2
+	tellEvery  = int64(time.Hour)
+	tellAlways = int64(24 * time.Hour)
+)
+
+// slot is one rule on one machine: its evaluator, its dwell and its episode.
+type slot struct {
+	rule     *Rule
+	hash     string
+	kind     *Kind
+	eval     Evaluator
+	dwell    Dwell
+	uses     []int // signals without which it can say nothing
+	openedAt int64
+	since    int64 // first row of the trouble that opened it
+	closedAt int64 // of the episode before
+	toldAt   int64
+	told     float64 // deviation as told last
+	nearness float64
+}
+
+func (m *Machine) add(r *Rule) {
+	kind := kindOf(r.Kind)
+	s := slot{
+		rule: r, hash: r.Hash(), kind: kind,
+		dwell: Dwell{Hold: r.Hold, Clear: r.Clear, Patient: kind.patient},
+	}
+	numbers := func(name string) int {
+		n := m.number(name)
+		if n >= 0 && kind.Name != "watcher" {
+			s.uses = append(s.uses, n)
+		}
+		return max(n, 0) // Parse refuses packs with more signals than there are numbers
+	}
+	s.eval = kind.New(r, numbers)
+	m.slots = append(m.slots, s)
+}
+
+// observe shows the present row to one rule.
+func (m *Machine) observe(found []Finding, s *slot) []Finding {
+	j := Judgement{State: Outside}
+	if s.kind.sensor || !m.doubts(s) {
+		j = s.eval.Observe(&m.row)
+	}
+	if j.State >= Calm {
+		s.nearness = j.Nearness
+	}
+	if j.State == Trouble && !s.kind.patient && s.rule.Signal != "" {
+		m.row.flagged[m.numbers[s.rule.Signal]] = true
+	}
+	opened, closed := s.dwell.step(m.row.at, j.State)
+	switch {
+	case opened:
+		return m.open(found, s, m.row.at)
+	case closed:
+		return m.close(found, s, max(m.row.at, s.openedAt))
+	case s.dwell.open && j.State >= Calm && m.row.at-s.toldAt >= tellEvery:
+		return m.tell(found, s)
+	}
+	return found
+}
+
+// doubts says whether one of the rule's sensors is held to be at fault.
+func (m *Machine) doubts(s *slot) bool {
+	for _, n := range s.uses {
+		if m.suspect[n] || m.row.bad[n] {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Machine) open(found []Finding, s *slot, at int64) []Finding {
+	s.openedAt, s.toldAt, s.since = at, at, s.dwell.since
+	if s.kind.sensor {
+		m.suspect[m.numbers[s.rule.Signal]] = true
+	}
+	f := m.finding(s, Opened, at, "")
+	s.told = f.Evidence.Deviation
+	return append(found, f)
+}
+
+func (m *Machine) close(found []Finding, s *slot, at int64) []Finding {
+	s.closedAt = at
+	if s.kind.sensor {
+		m.suspect[m.numbers[s.rule.Signal]] = false
+	}
+	return append(found, m.finding(s, Closed, at, Cleared))
+}
+
+// tell reports an open finding again when there is news.
+func (m *Machine) tell(found []Finding, s *slot) []Finding {
+	var e Evidence
+	s.eval.Evidence(&e)
+	moved := math.Abs(e.Deviation-s.told) >= tellShare*math.Abs(s.told) && e.Deviation != s.told
+	if !moved && m.row.at-s.toldAt < tellAlways {
+		return found
+	}
+	s.toldAt, s.told = m.row.at, e.Deviation
+	return append(found, m.finding(s, Updated, m.row.at, ""))
+}
+
+// tick asks one rule that waits for nothing to happen.
+func (m *Machine) tick(found []Finding, s *slot, at time.Time, excused bool) []Finding {
+	j := s.eval.Tick(at, excused)
+	if j.State == Nothing {
+		return found
+	}
+	now := at.UnixNano()
+	opened, closed := s.dwell.step(now, j.State)
+	if closed {
+		return m.close(found, s, max(now, s.openedAt))
+	}
+	if opened {
+		found = m.open(found, s, now)
+		if !j.Until.IsZero() {
+			s.dwell.reset()
+			found = m.close(found, s, j.Until.UnixNano())
+		}
+	}
+	return found
+}
+
+func (m *Machine) finding(s *slot, change Change, at int64, reason string) Finding {
+	return Finding{
+		Change: change, Machine: m.name, Rule: s.rule.ID, RuleHash: s.hash,
+		Component: s.rule.Component, FailureMode: s.rule.FailureMode, Severity: s.rule.Severity,
+		OpenedAt: unix(s.openedAt), At: unix(at),
+		CloseReason: reason, Evidence: m.evidence(s),
+	}
+}
+
+func (m *Machine) evidence(s *slot) Evidence {
+	e := Evidence{Kind: s.rule.Kind, Signal: s.rule.Signal, StopAt: s.rule.StopAt, Regime: regimeText(s.rule)}
+	if m.pack != nil {
+		if spec, ok := m.pack.Signal(s.rule.Signal); ok {
+			e.Unit = spec.Unit
+		}
+	}
+	if s.since != 0 {
+		e.Since = unix(s.since)
+	}
+	s.eval.Evidence(&e)
+	return e
+}
+
+// regimeSignals lists the signals of a rule's regime in alphabetical order.
+func regimeSignals(r *Rule) []string {
+	names := make([]string, 0, len(r.Regime))
+	for name := range r.Regime {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+func regimeText(r *Rule) string {
+	var b strings.Builder
+	for i, name := range regimeSignals(r) {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(name + " " + number(r.Regime[name].Low) + ".." + number(r.Regime[name].High))
+	}
+	return b.String()
+}
+
+func number(v float64) string {
+	if math.Abs(v) == math.MaxFloat64 {
+		return ""
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}

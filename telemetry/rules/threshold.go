@@ -1,0 +1,103 @@
+package rules
+
+import (
+	"math"
+	"time"
+)
+
+// threshold: value beyond a limit. Between the limit and Release it is in doubt.
+type threshold struct {
+	rule *Rule
+	in   input
+	last float64 // last value that counted
+	peak float64 // farthest beyond the limit since calm
+	rows int64
+}
+
+func newThreshold(r *Rule, numbers Numbers) Evaluator {
+	return &threshold{rule: r, in: newInput(r, numbers)}
+}
+
+func (t *threshold) Observe(row *Row) Judgement {
+	x, s := t.in.read(row)
+	if s != Calm {
+		return Judgement{State: s}
+	}
+	t.last = x
+	t.rows++
+	over := t.over(x)
+	if over > 0 {
+		t.peak = math.Max(t.peak, over)
+		return Judgement{State: Trouble, Nearness: 1}
+	}
+	if t.released(x) {
+		t.peak = 0
+		return Judgement{State: Calm}
+	}
+	return Judgement{State: Doubt, Nearness: 0.9}
+}
+
+// over is how far x is beyond the limit, 0 when it is not.
+func (t *threshold) over(x float64) float64 {
+	switch {
+	case t.rule.Above != nil && x > *t.rule.Above:
+		return x - *t.rule.Above
+	case t.rule.Below != nil && x < *t.rule.Below:
+		return *t.rule.Below - x
+	}
+	return 0
+}
+
+func (t *threshold) released(x float64) bool {
+	if t.rule.Release == nil {
+		return true
+	}
+	if t.rule.Above != nil {
+		return x <= *t.rule.Release
+	}
+	return x >= *t.rule.Release
+}
+
+func (t *threshold) Tick(time.Time, bool) Judgement { return Judgement{} }
+
+func (t *threshold) Evidence(e *Evidence) {
+	e.Observed, e.RegimeRows = t.last, int(t.rows)
+	limit := t.limit()
+	e.Limit, e.Normal, e.Deviation = limit, limit, t.last-limit
+	e.Low, e.High = limit, limit
+	switch {
+	case t.rule.Above != nil && t.rule.Below != nil:
+		e.Low, e.High = *t.rule.Below, *t.rule.Above
+	case t.rule.Above != nil && t.rule.Release != nil:
+		e.Low = *t.rule.Release
+	case t.rule.Below != nil && t.rule.Release != nil:
+		e.High = *t.rule.Release
+	}
+}
+
+// limit is the one that the last value is beyond, or nearest to.
+func (t *threshold) limit() float64 {
+	switch {
+	case t.rule.Above == nil:
+		return *t.rule.Below
+	case t.rule.Below == nil:
+		return *t.rule.Above
+	case math.Abs(t.last-*t.rule.Above) <= math.Abs(t.last-*t.rule.Below):
+		return *t.rule.Above
+	}
+	return *t.rule.Below
+}
+
+func (t *threshold) Snapshot(dst []byte) []byte {
+	w := writer{dst}
+	w.float(t.last)
+	w.float(t.peak)
+	w.int(t.rows)
+	return w.b
+}
+
+func (t *threshold) Restore(_ int, b []byte) error {
+	r := reader{b: b}
+	t.last, t.peak, t.rows = r.float(), r.float(), r.int()
+	return r.err
+}
