@@ -1,6 +1,9 @@
 package rules
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Change is what happened to a finding.
 type Change string
@@ -58,6 +61,20 @@ type Evidence struct {
 	Causes      []Cause     `json:"causes,omitempty"` // signals by earliest departure
 	Model       *Model      `json:"model,omitempty"`  // what "normal" was computed with
 	Sign        string      `json:"sign,omitempty"`   // stuck: "frozen" or "implausible"
+}
+
+// bound makes every number one that JSON can say; an open side becomes 0.
+func (e *Evidence) bound() {
+	for _, v := range []*float64{
+		&e.Observed, &e.Normal, &e.Low, &e.High, &e.Deviation, &e.Limit, &e.Sigma, &e.PerDay,
+	} {
+		if !(math.Abs(*v) < 1e300) {
+			*v = 0
+		}
+	}
+	if d := e.DaysToLimit; d != nil && !(d[0] < 1e6 && d[1] < 1e6) {
+		e.DaysToLimit = nil
+	}
 }
 
 // Cause is one signal's part in a finding; shares add up to 1.

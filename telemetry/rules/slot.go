@@ -154,6 +154,11 @@ func (m *Machine) evidence(s *slot) Evidence {
 		e.Since = unix(s.since)
 	}
 	s.eval.Evidence(&e)
+	if s.kind.sensor {
+		possible := m.ranges[m.numbers[s.rule.Signal]]
+		e.Low, e.High = possible.Low, possible.High
+	}
+	e.bound()
 	return e
 }
 
