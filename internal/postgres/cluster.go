@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/thirdstate/thirdstate/internal/problem"
 )
 
@@ -57,7 +59,7 @@ func StartCluster(ctx context.Context, dir string, log *slog.Logger) (*Cluster, 
 		}
 	}
 	if pid := c.runningPID(); pid != 0 {
-		if err := Wait(ctx, c.url("postgres"), startWithin); err == nil {
+		if err := waitReady(ctx, c.url("postgres"), startWithin); err == nil {
 			c.adopted = true
 			log.Info("adopted the private database's running server", "pid", pid)
 			return c, c.ensureDatabase(ctx)
@@ -159,7 +161,7 @@ func (c *Cluster) startOnce(ctx context.Context) error {
 	ready := make(chan error, 1)
 	waitCtx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	go func() { ready <- Wait(waitCtx, c.url("postgres"), startWithin) }()
+	go func() { ready <- waitReady(waitCtx, c.url("postgres"), startWithin) }()
 	select {
 	case err := <-ready:
 		if err == nil {
@@ -293,4 +295,21 @@ func (c *Cluster) socketFolder() (string, error) {
 		return "", problem.New(problem.Invalid, "%s belongs to somebody else; remove it", dir)
 	}
 	return dir, c.user.own(dir)
+}
+
+// waitReady tries to reach the database until it answers or the time is over.
+func waitReady(ctx context.Context, url string, atMost time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, url)
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("reach the database: %w", err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }

@@ -7,14 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/problem"
 )
 
@@ -41,11 +39,15 @@ type Option func(*pgxpool.Config)
 func MaxConns(n int32) Option { return func(c *pgxpool.Config) { c.MaxConns = n } }
 
 // Open connects to a migrated database. The URL's user must be a member of
-// thirdstate_app, which Migrate sees to.
+// thirdstate_app, which Migrate sees to. What is wrong with the database is said
+// in a problem: Unavailable when it cannot be reached, Invalid when it will not do.
 func Open(ctx context.Context, url string, opts ...Option) (*Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, problem.New(problem.Invalid, "the database URL cannot be read; it looks like postgres://user:password@host:5432/name")
+		return nil, badURL(err)
+	}
+	if err := refuseSimple(cfg.ConnConfig); err != nil {
+		return nil, err
 	}
 	cfg.MaxConns = 16
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
@@ -61,28 +63,63 @@ func Open(ctx context.Context, url string, opts ...Option) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	p := &Pool{raw: raw}
-	if err := p.check(ctx); err != nil {
+	if err := fits(ctx, raw); err != nil {
 		raw.Close()
-		return nil, err
+		return nil, cannotOpen(cfg.ConnConfig, err)
 	}
-	return p, nil
+	return &Pool{raw: raw}, nil
 }
 
-func (p *Pool) check(ctx context.Context) error {
-	var version int
-	var encoding string
-	err := p.raw.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_encoding')`).Scan(&version, &encoding)
-	if err != nil {
-		return fmt.Errorf("reach the database: %w", err)
-	}
-	if version < 150000 {
-		return problem.New(problem.Invalid, "PostgreSQL %d is too old, 15 or newer is needed", version/10000)
-	}
-	if encoding != "UTF8" {
-		return problem.New(problem.Invalid, "the database's encoding is %s, UTF8 is needed", encoding)
+// refuseSimple keeps values out of the text of statements: the simple protocol
+// puts them there.
+func refuseSimple(cfg *pgx.ConnConfig) error {
+	if cfg.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
+		return problem.New(problem.Invalid, "the database URL asks for the simple protocol, which is not used; take default_query_exec_mode out, or say exec")
 	}
 	return nil
+}
+
+// fits checks what we rely on: PostgreSQL 15 (NULLS NOT DISTINCT) and UTF-8.
+func fits(ctx context.Context, db interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}) error {
+	var version int
+	var encoding string
+	err := db.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_encoding')`).Scan(&version, &encoding)
+	switch {
+	case err != nil:
+		return err
+	case version < 150000:
+		return problem.New(problem.Invalid, "the database runs PostgreSQL %d, which is too old: 15 or newer is needed", version/10000)
+	case encoding != "UTF8":
+		return problem.New(problem.Invalid, "the database's encoding is %s, UTF8 is needed (CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0)", encoding)
+	}
+	return nil
+}
+
+func badURL(err error) error {
+	return fmt.Errorf("%w: %w", problem.New(problem.Invalid, "the database URL cannot be read; it looks like postgres://user:password@host:5432/name"), err)
+}
+
+// cannotOpen says what an administrator can do about a database that we could
+// not connect to.
+func cannotOpen(cfg *pgx.ConnConfig, err error) error {
+	if problem.As(err) != nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	said := problem.New(problem.Unavailable, "the database at %s:%d cannot be reached", cfg.Host, cfg.Port)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code {
+		case "28P01", "28000":
+			said = problem.New(problem.Invalid, "the database at %s:%d refuses user %s: wrong password, or not allowed", cfg.Host, cfg.Port, cfg.User)
+		case "3D000":
+			said = problem.New(problem.Invalid, "the database server at %s:%d has no database %s", cfg.Host, cfg.Port, cfg.Database)
+		case "22023", "42501": // SET ROLE: no such role, or not a member
+			said = problem.New(problem.Invalid, "user %s of the database cannot act as %s: run thirdstate migrate first", cfg.User, appRole)
+		}
+	}
+	return fmt.Errorf("%w: %w", said, err)
 }
 
 // Close waits for the connections in use and closes all.
@@ -95,80 +132,5 @@ func (p *Pool) Raw() *pgxpool.Pool { return p.raw }
 // Statistics of the pool, for metrics.
 func (p *Pool) Statistics() *pgxpool.Stat { return p.raw.Stat() }
 
-const scopeSQL = `SELECT set_config('app.scope', $1, true), set_config('app.customer', $2, true), set_config('app.actor', $3, true)`
-
-// maxTries bounds how often a transaction is run again after a serialization
-// failure or deadlock.
-const maxTries = 3
-
-// As runs fn in one transaction that sees and may write what who may: staff and
-// the program everything, customer-scoped roles their customer's rows, an unknown
-// role nothing. An error rolls back. fn may run again after a deadlock, so it
-// must change nothing outside the transaction.
-func As(ctx context.Context, p *Pool, who identity.Principal, fn func(tx pgx.Tx) error) error {
-	for try := 1; ; try++ {
-		err := once(ctx, p, who, fn)
-		if err == nil {
-			return nil
-		}
-		if try == maxTries || !again(err) {
-			return Translate(err)
-		}
-	}
-}
-
-func once(ctx context.Context, p *Pool, who identity.Principal, fn func(tx pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, p.raw, func(tx pgx.Tx) error {
-		scope, customer := scopeOf(who)
-		if _, err := tx.Exec(ctx, scopeSQL, scope, customer, who.Name); err != nil {
-			return fmt.Errorf("set the scope: %w", err)
-		}
-		return fn(tx)
-	})
-}
-
-func scopeOf(who identity.Principal) (scope, customer string) {
-	switch {
-	case who.Role == identity.System:
-		return "all", ""
-	case !who.Role.Valid():
-		return "none", ""
-	case who.Role.CustomerScoped():
-		return "customer", who.CustomerID.String()
-	default:
-		return "all", ""
-	}
-}
-
-// again says whether running the transaction once more can help.
-func again(err error) bool {
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return false
-	}
-	switch pg.Code {
-	case "40001", "40P01", "0A000": // serialization, deadlock, a cached plan that a migration made stale
-		return true
-	}
-	return false
-}
-
 // NewID returns a UUIDv7: unique and in the order of making.
 func NewID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
-
-// Wait tries to reach the database until it answers or the time is over.
-func Wait(ctx context.Context, url string, atMost time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, atMost)
-	defer cancel()
-	for {
-		conn, err := pgx.Connect(ctx, url)
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("reach the database: %w", err)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
