@@ -162,6 +162,10 @@ func (c *check) at(n ast.Node, format string, args ...any) {
 		return
 	}
 	f := Fault{File: c.file, Text: fmt.Sprintf(format, args...)}
+	switch n.(type) {
+	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode, *ast.TagNode:
+		f.Text = "a pack says everything in its place: no anchors, aliases, merged maps or tags"
+	}
 	if n != nil {
 		if t := n.GetToken(); t != nil && t.Position != nil {
 			f.Line, f.Col = t.Position.Line, t.Position.Column
@@ -176,10 +180,15 @@ type field struct {
 	read func(n ast.Node)
 }
 
-// fields reads a map by its known keys. Unknown and doubled ones are faults.
+// fields reads a map by its known keys and tells which were given; nil when it is
+// no map. Unknown and doubled keys are faults.
 func (c *check) fields(n ast.Node, what string, known []field) (given map[string]ast.Node) {
+	entries, ok := c.entries(n, what)
+	if !ok {
+		return nil
+	}
 	given = map[string]ast.Node{}
-	for _, e := range c.entries(n, what) {
+	for _, e := range entries {
 		key := e.name
 		i := 0
 		for i < len(known) && known[i].key != key {
@@ -206,7 +215,7 @@ type entryNode struct {
 }
 
 // entries lists a map's entries in the order of the text.
-func (c *check) entries(n ast.Node, what string) []entryNode {
+func (c *check) entries(n ast.Node, what string) (list []entryNode, ok bool) {
 	var values []*ast.MappingValueNode
 	switch m := n.(type) {
 	case *ast.MappingNode:
@@ -215,9 +224,8 @@ func (c *check) entries(n ast.Node, what string) []entryNode {
 		values = []*ast.MappingValueNode{m}
 	default:
 		c.at(n, "%s must be a map of settings", what)
-		return nil
+		return nil, false
 	}
-	var list []entryNode
 	seen := map[string]bool{}
 	for _, v := range values {
 		key, ok := v.Key.(*ast.StringNode)
@@ -232,7 +240,7 @@ func (c *check) entries(n ast.Node, what string) []entryNode {
 		seen[key.Value] = true
 		list = append(list, entryNode{key.Value, key, v.Value})
 	}
-	return list
+	return list, true
 }
 
 func short(s string) string {

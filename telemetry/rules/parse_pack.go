@@ -18,7 +18,7 @@ func (c *check) readPack(root ast.Node) *Pack {
 		{"rules", func(n ast.Node) { rules = n }}, // last: they name signals
 	})
 	for _, key := range []string{"model", "signals", "rules"} {
-		if given[key] == nil {
+		if given != nil && given[key] == nil {
 			c.at(root, "a pack needs %q", key)
 		}
 	}
@@ -30,7 +30,7 @@ func (c *check) readPack(root ast.Node) *Pack {
 
 func (c *check) signals(n ast.Node) []SignalSpec {
 	var list []SignalSpec
-	entries := c.entries(n, "signals")
+	entries, _ := c.entries(n, "signals")
 	if len(entries) > maxPackSignals {
 		c.at(n, "%d signals, at most %d", len(entries), maxPackSignals)
 		return nil
@@ -59,7 +59,7 @@ func (c *check) signal(e entryNode) SignalSpec {
 		{"label", func(n ast.Node) { s.Label = c.text(n, "label") }},
 		{"label_zh", func(n ast.Node) { s.LabelZH = c.text(n, "label_zh") }},
 	})
-	if given["unit"] == nil {
+	if given != nil && given["unit"] == nil {
 		c.at(e.key, "%s needs a unit (UCUM; \"1\" for none)", what)
 	}
 	if (given["label"] == nil) != (given["label_zh"] == nil) {
@@ -81,10 +81,10 @@ func (c *check) rules(n ast.Node, p *Pack) {
 	seen := map[string]bool{WatcherID: true, UnmappedID: true}
 	for _, item := range list.Values {
 		r := c.rule(item, p)
-		if r.ID != "" && seen[r.ID] {
+		if seen[r.ID] {
 			c.at(item, "rule id %q is taken", r.ID)
 		}
-		seen[r.ID] = true
+		seen[r.ID] = r.ID != ""
 		r.Model = p.Model
 		p.Rules = append(p.Rules, r)
 	}
@@ -103,6 +103,9 @@ func (c *check) rule(n ast.Node, p *Pack) Rule {
 	r := Rule{Severity: Warning, Direction: Both, PerHour: closed(nil, nil)}
 	t := ruleText{check: c, pack: p, rule: &r, node: n}
 	t.given = c.fields(n, "a rule", append(t.identity(), append(t.settings(), t.facts()...)...))
+	if t.given == nil {
+		return r
+	}
 	for _, key := range []string{"id", "kind", "title", "title_zh"} {
 		if t.given[key] == nil {
 			c.at(n, "a rule needs %q", key)

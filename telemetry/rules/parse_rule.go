@@ -38,7 +38,8 @@ func (t *ruleText) knownList(n ast.Node, what string) []string {
 
 func (t *ruleText) regime(n ast.Node) map[string]Range {
 	out := map[string]Range{}
-	for _, e := range t.entries(n, "regime") {
+	entries, _ := t.entries(n, "regime")
+	for _, e := range entries {
 		if name := t.known(e.key); name != "" {
 			out[name] = closed(t.limits(e.value, "regime of "+name))
 		}
@@ -52,7 +53,7 @@ func (t *ruleText) perHour(n ast.Node) Range {
 		{"above", func(n ast.Node) { above = t.optional(n, "above") }},
 		{"below", func(n ast.Node) { below = t.optional(n, "below") }},
 	})
-	if len(given) == 0 {
+	if given != nil && len(given) == 0 {
 		t.at(n, "per_hour needs above or below")
 	}
 	return closed(below, above)

@@ -218,7 +218,7 @@ func (c *check) texts(n ast.Node, what string) []Text {
 			{"en", func(n ast.Node) { t.EN = c.text(n, what+" (en)") }},
 			{"zh", func(n ast.Node) { t.ZH = c.text(n, what+" (zh)") }},
 		})
-		if len(given) != 2 {
+		if given != nil && len(given) != 2 {
 			c.at(item, "%s needs a text in both languages: {en: …, zh: …}", what)
 		}
 		out = append(out, t)
