@@ -2,21 +2,25 @@ package postgres
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/thirdstate/thirdstate/internal/problem"
 )
 
 // FindBinaries returns the folder with PostgreSQL's server binaries of a major
 // version, or of the newest (>= 15) when version is "".
-func FindBinaries(version string) (string, error) {
+func FindBinaries(version string) (string, error) { return findIn(binaryDirs(), version) }
+
+func findIn(dirs []string, version string) (string, error) {
 	best, bestVersion := "", 0
-	for _, dir := range binaryDirs() {
+	for _, dir := range dirs {
 		found := majorVersion(dir)
 		if found < 15 || (version != "" && strconv.Itoa(found) != version) || found <= bestVersion {
 			continue
@@ -27,9 +31,9 @@ func FindBinaries(version string) (string, error) {
 		return best, nil
 	}
 	if version != "" {
-		return "", problem.New(problem.Unavailable, "the data folder was made by PostgreSQL %s, whose server is not installed; install it (Debian: apt-get install postgresql-%s) or give --database-url", version, version)
+		return "", problem.New(problem.Unavailable, "the data folder was made by PostgreSQL %s, whose server is not installed: install it (Debian: apt-get install postgresql-%s) or give --database-url", version, version)
 	}
-	return "", problem.New(problem.Unavailable, "no PostgreSQL server (15 or newer) is installed; install it (Debian: make setup, or apt-get install postgresql) or give --database-url")
+	return "", problem.New(problem.Unavailable, "no PostgreSQL server (15 or newer) is installed: install it (Debian: apt-get install postgresql, with create_main_cluster = false in /etc/postgresql-common/createcluster.conf so that no second server starts) or give --database-url")
 }
 
 func binaryDirs() []string {
@@ -57,7 +61,9 @@ func majorVersion(dir string) int {
 			return 0
 		}
 	}
-	out, err := exec.Command(filepath.Join(dir, "postgres"), "--version").Output() //nolint:gosec // a server binary found on this machine
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, filepath.Join(dir, "postgres"), "--version").Output() //nolint:gosec // a server binary found on this machine
 	if err != nil {
 		return 0
 	}

@@ -8,11 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,295 +19,245 @@ import (
 )
 
 // Cluster is the private PostgreSQL server: a child process that listens on a
-// unix socket only and outlives neither Stop nor, for long, a crash of ours (the
-// next start adopts it).
+// unix socket only. It is started again when it dies, adopted when a crash of
+// ours left it running, and shared by the processes that open the same folder:
+// the last one to Stop ends it.
+//
+// The folder holds data (PostgreSQL's), run (the socket), log and two locks.
 type Cluster struct {
-	dir, socket, bin string
-	user             *account // whom the server runs as; nil: as we do
-	log              *slog.Logger
-	process          *os.Process // nil when adopted
-	exited           chan struct{}
-	adopted          bool
+	dir, data, socket string
+	account           *account // whom the server runs as; nil: as we do
+	log               *slog.Logger
+	throwaway         bool
+
+	bin     string        // where the server's programs are
+	reaped  chan struct{} // closed when our child has ended; nil when adopted
+	adopted bool
+	use     *lock // shared by the processes that use the server
+
+	quit    context.CancelFunc
+	kept    chan struct{} // closed when the keeper has ended
+	stopped sync.Once
+	stopErr error
 }
 
-// How long the server may take to start, and to stop in good order.
-const (
-	startWithin = 30 * time.Second
-	stopWithin  = 30 * time.Second
-)
+// ClusterOption changes how a private server is run.
+type ClusterOption func(*Cluster)
+
+// Throwaway is for databases that a test makes and drops: nothing is written to
+// the disk in time, so a power cut destroys the cluster.
+func Throwaway() ClusterOption { return func(c *Cluster) { c.throwaway = true } }
 
 // StartCluster makes the cluster in dir on the first call and starts its server.
-// A server that still runs there after a crash of ours is adopted.
-func StartCluster(ctx context.Context, dir string, log *slog.Logger) (*Cluster, error) {
-	c := &Cluster{dir: dir, log: log}
-	var err error
-	if c.user, err = serverAccount(); err != nil {
+// A server that runs there already is used. What stands in the way is said in a
+// problem of one line.
+func StartCluster(ctx context.Context, dir string, log *slog.Logger, opts ...ClusterOption) (*Cluster, error) {
+	c, err := newCluster(dir, log, opts)
+	if err != nil {
 		return nil, err
 	}
-	version, made := readVersion(dir)
-	if c.bin, err = FindBinaries(version); err != nil {
+	if err := c.open(ctx); err != nil {
 		return nil, err
 	}
-	if c.socket, err = c.socketFolder(); err != nil {
-		return nil, err
-	}
-	if !made {
-		if err := c.initialise(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if pid := c.runningPID(); pid != 0 {
-		if err := waitReady(ctx, c.url("postgres"), startWithin); err == nil {
-			c.adopted = true
-			log.Info("adopted the private database's running server", "pid", pid)
-			return c, c.ensureDatabase(ctx)
-		}
-	}
-	if err := c.start(ctx); err != nil {
-		return nil, err
-	}
-	return c, c.ensureDatabase(ctx)
+	keep, quit := context.WithCancel(context.WithoutCancel(ctx))
+	c.quit, c.kept = quit, make(chan struct{})
+	go c.keep(keep) // ends in Stop
+	return c, nil
 }
 
-func readVersion(dir string) (string, bool) {
-	b, err := os.ReadFile(filepath.Join(dir, "PG_VERSION")) //nolint:gosec // our own folder
+func newCluster(dir string, log *slog.Logger, opts []ClusterOption) (*Cluster, error) {
+	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return "", false
+		return nil, fmt.Errorf("read the database folder's path: %w", err)
 	}
-	return strings.TrimSpace(string(b)), true
+	c := &Cluster{dir: abs, data: filepath.Join(abs, "data"), log: log}
+	for _, o := range opts {
+		o(c)
+	}
+	if err := makeFolders(c.dir); err != nil {
+		return nil, err
+	}
+	if c.account, err = serverAccount(c.data); err != nil {
+		return nil, err
+	}
+	if err := c.account.reaches(c.dir); err != nil {
+		return nil, err
+	}
+	c.socket = socketFolder(c.dir)
+	return c, c.account.folder(c.socket)
+}
+
+// open gets the server to run and counts us among its users.
+func (c *Cluster) open(ctx context.Context) (err error) {
+	if c.use, err = openLock(filepath.Join(c.dir, "use.lock")); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			c.use.release()
+		}
+	}()
+	return c.inTurn(ctx, func() error {
+		adopted, err := c.bring(ctx)
+		if err != nil {
+			return err
+		}
+		c.adopted = adopted
+		err = errors.Join(c.ensureDatabase(ctx), c.use.shared())
+		if err != nil && !adopted {
+			err = errors.Join(err, c.end(context.WithoutCancel(ctx)))
+		}
+		return err
+	})
+}
+
+// inTurn keeps other processes from starting or stopping the server meanwhile.
+func (c *Cluster) inTurn(ctx context.Context, fn func() error) error {
+	turn, err := openLock(filepath.Join(c.dir, "start.lock"))
+	if err != nil {
+		return err
+	}
+	defer turn.release()
+	if err := turn.alone(ctx); err != nil {
+		return err
+	}
+	return fn()
+}
+
+// keep starts the server again whenever it has died, until Stop.
+func (c *Cluster) keep(ctx context.Context) {
+	defer close(c.kept)
+	for c.untilGone(ctx) {
+		c.log.Error("the private database ended by itself and is started again", "log", c.tail())
+		pause := time.Second
+		for {
+			err := c.inTurn(ctx, func() error { _, err := c.bring(ctx); return err })
+			if err == nil {
+				c.log.Info("the private database runs again", "pid", c.PID())
+				break
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			c.log.Error("the private database does not start", "error", err, "next_try_in", pause)
+			if !wait(ctx, pause) {
+				return
+			}
+			pause = min(2*pause, 30*time.Second)
+		}
+	}
+}
+
+// untilGone waits for the server's end; false when the keeper is to end first.
+func (c *Cluster) untilGone(ctx context.Context) bool {
+	for {
+		if c.PID() == 0 {
+			return ctx.Err() == nil
+		}
+		look := time.NewTimer(500 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			look.Stop()
+			return false
+		case <-c.reaped: // nil and never ready when adopted
+			c.reaped = nil
+		case <-look.C:
+		}
+		look.Stop()
+	}
+}
+
+// wait says whether the whole time passed before the context was over.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// Stop ends the server in good order and waits for it, unless another process
+// uses it still. When ctx ends, or after 30 s, it is ended at once, which it
+// recovers from at its next start. Safe to call again.
+func (c *Cluster) Stop(ctx context.Context) error {
+	c.stopped.Do(func() {
+		c.quit()
+		<-c.kept
+		defer c.use.release()
+		c.stopErr = c.inTurn(context.WithoutCancel(ctx), func() error {
+			last, err := c.use.tryAlone()
+			if err != nil {
+				return err
+			}
+			if !last {
+				c.log.Info("another process uses the private database: it is left running")
+				return nil
+			}
+			return c.end(ctx)
+		})
+	})
+	return c.stopErr
 }
 
 // URL connects as the owner, who may migrate.
 func (c *Cluster) URL() string { return c.url("thirdstate") }
 
 func (c *Cluster) url(database string) string {
-	return fmt.Sprintf("postgres:///%s?host=%s&port=5432&user=thirdstate_owner", database, c.socket)
+	return fmt.Sprintf("postgres:///%s?host=%s&port=5432&user=thirdstate_owner", database, strings.ReplaceAll(c.socket, " ", "%20"))
 }
 
 // Adopted says whether the server was running already.
 func (c *Cluster) Adopted() bool { return c.adopted }
 
 // PID is the server's process, 0 when none runs.
-func (c *Cluster) PID() int { return c.runningPID() }
+func (c *Cluster) PID() int { return runningServer(c.data) }
 
-// Socket is the folder of the server's socket.
-func (c *Cluster) Socket() string { return c.socket }
+// longestSocket is what fits the 107 bytes of a socket's path with its name.
+const longestSocket = 107 - len("/.s.PGSQL.5432.lock")
 
-func (c *Cluster) initialise(ctx context.Context) error {
-	if err := os.MkdirAll(filepath.Dir(c.dir), 0o755); err != nil { //nolint:gosec // the server's user must pass through
-		return problem.New(problem.Invalid, "cannot make the folder %s: %v; give another one with --data", filepath.Dir(c.dir), err)
+// socketFolder is beside the data, or, where that path is too long, a short one
+// that is the same for the same folder, so that a running server is found again.
+func socketFolder(dir string) string {
+	if beside := filepath.Join(dir, "run"); len(beside) <= longestSocket {
+		return beside
 	}
-	if err := os.MkdirAll(c.dir, 0o700); err != nil {
-		return problem.New(problem.Invalid, "cannot make the folder %s: %v; give another one with --data", c.dir, err)
+	sum := sha256.Sum256([]byte(dir))
+	name := "thirdstate-" + hex.EncodeToString(sum[:6])
+	if runtime := os.Getenv("XDG_RUNTIME_DIR"); runtime != "" && os.Geteuid() != 0 && len(runtime)+1+len(name) <= longestSocket {
+		if info, err := os.Stat(runtime); err == nil && info.IsDir() {
+			return filepath.Join(runtime, name)
+		}
 	}
-	if err := c.user.own(c.dir); err != nil {
-		return err
-	}
-	args := []string{"-D", c.dir, "-U", "thirdstate_owner", "-E", "UTF8", "--locale=C.UTF-8", "--auth=trust"}
-	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, "initdb"), args...) //nolint:gosec // a server binary found on this machine
-	cmd.Dir = c.dir
-	cmd.Env = []string{"LANG=C.UTF-8", "PATH=" + c.bin + ":/usr/bin:/bin"}
-	cmd.SysProcAttr = c.user.attributes()
-	out, err := cmd.CombinedOutput()
+	return filepath.Join("/tmp", name)
+}
+
+// ensureDatabase makes the program's database when it is not there.
+func (c *Cluster) ensureDatabase(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, c.url("postgres"))
 	if err != nil {
-		return problem.New(problem.Unavailable, "initdb could not make the private database in %s: %s", c.dir, lastLines(string(out), 3))
+		return fmt.Errorf("reach the private database: %w", err)
+	}
+	defer conn.Close(ctx) //nolint:errcheck // nothing was written
+	var there bool
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = 'thirdstate')`).Scan(&there); err != nil {
+		return fmt.Errorf("look for the program's database: %w", err)
+	}
+	if there {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, `CREATE DATABASE thirdstate`); err != nil {
+		return fmt.Errorf("make the program's database: %w", Translate(err))
 	}
 	return nil
 }
 
-func (c *Cluster) start(ctx context.Context) error {
-	deadline := time.Now().Add(startWithin)
-	for {
-		err := c.startOnce(ctx)
-		if err == nil {
-			return nil
-		}
-		// After a kill -9 the old server's children hold its shared memory for 2-3 s.
-		if !strings.Contains(err.Error(), "shared memory block") && !strings.Contains(err.Error(), "lock file") || time.Now().After(deadline) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(250 * time.Millisecond):
-		}
+// hint turns what PostgreSQL said when it failed into what to do about it.
+func hint(doing, dir, said string) error {
+	if strings.Contains(said, "No space left on device") || strings.Contains(said, "Disk quota exceeded") {
+		return problem.New(problem.Unavailable, "the disk of %s is full: free some space and start again (%s: %s)", dir, doing, said)
 	}
-}
-
-func (c *Cluster) logPath() string { return filepath.Join(c.dir, "server.log") }
-
-func (c *Cluster) startOnce(ctx context.Context) error {
-	logFile, err := os.OpenFile(c.logPath(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return problem.New(problem.Invalid, "cannot write %s: %v", c.logPath(), err)
-	}
-	defer logFile.Close() //nolint:errcheck // the server holds its own copy
-	args := []string{"-D", c.dir, "-k", c.socket, "-c", "listen_addresses=", "-c", "port=5432", "-c", "unix_socket_permissions=0700",
-		"-c", "max_connections=60", "-c", "shared_buffers=128MB", "-c", "timezone=UTC", "-c", "log_timezone=UTC", "-c", "max_wal_size=1GB"}
-	args = append(args, extraSettings(ctx)...)
-	cmd := exec.Command(filepath.Join(c.bin, "postgres"), args...) //nolint:gosec,noctx // it must outlive the context: Stop ends it in good order
-	cmd.Dir, cmd.Stdout, cmd.Stderr = c.dir, logFile, logFile
-	cmd.Env = []string{"LANG=C.UTF-8", "PATH=" + c.bin + ":/usr/bin:/bin"}
-	cmd.SysProcAttr = c.user.attributes()
-	cmd.SysProcAttr.Setpgid = true // Ctrl-C reaches us, not the server: we end it when nobody needs it
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start the private database: %w", err)
-	}
-	exited := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(exited) }() // ends when the server does, at the latest in Stop
-	c.process, c.exited = cmd.Process, exited
-	ready := make(chan error, 1)
-	waitCtx, cancel := context.WithTimeout(ctx, startWithin)
-	defer cancel()
-	go func() { ready <- waitReady(waitCtx, c.url("postgres"), startWithin) }()
-	select {
-	case err := <-ready:
-		if err == nil {
-			return nil
-		}
-		return errors.Join(fmt.Errorf("the private database did not answer: %s", c.lastLog()), c.Stop(context.WithoutCancel(ctx)))
-	case <-exited:
-		cancel()
-		<-ready
-		return problem.New(problem.Unavailable, "the private database did not start: %s", c.lastLog())
-	}
-}
-
-// extraKey carries server settings for tests (fsync=off).
-type extraKey struct{}
-
-// WithServerSettings returns a context whose StartCluster adds settings such as
-// "fsync=off"; only test databases want that.
-func WithServerSettings(ctx context.Context, settings ...string) context.Context {
-	return context.WithValue(ctx, extraKey{}, settings)
-}
-
-func extraSettings(ctx context.Context) []string {
-	settings, ok := ctx.Value(extraKey{}).([]string)
-	if !ok {
-		return nil
-	}
-	var args []string
-	for _, s := range settings {
-		args = append(args, "-c", s)
-	}
-	return args
-}
-
-func (c *Cluster) lastLog() string {
-	b, err := os.ReadFile(c.logPath())
-	if err != nil {
-		return "no log was written"
-	}
-	return lastLines(string(b), 4)
-}
-
-func lastLines(text string, n int) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	if len(lines) > n {
-		lines = lines[len(lines)-n:]
-	}
-	return strings.Join(lines, " | ")
-}
-
-// runningPID is the live server of this folder, 0 when there is none.
-func (c *Cluster) runningPID() int {
-	b, err := os.ReadFile(filepath.Join(c.dir, "postmaster.pid"))
-	if err != nil {
-		return 0
-	}
-	lines := strings.Split(string(b), "\n")
-	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
-	if err != nil || pid <= 1 || len(lines) < 2 || strings.TrimSpace(lines[1]) != c.dir {
-		return 0
-	}
-	if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err != nil || !strings.HasPrefix(string(comm), "postgres") {
-		return 0
-	}
-	return pid
-}
-
-// Stop ends the server in good order and waits for it; after a bound it is
-// stopped at once, which PostgreSQL recovers from.
-func (c *Cluster) Stop(ctx context.Context) error {
-	pid := c.runningPID()
-	if c.process != nil {
-		pid = c.process.Pid
-	}
-	if pid == 0 {
-		return nil
-	}
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL} { // fast, immediate, at once
-		if err := syscall.Kill(pid, sig); errors.Is(err, syscall.ESRCH) {
-			return nil
-		}
-		if c.gone(ctx, pid) {
-			return nil
-		}
-	}
-	return fmt.Errorf("the private database's server %d does not stop", pid)
-}
-
-func (c *Cluster) gone(ctx context.Context, pid int) bool {
-	timeout := time.NewTimer(stopWithin)
-	defer timeout.Stop()
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-timeout.C:
-			return false
-		case <-c.exited: // nil and never ready when adopted
-			return true
-		case <-poll.C:
-			if c.process == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-				return true
-			}
-		}
-	}
-}
-
-// socketFolder is short, because a socket's path may have 107 bytes at most, and
-// the same for the same data folder, so that a running server can be adopted.
-func (c *Cluster) socketFolder() (string, error) {
-	abs, err := filepath.Abs(c.dir)
-	if err != nil {
-		return "", fmt.Errorf("read the data folder's path: %w", err)
-	}
-	c.dir = abs
-	sum := sha256.Sum256([]byte(abs))
-	dir := filepath.Join(os.TempDir(), "thirdstate-"+hex.EncodeToString(sum[:6]))
-	if len(dir) > 80 {
-		dir = filepath.Join("/tmp", filepath.Base(dir))
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return "", problem.New(problem.Invalid, "cannot make the socket's folder %s: %v", dir, err)
-	}
-	info, err := os.Lstat(dir)
-	if err != nil || !info.IsDir() {
-		return "", problem.New(problem.Invalid, "%s is in the way of the database's socket; remove it", dir)
-	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && !c.user.mayOwn(int(stat.Uid)) {
-		return "", problem.New(problem.Invalid, "%s belongs to somebody else; remove it", dir)
-	}
-	return dir, c.user.own(dir)
-}
-
-// waitReady tries to reach the database until it answers or the time is over.
-func waitReady(ctx context.Context, url string, atMost time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, atMost)
-	defer cancel()
-	for {
-		conn, err := pgx.Connect(ctx, url)
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("reach the database: %w", err)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
+	return problem.New(problem.Unavailable, "%s: %s", doing, said)
 }

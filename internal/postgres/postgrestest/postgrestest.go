@@ -8,13 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -23,12 +21,16 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 )
 
-var (
-	starting sync.Mutex
-	running  *postgres.Cluster
-	open     io.Closer
-	serial   atomic.Int64
-)
+// server is the one of this test binary: tests of one binary share it, and its
+// folder is its own, so that binaries that run side by side never meet.
+type server struct {
+	mu       sync.Mutex
+	cluster  *postgres.Cluster
+	lifeline io.Closer // open as long as this process lives
+	clones   int
+}
+
+var shared server //nolint:gochecknoglobals // a test binary has no main of ours to own it
 
 // New returns a pool on a fresh database. It ends with the test; the server ends
 // with the test binary. Missing PostgreSQL fails the test.
@@ -45,76 +47,101 @@ func New(t testing.TB) *postgres.Pool {
 // URL makes a fresh migrated database and returns its owner's URL.
 func URL(t testing.TB) string {
 	t.Helper()
-	c, err := acquire()
+	address, name, err := shared.clone()
 	if err != nil {
 		t.Fatalf("a real PostgreSQL is needed (make setup): %v", err)
 	}
-	name := fmt.Sprintf("test_%d", serial.Add(1))
-	if err := admin(c, fmt.Sprintf(`CREATE DATABASE %s TEMPLATE thirdstate`, name)); err != nil {
-		t.Fatalf("clone the test database: %v", err)
-	}
 	t.Cleanup(func() {
-		if err := admin(c, fmt.Sprintf(`DROP DATABASE %s WITH (FORCE)`, name)); err != nil {
+		if err := shared.do(fmt.Sprintf(`DROP DATABASE %s WITH (FORCE)`, name)); err != nil {
 			t.Errorf("drop the test database: %v", err)
 		}
 	})
-	return strings.Replace(c.URL(), "/thirdstate?", "/"+name+"?", 1)
+	return address
 }
 
-// admin runs one statement; clones of one template take turns.
-func admin(c *postgres.Cluster, sql string) error {
-	starting.Lock()
-	defer starting.Unlock()
+func (s *server) clone() (address, name string, err error) {
+	s.mu.Lock()
+	if s.cluster == nil {
+		err = s.start()
+	}
+	s.clones++
+	name = fmt.Sprintf("test_%d", s.clones)
+	s.mu.Unlock()
+	if err != nil {
+		return "", "", err
+	}
+	if err := s.do(fmt.Sprintf(`CREATE DATABASE %s TEMPLATE thirdstate`, name)); err != nil {
+		return "", "", fmt.Errorf("clone the migrated database: %w", err)
+	}
+	address, err = s.address(name)
+	return address, name, err
+}
+
+func (s *server) address(database string) (string, error) {
+	u, err := url.Parse(s.cluster.URL())
+	if err != nil {
+		return "", fmt.Errorf("read the test server's URL: %w", err)
+	}
+	u.Path = "/" + database
+	return u.String(), nil
+}
+
+// do runs one statement beside the tests; clones of one template take turns.
+func (s *server) do(sql string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, strings.Replace(c.URL(), "/thirdstate?", "/postgres?", 1))
+	address, err := s.address("postgres")
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx) //nolint:errcheck // nothing to save
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return err
+	}
 	_, err = conn.Exec(ctx, sql)
-	return err
+	return errors.Join(err, conn.Close(ctx))
 }
 
-// acquire starts the server for the first test that wants one.
-func acquire() (*postgres.Cluster, error) {
-	starting.Lock()
-	defer starting.Unlock()
-	if running != nil {
-		return running, nil
-	}
+// start makes the server for the first test that wants one.
+func (s *server) start() error {
 	dir, err := os.MkdirTemp("", "thirdstate-test-")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the server's user must pass through
-		return nil, err
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // the server's user must pass through
+		return err
 	}
-	ctx := postgres.WithServerSettings(context.Background(), "fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200")
-	cluster, err := postgres.StartCluster(ctx, filepath.Join(dir, "db"), slog.New(slog.DiscardHandler))
+	if err := s.reapAfterUs(dir); err != nil {
+		return err
+	}
+	ctx := context.Background()
+	cluster, err := postgres.StartCluster(ctx, filepath.Join(dir, "pg"), slog.New(slog.DiscardHandler), postgres.Throwaway())
 	if err != nil {
-		return nil, err
-	}
-	if err := reapAfterUs(cluster, dir); err != nil {
-		return nil, errors.Join(err, cluster.Stop(ctx))
+		return err
 	}
 	if err := postgres.Migrate(ctx, cluster.URL()); err != nil {
-		return nil, err
+		return errors.Join(err, cluster.Stop(ctx))
 	}
-	running = cluster
-	return cluster, nil
+	s.cluster = cluster
+	return nil
 }
 
-// reapAfterUs leaves a small process behind that stops the server and removes its
-// folder when this test binary ends, however it ends: its standard input is then
-// at its end.
-func reapAfterUs(c *postgres.Cluster, dir string) error {
-	const script = `read _; kill -QUIT "$0"; n=0; while kill -0 "$0" 2>/dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n+1)); done; rm -rf "$1" "$2"`
-	cmd := exec.Command("sh", "-c", script, strconv.Itoa(c.PID()), dir, c.Socket()) //nolint:gosec,noctx // it must outlive us
+// reap waits for the end of its input, which is the end of the test binary, and
+// then ends the server and removes its folder.
+const reap = `cat >/dev/null
+while read -r pid <"$0/pg/data/postmaster.pid" && kill -QUIT "$pid" 2>/dev/null; do sleep 0.1; done 2>/dev/null
+rm -rf "$0"`
+
+// reapAfterUs leaves a small process behind that cleans up however we end: a
+// test binary has no last word of its own after a panic, a timeout or a kill.
+func (s *server) reapAfterUs(dir string) error {
+	cmd := exec.Command("sh", "-c", reap, dir) //nolint:gosec,noctx // it must outlive us
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return err
 	}
-	open = in // kept open as long as the process lives
+	s.lifeline = in
 	return cmd.Start()
 }
