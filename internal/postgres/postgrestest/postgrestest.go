@@ -59,6 +59,19 @@ func URL(t testing.TB) string {
 	return address
 }
 
+// Folder is a fresh folder that a private server can live in: when tests run as
+// root, the server's user must pass through it, which t.TempDir does not allow.
+func Folder(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		if err := os.Chmod(d, 0o711); err != nil { //nolint:gosec // see above
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 func (s *server) clone() (address, name string, err error) {
 	s.mu.Lock()
 	if s.cluster == nil {
