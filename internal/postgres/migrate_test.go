@@ -1,0 +1,168 @@
+package postgres_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
+	"github.com/thirdstate/thirdstate/internal/problem"
+)
+
+func asProgram(t *testing.T, pool *postgres.Pool, sql string) error {
+	t.Helper()
+	return postgres.As(t.Context(), pool, identity.Program("test"), func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), sql)
+		return err
+	})
+}
+
+func TestMigrate_KeepsTheAuditLogAppendOnly(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	for _, sql := range []string{`DELETE FROM audit`, `UPDATE audit SET actor = ''`, `TRUNCATE audit`} {
+		if err := asProgram(t, pool, sql); problem.Of(err) != problem.Forbidden {
+			t.Errorf("%s: %v, want forbidden", sql, err)
+		}
+	}
+	if err := asProgram(t, pool, `SELECT count(*) FROM river_job`); err != nil {
+		t.Errorf("the jobs' tables: %v", err)
+	}
+}
+
+func TestMigrate_RunsFromSeveralProcessesAtOnce(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.URL(t)
+	if err := exec1(t, url, `DROP SCHEMA public CASCADE; CREATE SCHEMA public`); err != nil {
+		t.Fatal(err)
+	}
+	const processes = 4
+	done := make(chan error, processes)
+	for range processes {
+		go func() { done <- postgres.Migrate(t.Context(), url) }()
+	}
+	for range processes {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := asProgram(t, onePool(t, url), `SELECT count(*) FROM machine`); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMigrate_RefusesTheDatabaseOfANewerProgram(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.URL(t)
+	if err := exec1(t, url, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := postgres.Migrate(t.Context(), url); problem.Of(err) != problem.Invalid || !strings.Contains(err.Error(), "newer") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+// Tables that hold no customer's rows, or that the owner's rights protect.
+var unowned = []string{
+	"goose_db_version", "meeting", "model", "org_unit", "part", "program_clock", "rule_version",
+	"sessions", "setting", "signal", "signal_no", "technician",
+}
+
+func TestSchema_ShowsNoRowOfATableWithoutAScope(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.URL(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := conn.Query(t.Context(), `SELECT relname FROM pg_class
+		WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r','p') AND NOT (relrowsecurity AND relforcerowsecurity)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err = errors.Join(err, conn.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range open {
+		if !slices.Contains(unowned, table) && !strings.HasPrefix(table, "river_") {
+			t.Errorf("%s has no row-level security: force it in its migration, or say here why nobody owns its rows", table)
+		}
+	}
+}
+
+func TestOpen_SaysWhatIsWrongWithTheDatabase(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.URL(t)
+	for _, c := range []struct {
+		name, url string
+		kind      problem.Kind
+		says      string
+	}{
+		{"no URL", "postgres://%zz", problem.Invalid, "cannot be read"},
+		{"nobody listens", "postgres://u:secret@127.0.0.1:1/db", problem.Unavailable, "127.0.0.1:1"},
+		{"no such database", strings.Replace(url, "/test_", "/no_", 1), problem.Invalid, "has no database"},
+		{"the simple protocol", url + "&default_query_exec_mode=simple_protocol", problem.Invalid, "simple protocol"},
+	} {
+		_, err := postgres.Open(t.Context(), c.url)
+		if problem.Of(err) != c.kind || !strings.Contains(problem.As(err).Text, c.says) {
+			t.Errorf("Open, %s: %v", c.name, err)
+		}
+		if strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: the password is in the error: %v", c.name, err)
+		}
+		if err := postgres.Migrate(t.Context(), c.url); problem.Of(err) != c.kind {
+			t.Errorf("Migrate, %s: %v", c.name, err)
+		}
+	}
+}
+
+func TestOpen_RefusesAnotherEncoding(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.URL(t)
+	if err := exec1(t, url, `CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0`); err != nil {
+		t.Fatal(err)
+	}
+	at := strings.Index(url, "/test_")
+	latin := url[:at] + "/latin" + url[strings.Index(url, "?"):]
+	for _, err := range []error{postgres.Migrate(t.Context(), latin), openOnly(t, latin)} {
+		if problem.Of(err) != problem.Invalid || !strings.Contains(err.Error(), "LATIN1") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func openOnly(t *testing.T, url string) error {
+	t.Helper()
+	pool, err := postgres.Open(t.Context(), url)
+	if err == nil {
+		pool.Close()
+	}
+	return err
+}
+
+func TestTranslate_KnowsConstraintsThatExist(t *testing.T) {
+	t.Parallel()
+	conn, err := pgx.Connect(t.Context(), postgrestest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := conn.Query(t.Context(), `SELECT conname::text FROM pg_constraint UNION SELECT relname::text FROM pg_class WHERE relkind = 'i'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err = errors.Join(err, conn.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range postgres.MappedConstraints() {
+		if !slices.Contains(there, name) {
+			t.Errorf("no migration makes %s", name)
+		}
+	}
+}
