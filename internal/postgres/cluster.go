@@ -129,7 +129,7 @@ func (c *Cluster) keep(ctx context.Context) {
 	defer close(c.kept)
 	for c.untilGone(ctx) {
 		c.log.Error("the private database ended by itself and is started again", "log", c.tail())
-		pause := time.Second
+		pause := 100 * time.Millisecond // it may have been killed while it came up
 		for {
 			err := c.inTurn(ctx, func() error { _, err := c.bring(ctx); return err })
 			if err == nil {
@@ -240,7 +240,7 @@ func (c *Cluster) ensureDatabase(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reach the private database: %w", err)
 	}
-	defer conn.Close(ctx) //nolint:errcheck // nothing was written
+	defer conn.Close(ctx) // nothing was written
 	var there bool
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = 'thirdstate')`).Scan(&there); err != nil {
 		return fmt.Errorf("look for the program's database: %w", err)
@@ -254,10 +254,11 @@ func (c *Cluster) ensureDatabase(ctx context.Context) error {
 	return nil
 }
 
-// hint turns what PostgreSQL said when it failed into what to do about it.
+// hint turns what PostgreSQL said when it failed into one line with what to do.
 func hint(doing, dir, said string) error {
+	tail := lastLines(said, 4)
 	if strings.Contains(said, "No space left on device") || strings.Contains(said, "Disk quota exceeded") {
-		return problem.New(problem.Unavailable, "the disk of %s is full: free some space and start again (%s: %s)", dir, doing, said)
+		return problem.New(problem.Unavailable, "the disk of %s is full: free some space and start again (%s: %s)", dir, doing, tail)
 	}
-	return problem.New(problem.Unavailable, "%s: %s", doing, said)
+	return problem.New(problem.Unavailable, "%s: %s", doing, tail)
 }

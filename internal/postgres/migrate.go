@@ -73,7 +73,7 @@ func Migrate(ctx context.Context, url string) error {
 	if err != nil {
 		return cannotOpen(cfg, err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // ends the turn, nothing is lost
+	defer conn.Close(context.WithoutCancel(ctx)) // ends the turn
 	if err := fits(ctx, conn); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -128,8 +129,18 @@ func TestOpen_RefusesAnotherEncoding(t *testing.T) {
 	if err := exec1(t, url, `CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0`); err != nil {
 		t.Fatal(err)
 	}
-	at := strings.Index(url, "/test_")
-	latin := url[:at] + "/latin" + url[strings.Index(url, "?"):]
+	t.Cleanup(func() {
+		conn, err := pgx.Connect(context.Background(), url)
+		if err == nil {
+			_, err = conn.Exec(context.Background(), `DROP DATABASE latin`)
+			err = errors.Join(err, conn.Close(context.Background()))
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	path, query, _ := strings.Cut(url, "?")
+	latin := path[:strings.LastIndex(path, "/")] + "/latin?" + query
 	for _, err := range []error{postgres.Migrate(t.Context(), latin), openOnly(t, latin)} {
 		if problem.Of(err) != problem.Invalid || !strings.Contains(err.Error(), "LATIN1") {
 			t.Errorf("got %v", err)

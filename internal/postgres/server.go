@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -85,10 +86,7 @@ func (c *Cluster) initialise(ctx context.Context) error {
 	c.log.Info("making the private database", "folder", c.data)
 	out, err := c.account.command(ctx, filepath.Join(c.bin, "initdb"), args...).CombinedOutput()
 	if err != nil {
-		said := lastLines(string(out), 3)
-		if said == "" {
-			said = err.Error()
-		}
+		said := fmt.Sprintf("%s\n%v", strings.TrimSpace(string(out)), err)
 		return errors.Join(hint("initdb could not make the private database in "+c.dir, c.dir, said), os.RemoveAll(fresh))
 	}
 	if err := os.Rename(fresh, c.data); err != nil {
@@ -119,11 +117,11 @@ func (c *Cluster) start(ctx context.Context) error {
 }
 
 func (c *Cluster) startOnce(ctx context.Context) error {
-	logFile, err := c.openLog()
+	logFile, from, err := c.openLog()
 	if err != nil {
 		return err
 	}
-	defer logFile.Close() //nolint:errcheck // the server holds its own copy
+	defer logFile.Close() // the server holds its own copy
 	args := []string{"-D", c.data, "-k", c.socket}
 	list := settings
 	if c.throwaway {
@@ -153,9 +151,9 @@ func (c *Cluster) startOnce(ctx context.Context) error {
 	case err == nil:
 		return nil
 	case ended():
-		return hint("the private database did not start", c.dir, c.tail())
+		return hint("the private database did not start", c.dir, c.saidSince(from))
 	}
-	err = fmt.Errorf("%w (%w)", hint("the private database does not answer", c.dir, c.tail()), err)
+	err = fmt.Errorf("%w (%w)", hint("the private database does not answer", c.dir, c.saidSince(from)), err)
 	return errors.Join(err, c.endProcess(ctx, cmd.Process.Pid))
 }
 
@@ -233,38 +231,50 @@ func (c *Cluster) gone(ctx context.Context, pid int, within time.Duration) bool 
 
 func (c *Cluster) logPath() string { return filepath.Join(c.dir, "log") }
 
-// openLog keeps what the last server said before it died, within bounds.
-func (c *Cluster) openLog() (*os.File, error) {
+// openLog keeps what the last server said before it died, within bounds, and
+// says from which byte on the next one speaks.
+func (c *Cluster) openLog() (f *os.File, from int64, err error) {
 	if info, err := os.Stat(c.logPath()); err == nil && info.Size() > logLimit {
 		if err := os.Rename(c.logPath(), c.logPath()+".1"); err != nil {
-			return nil, fmt.Errorf("put the private database's log aside: %w", err)
+			return nil, 0, fmt.Errorf("put the private database's log aside: %w", err)
 		}
 	}
-	f, err := os.OpenFile(c.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err = os.OpenFile(c.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, cannotMake(c.logPath(), err)
+		return nil, 0, cannotMake(c.logPath(), err)
 	}
 	if c.account != nil {
 		err = f.Chown(c.account.uid, c.account.gid) // so that its user can start the server without us
 	}
-	return f, err
+	if err == nil {
+		from, err = f.Seek(0, io.SeekEnd)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(fmt.Errorf("prepare the private database's log: %w", err), f.Close())
+	}
+	return f, from, nil
 }
 
-// tail is the last lines of the server's log.
-func (c *Cluster) tail() string {
+// saidSince reads the server's log from a byte on, 16 KiB at most.
+func (c *Cluster) saidSince(from int64) string {
 	f, err := os.Open(c.logPath())
 	if err != nil {
 		return "no log was written"
 	}
-	defer f.Close() //nolint:errcheck // only read
-	const most = 4096
-	if info, err := f.Stat(); err == nil && info.Size() > most {
-		_, _ = f.Seek(-most, 2)
+	defer f.Close()
+	if info, err := f.Stat(); err == nil {
+		from = max(from, info.Size()-16<<10)
 	}
-	b := make([]byte, most)
-	n, _ := f.Read(b)
-	return lastLines(string(b[:n]), 4)
+	b := make([]byte, 16<<10)
+	n, _ := f.ReadAt(b, from)
+	if n == 0 {
+		return "it said nothing"
+	}
+	return string(b[:n])
 }
+
+// tail is the last lines of the server's log.
+func (c *Cluster) tail() string { return lastLines(c.saidSince(0), 4) }
 
 func lastLines(text string, n int) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
