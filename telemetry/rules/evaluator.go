@@ -72,7 +72,7 @@ var Kinds = []Kind{
 	},
 	{
 		Name: "watcher", Summary: "several signals away from their own normal; needs no settings", New: newWatcher, patient: true,
-		Takes: []string{"signals", "context", "learn", "smooth", "sigma"},
+		Takes: []string{"signals", "context", "learn", "smooth"},
 	},
 }
 

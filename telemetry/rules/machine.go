@@ -243,3 +243,23 @@ func (m *Machine) Bands(signal string) (low, normal, high float64, ok bool) {
 	}
 	return 0, 0, 0, false
 }
+
+// Learning says whether the machine's rules have no baseline of anything yet.
+func (m *Machine) Learning() bool {
+	learning := false
+	for i := range m.slots {
+		switch e := m.slots[i].eval.(type) {
+		case *deviation:
+			if e.baseline.ready {
+				return false
+			}
+			learning = true
+		case *watcher:
+			if !e.learning() {
+				return false
+			}
+			learning = learning || len(e.channels) > 0 || m.pack == nil
+		}
+	}
+	return learning
+}

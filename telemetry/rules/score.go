@@ -44,3 +44,12 @@ func (m *Machine) Score() (score float64, contributors []Contributor) {
 	sort.SliceStable(contributors, func(i, j int) bool { return contributors[i].Loss > contributors[j].Loss })
 	return math.Max(0, 100-lost), contributors
 }
+
+// Nearness is how near the worst rule is to its limit: 0 at normal, 1 at the limit.
+func (m *Machine) Nearness() float64 {
+	worst := 0.0
+	for i := range m.slots {
+		worst = math.Max(worst, m.slots[i].nearness)
+	}
+	return worst
+}

@@ -1,0 +1,171 @@
+package rules
+
+import (
+	"math"
+	"slices"
+)
+
+// first is the channel that departed first: the largest strain is often that of a
+// consequence. Channels that have not clearly departed come by their strain.
+func (w *watcher) first() int {
+	if ranked := w.ranked(); len(ranked) > 0 {
+		return ranked[0]
+	}
+	return -1
+}
+
+// ranked lists the channels under strain, earliest departure first.
+func (w *watcher) ranked() []int {
+	var list []int
+	for i := range w.channels {
+		if c := &w.channels[i]; c.state == watching && c.strain > 0 {
+			list = append(list, i)
+		}
+	}
+	slices.SortStableFunc(list, func(i, j int) int {
+		a, b := &w.channels[i], &w.channels[j]
+		switch {
+		case a.struck != 0 && b.struck == 0:
+			return -1
+		case a.struck == 0 && b.struck != 0:
+			return 1
+		case a.struck < b.struck:
+			return -1
+		case a.struck > b.struck:
+			return 1
+		case a.strain > b.strain:
+			return -1
+		case a.strain < b.strain:
+			return 1
+		}
+		return 0
+	})
+	return list
+}
+
+// causes shares the strain out.
+func (w *watcher) causes() []Cause {
+	ranked := w.ranked()
+	ranked = ranked[:min(len(ranked), maxCauses)]
+	sum := 0.0
+	for _, i := range ranked {
+		sum += w.channels[i].strain
+	}
+	var list []Cause
+	for _, i := range ranked {
+		c := &w.channels[i]
+		list = append(list, Cause{Signal: c.name, Share: c.strain / sum})
+	}
+	return list
+}
+
+func (w *watcher) Evidence(e *Evidence) {
+	e.RegimeRows, e.Causes = int(w.rows), w.causes()
+	if w.onset != 0 {
+		e.Since = unix(w.onset)
+	}
+	lead := w.lead
+	if lead < 0 {
+		lead = w.first()
+	}
+	if lead < 0 {
+		return
+	}
+	c := &w.channels[lead]
+	e.Signal = c.name
+	e.Deviation, e.Sigma = c.smooth*c.sigma, c.sigma
+	e.Observed, e.Normal = c.value, c.value-e.Deviation
+	// Alone, the signal would have had to bring the whole strain.
+	alone := math.Sqrt(2 * (unsurprising + math.Min(w.limit, surprising)) * c.spread)
+	e.Limit = math.Max(alone, leastEffect) * c.sigma
+	e.Low, e.High = e.Normal-e.Limit, e.Normal+e.Limit
+	e.Model = &Model{Level: c.level}
+	for i, name := range w.rule.Context[:c.fit.k] {
+		e.Model.Terms = append(e.Model.Terms, Term{Signal: name, Mean: c.fit.mean[i], Slope: c.fit.slope[i]})
+	}
+}
+
+// band is the normal band of a signal at typical contexts.
+func (w *watcher) band(signal string) (low, normal, high float64, ok bool) {
+	for i := range w.channels {
+		if c := &w.channels[i]; c.name == signal && c.state == watching {
+			half := 3 * c.sigma
+			return c.level - half, c.level, c.level + half, true
+		}
+	}
+	return 0, 0, 0, false
+}
+
+func (w *watcher) Snapshot(dst []byte) []byte {
+	s := writer{dst}
+	w.clock.snapshot(&s)
+	s.float(w.passed)
+	s.int(w.rows)
+	s.floats([]float64{w.strain, w.limit, w.effect})
+	s.int(int64(w.trouble))
+	s.int(int64(w.calm))
+	s.bool(w.alarmed)
+	s.int(int64(w.lead))
+	s.int(w.onset)
+	s.uint(uint64(len(w.channels)))
+	for i := range w.channels {
+		w.channels[i].snapshot(&s)
+	}
+	return s.b
+}
+
+func (w *watcher) Restore(_ int, b []byte) error {
+	r := reader{b: b}
+	w.clock.restore(&r)
+	w.passed, w.rows = r.float(), r.int()
+	if v := r.floats(3); len(v) == 3 {
+		w.strain, w.limit, w.effect = v[0], v[1], v[2]
+	}
+	w.trouble, w.calm, w.alarmed, w.lead, w.onset = int(r.int()), int(r.int()), r.bool(), int(r.int()), r.int()
+	w.channels, w.byNumber = nil, nil
+	for range r.count(maxSignals) {
+		c := channel{}
+		c.fit.k = len(w.context)
+		c.restore(&r)
+		if r.err != nil {
+			break
+		}
+		w.channels = append(w.channels, c)
+	}
+	if w.lead >= len(w.channels) || w.lead < -1 {
+		w.lead = -1
+	}
+	return r.err
+}
+
+func (c *channel) snapshot(s *writer) {
+	s.text(c.name)
+	s.int(int64(c.size))
+	s.uint(uint64(c.state))
+	s.floats(c.sum[:])
+	s.int(int64(c.filled))
+	s.floats(c.kept)
+	if c.state == watching {
+		c.fit.snapshot(s)
+		s.floats([]float64{c.level, c.sigma, c.lag, c.spread, c.smooth, c.value, c.strain})
+		s.int(c.onset)
+		s.int(c.struck)
+	}
+}
+
+func (c *channel) restore(r *reader) {
+	c.name, c.size, c.state = r.text(), int(r.int()), channelState(r.uint()) //nolint:gosec // three states
+	copy(c.sum[:], r.floats(maxContext+1))
+	c.filled = int(r.int())
+	c.kept = r.floats((keptElements + 1) * (maxContext + 1))
+	if c.state == watching {
+		c.fit.restore(r)
+		if v := r.floats(7); len(v) == 7 {
+			c.level, c.sigma, c.lag, c.spread, c.smooth, c.value, c.strain = v[0], v[1], v[2], v[3], v[4], v[5], v[6]
+		}
+		c.onset, c.struck = r.int(), r.int()
+	}
+	if c.size < 1 || c.sigma <= 0 && c.state == watching {
+		r.take(-1)
+	}
+}
