@@ -18,6 +18,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
 //go:embed assets
@@ -31,6 +32,7 @@ type Config struct {
 	History   telemetry.History
 	Detection *detection.Runner
 	Intake    func() IntakeStatus // for the intake page
+	IntakeLog *intakelog.Log      // where replayed messages go
 	Demo      *Demo
 	Secure    bool // cookies over https only
 }

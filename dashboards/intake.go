@@ -24,7 +24,7 @@ func doReplay(r *request, tx pgx.Tx) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return r.t("done.replay"), telemetry.ReplayDeadLetter(r.ctx, tx, r.site.Log2, r.now, r.who, id)
+	return r.t("done.replay"), telemetry.ReplayDeadLetter(r.ctx, tx, r.site.IntakeLog, r.now, r.who, id)
 }
 
 func doDiscard(r *request, tx pgx.Tx) (string, error) {
@@ -40,7 +40,7 @@ func doClaim(r *request, tx pgx.Tx) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return r.t("done.claim"), telemetry.Claim(r.ctx, tx, r.site.Log2, r.now, r.who, r.Param("id"), machine.ID)
+	return r.t("done.claim"), telemetry.Claim(r.ctx, tx, r.site.IntakeLog, r.now, r.who, r.Param("id"), machine.ID)
 }
 
 // doAdvance asks the demo to live through the next hours.

@@ -56,8 +56,19 @@ func (s *Site) Principal(ctx context.Context) (identity.Principal, bool) {
 	return who, true
 }
 
-// Sessions wraps a handler so that it can ask for the Principal.
-func (s *Site) Sessions(next http.Handler) http.Handler { return s.sessions.LoadAndSave(next) }
+// SessionPrincipal says who has signed in on the pages with the request's
+// cookie, for the API.
+func (s *Site) SessionPrincipal(r *http.Request) (identity.Principal, bool) {
+	cookie, err := r.Cookie(s.sessions.Cookie.Name)
+	if err != nil {
+		return identity.Principal{}, false
+	}
+	ctx, err := s.sessions.Load(r.Context(), cookie.Value)
+	if err != nil {
+		return identity.Principal{}, false
+	}
+	return s.Principal(ctx)
+}
 
 func (s *Site) mountSignIn(e *echo.Echo) {
 	e.GET("/sign-in", s.open(s.showSignIn))

@@ -174,15 +174,12 @@ func (r *Runner) evaluate(batch *telemetry.Batch) (Outcome, error) {
 	seen := map[uuid.UUID]*machines.Seen{}
 	steps := merge(batch)
 	for _, s := range steps {
-		found, w, err := r.step(s, seen)
-		if err != nil {
-			return out, err
-		}
+		found := r.step(s, seen)
 		if s.lsn <= r.pos.LSN {
 			continue
 		}
 		for _, f := range found {
-			change, err := r.fleet.finding(w[f.Machine].Watched, f)
+			change, err := r.fleet.finding(r.watched[f.Machine].Watched, f)
 			if err != nil {
 				return out, err
 			}
@@ -198,7 +195,7 @@ func (r *Runner) evaluate(batch *telemetry.Batch) (Outcome, error) {
 
 type step struct {
 	lsn  intakelog.LSN
-	obs  *observation.Observation
+	obs  *telemetry.Located
 	tick *telemetry.Tick
 }
 
@@ -206,7 +203,7 @@ type step struct {
 func merge(b *telemetry.Batch) []step {
 	steps := make([]step, 0, len(b.Observations)+len(b.Ticks))
 	for i := range b.Observations {
-		steps = append(steps, step{lsn: b.Observations[i].LSN, obs: &b.Observations[i].Observation})
+		steps = append(steps, step{lsn: b.Observations[i].LSN, obs: &b.Observations[i]})
 	}
 	for i := range b.Ticks {
 		steps = append(steps, step{lsn: b.Ticks[i].LSN, tick: &b.Ticks[i]})
@@ -215,19 +212,16 @@ func merge(b *telemetry.Batch) []step {
 	return steps
 }
 
-func (r *Runner) step(s step, seen map[uuid.UUID]*machines.Seen) ([]rules.Finding, map[string]*watched, error) {
+func (r *Runner) step(s step, seen map[uuid.UUID]*machines.Seen) []rules.Finding {
 	if s.tick != nil {
-		return r.tick(*s.tick), r.watched, nil
+		return r.tick(*s.tick)
 	}
-	if r.dedup.Seen(s.obs) {
-		return nil, r.watched, nil
+	if r.dedup.Seen(&s.obs.Observation) {
+		return nil
 	}
-	w, err := r.machine(s.obs.Machine)
-	if err != nil || w == nil {
-		return nil, r.watched, err
-	}
-	note(seen, w.ID, s.obs)
-	return w.rules.Observe(*s.obs), r.watched, nil
+	w := r.machine(s.obs)
+	note(seen, w.ID, &s.obs.Observation)
+	return w.rules.Observe(s.obs.Observation)
 }
 
 func (r *Runner) tick(t telemetry.Tick) []rules.Finding {
@@ -243,18 +237,15 @@ func (r *Runner) tick(t telemetry.Tick) []rules.Finding {
 	return found
 }
 
-func (r *Runner) machine(key string) (*watched, error) {
-	if w := r.watched[key]; w != nil {
-		return w, nil
+func (r *Runner) machine(o *telemetry.Located) *watched {
+	if w := r.watched[o.Machine]; w != nil {
+		return w
 	}
-	known, ok := r.fleet.Machine(key)
-	if !ok {
-		return nil, nil //nolint:nilnil // a machine that was removed since: nothing to watch
-	}
+	known := Watched{ID: o.MachineID, Key: o.Machine, Pack: o.Model}
 	pack := r.fleet.Pack(known)
-	w := &watched{Watched: known, pack: pack, rules: rules.New(key, pack), score: -1}
-	r.watched[key] = w
-	return w, nil
+	w := &watched{Watched: known, pack: pack, rules: rules.New(o.Machine, pack), score: -1}
+	r.watched[o.Machine] = w
+	return w
 }
 
 // note keeps the newest sign of life of a machine.

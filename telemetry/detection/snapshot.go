@@ -32,9 +32,9 @@ type state struct {
 }
 
 type machineState struct {
-	Key   string
-	Score int
-	Rules []byte
+	Machine Watched
+	Score   int
+	Rules   []byte
 }
 
 type snapshots struct {
@@ -137,10 +137,10 @@ func (r *Runner) snapshot() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	st := &state{Version: 1, Log: r.pos.Log, LSN: r.lsn, Dedup: r.dedup.Snapshot(nil)}
-	for key, w := range r.watched {
-		st.Machines = append(st.Machines, machineState{Key: key, Score: w.score, Rules: w.rules.Snapshot(nil)})
+	for _, w := range r.watched {
+		st.Machines = append(st.Machines, machineState{Machine: w.Watched, Score: w.score, Rules: w.rules.Snapshot(nil)})
 	}
-	sort.Slice(st.Machines, func(i, j int) bool { return st.Machines[i].Key < st.Machines[j].Key })
+	sort.Slice(st.Machines, func(i, j int) bool { return st.Machines[i].Machine.Key < st.Machines[j].Machine.Key })
 	if err := r.shots.write(st); err != nil {
 		return err
 	}
@@ -158,16 +158,12 @@ func (r *Runner) restore() error {
 		return fmt.Errorf("restore duplicates: %w", err)
 	}
 	for _, m := range st.Machines {
-		known, ok := r.fleet.Machine(m.Key)
-		if !ok {
-			continue
-		}
-		pack := r.fleet.Pack(known)
-		w := &watched{Watched: known, pack: pack, rules: rules.New(m.Key, pack), score: m.Score}
+		pack := r.fleet.Pack(m.Machine)
+		w := &watched{Watched: m.Machine, pack: pack, rules: rules.New(m.Machine.Key, pack), score: m.Score}
 		if err := w.rules.Restore(pack, m.Rules); err != nil {
-			return fmt.Errorf("restore the rules of %s: %w", m.Key, err)
+			return fmt.Errorf("restore the rules of %s: %w", m.Machine.Key, err)
 		}
-		r.watched[m.Key] = w
+		r.watched[m.Machine.Key] = w
 	}
 	r.lsn = st.LSN
 	return nil

@@ -29,6 +29,7 @@ type channel struct {
 	spread float64 // variance of the control statistic at rest, in sigma²
 	smooth float64 // control statistic, in sigma
 	value  float64 // smoothed signal
+	away   float64 // smoothed distance from normal, in the signal's unit; wild values count in full
 	strain float64 // surprise that it adds to the sum
 	onset  int64   // when the strain was small last, Unix ns
 	struck int64   // when the strain became large, 0 = it is not
@@ -231,9 +232,10 @@ func (c *channel) freeze(s runIn, lambda float64) {
 
 // follow moves the control statistic by the complete element.
 func (c *channel) follow(lambda float64) {
-	z := (c.sum[0] - c.fit.explained(c.sum[1:c.fit.k+1]) - c.level) / c.sigma
-	z = math.Max(-farthest, math.Min(farthest, z))
+	rest := c.sum[0] - c.fit.explained(c.sum[1:c.fit.k+1]) - c.level
+	z := math.Max(-farthest, math.Min(farthest, rest/c.sigma))
 	c.smooth += lambda * (z - c.smooth)
+	c.away += lambda * (rest - c.away)
 	c.value += lambda * (c.sum[0] - c.value)
 	c.strain = math.Max(0, math.Min(c.smooth*c.smooth/c.spread/2-unsurprising, surprising))
 }

@@ -15,6 +15,7 @@ type silence struct {
 	gapFrom int64 // the longest late silence that has ended, for a tick that comes after its end
 	gapTo   int64
 	gapDue  bool
+	hours   float64 // without data, at the last tick that found it
 	rows    int64
 }
 
@@ -46,6 +47,7 @@ func (s *silence) Tick(at time.Time, excused bool) Judgement {
 		return Judgement{}
 	}
 	if s.due && s.silent(s.last, t) {
+		s.hours = time.Duration(t - s.last).Hours()
 		return Judgement{State: Trouble, Nearness: 1}
 	}
 	if s.gapDue && t < s.gapTo && s.silent(s.gapFrom, t) {
@@ -59,7 +61,7 @@ func (s *silence) silent(since, now int64) bool {
 }
 
 func (s *silence) Evidence(e *Evidence) {
-	e.Since, e.RegimeRows = unix(s.last), int(s.rows)
+	e.RegimeRows, e.Observed = int(s.rows), s.hours
 	e.Limit, e.Unit = s.rule.After.Hours(), "h"
 }
 
@@ -71,6 +73,7 @@ func (s *silence) Snapshot(dst []byte) []byte {
 	w.int(s.gapFrom)
 	w.int(s.gapTo)
 	w.bool(s.gapDue)
+	w.float(s.hours)
 	w.int(s.rows)
 	return w.b
 }
@@ -78,6 +81,7 @@ func (s *silence) Snapshot(dst []byte) []byte {
 func (s *silence) Restore(_ int, b []byte) error {
 	r := reader{b: b}
 	s.last, s.due, s.excused = r.int(), r.bool(), r.int()
-	s.gapFrom, s.gapTo, s.gapDue, s.rows = r.int(), r.int(), r.bool(), r.int()
+	s.gapFrom, s.gapTo, s.gapDue = r.int(), r.int(), r.bool()
+	s.hours, s.rows = r.float(), r.int()
 	return r.err
 }

@@ -20,7 +20,8 @@ type stuck struct {
 	passed      int64   // its length inside the regime, ns
 	last        int64
 	outside     bool
-	implausible bool
+	implausible bool // the present row
+	frozen      bool // the last trouble was a frozen value
 	value       float64
 	seen        int64
 }
@@ -31,7 +32,7 @@ func newStuck(r *Rule, numbers Numbers) Evaluator {
 
 func (s *stuck) Observe(row *Row) Judgement {
 	if row.Implausible(s.in.signal) {
-		s.implausible = true
+		s.implausible, s.frozen = true, false
 		s.restart(row.at, math.NaN())
 		return Judgement{State: Trouble, Nearness: 1}
 	}
@@ -47,6 +48,7 @@ func (s *stuck) Observe(row *Row) Judgement {
 	if s.rule.After == 0 || s.rows < stuckRows || s.passed < int64(s.rule.After) {
 		return Judgement{State: Calm}
 	}
+	s.frozen = true
 	return Judgement{State: Trouble, Nearness: 1}
 }
 
@@ -74,10 +76,11 @@ func (s *stuck) Tick(time.Time, bool) Judgement { return Judgement{} }
 
 func (s *stuck) Evidence(e *Evidence) {
 	e.Observed, e.RegimeRows, e.Limit = s.value, int(s.seen), s.rule.Tolerance
-	e.Sign = "frozen"
-	if s.implausible {
-		e.Sign = "implausible"
-	} else {
+	e.Sign = "implausible"
+	if s.frozen {
+		e.Sign = "frozen"
+	}
+	if s.frozen && s.rows > 1 {
 		e.Since = unix(s.since)
 	}
 }
@@ -92,6 +95,7 @@ func (s *stuck) Snapshot(dst []byte) []byte {
 	w.int(s.last)
 	w.bool(s.outside)
 	w.bool(s.implausible)
+	w.bool(s.frozen)
 	w.float(s.value)
 	w.int(s.seen)
 	return w.b
@@ -100,6 +104,7 @@ func (s *stuck) Snapshot(dst []byte) []byte {
 func (s *stuck) Restore(_ int, b []byte) error {
 	r := reader{b: b}
 	s.low, s.high, s.rows, s.since, s.passed, s.last = r.float(), r.float(), r.int(), r.int(), r.int(), r.int()
-	s.outside, s.implausible, s.value, s.seen = r.bool(), r.bool(), r.float(), r.int()
+	s.outside, s.implausible, s.frozen = r.bool(), r.bool(), r.bool()
+	s.value, s.seen = r.float(), r.int()
 	return r.err
 }

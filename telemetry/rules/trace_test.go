@@ -176,8 +176,8 @@ func (tr *trace) block(fail func(string, ...any), rest string) {
 // series adds one signal's values to the rows of the present block.
 func (tr *trace) series(fail func(string, ...any), signal, values string) {
 	at, end := tr.start, tr.start
-	for _, v := range tr.values(fail, values) {
-		if !math.IsNaN(v) {
+	for _, s := range tr.values(fail, values) {
+		if v := s.level + s.slope*tr.get(at, s.of); !math.IsNaN(v) {
 			tr.put(at, signal, v)
 		}
 		at += tr.every
@@ -212,6 +212,20 @@ func (tr *trace) put(at time.Duration, signal string, v float64) {
 	tr.events = append(tr.events, e)
 }
 
+// get is a signal's value in the row of an instant; 0 for no signal.
+func (tr *trace) get(at time.Duration, signal string) float64 {
+	if signal == "" {
+		return 0
+	}
+	for i := len(tr.events) - 1; i >= 0; i-- {
+		if o := tr.events[i].obs; o != nil && o.At.Equal(traceStart.Add(at)) {
+			v, _ := o.Get(signal)
+			return v
+		}
+	}
+	return math.NaN()
+}
+
 // endBlock adds the ticks that the time has come to.
 func (tr *trace) endBlock() { tr.ticks(false) }
 
@@ -241,44 +255,56 @@ func (tr *trace) gap(fail func(string, ...any), rest string) {
 	tr.ticks(how == "excused")
 }
 
-// values reads numbers, "90 x15" repeats, "60..70 x30" ramps, "60~0.5 x100" noise, "-" nothing.
-func (tr *trace) values(fail func(string, ...any), text string) []float64 {
-	var out []float64
+// sample is one value of a series: level, and slope times another signal of the row.
+type sample struct {
+	level, slope float64
+	of           string
+}
+
+// values reads numbers, "90 x15" repeats, "60..70 x30" ramps, "60~0.5 x100" noise,
+// "60+0.1*load x100" what depends on another signal, "-" nothing.
+func (tr *trace) values(fail func(string, ...any), text string) []sample {
+	var out []sample
 	words := strings.Fields(strings.ReplaceAll(text, "|", " "))
 	for i := 0; i < len(words); i++ {
-		count := 1
-		if i+1 < len(words) && strings.HasPrefix(words[i+1], "x") {
+		word, count := words[i], 1
+		repeated := i+1 < len(words) && strings.HasPrefix(words[i+1], "x")
+		if repeated {
 			n, err := strconv.Atoi(words[i+1][1:])
 			if err != nil {
 				fail("count %q", words[i+1])
 			}
 			count = n
-		}
-		from, to, sigma := tr.value(fail, words[i])
-		for j := range count {
-			v := from
-			if count > 1 {
-				v += (to - from) * float64(j) / float64(count-1)
-			}
-			out = append(out, v+sigma*tr.gauss())
-		}
-		if count > 1 || i+1 < len(words) && strings.HasPrefix(words[i+1], "x") {
 			i++
+		}
+		from, to, sigma, s := tr.value(fail, word)
+		for j := range count {
+			s.level = from
+			if count > 1 {
+				s.level += (to - from) * float64(j) / float64(count-1)
+			}
+			s.level += sigma * tr.gauss()
+			out = append(out, s)
 		}
 	}
 	return out
 }
 
-func (tr *trace) value(fail func(string, ...any), word string) (from, to, sigma float64) {
+func (tr *trace) value(fail func(string, ...any), word string) (from, to, sigma float64, s sample) {
 	if word == "-" {
-		return math.NaN(), math.NaN(), 0
+		return math.NaN(), math.NaN(), 0, s
 	}
-	parse := func(s string) float64 {
-		v, err := strconv.ParseFloat(s, 64)
+	parse := func(text string) float64 {
+		v, err := strconv.ParseFloat(text, 64)
 		if err != nil {
 			fail("value %q", word)
 		}
 		return v
+	}
+	word, depends, ok := strings.Cut(word, "+")
+	if ok {
+		slope, of, _ := strings.Cut(depends, "*")
+		s.slope, s.of = parse(slope), of
 	}
 	level, noise, noisy := strings.Cut(word, "~")
 	if noisy {
@@ -290,7 +316,7 @@ func (tr *trace) value(fail func(string, ...any), word string) (from, to, sigma 
 	if ramp {
 		to = parse(b)
 	}
-	return from, to, sigma
+	return from, to, sigma, s
 }
 
 // gauss is the same noise in each run: twelve uniform numbers of a fixed sequence.

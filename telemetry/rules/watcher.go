@@ -222,7 +222,7 @@ func (w *watcher) Tick(time.Time, bool) Judgement { return Judgement{} }
 func (w *watcher) forget() {
 	for i := range w.channels {
 		c := &w.channels[i]
-		c.smooth, c.strain, c.struck, c.filled = 0, 0, 0, 0
+		c.smooth, c.away, c.strain, c.struck, c.filled = 0, 0, 0, 0, 0
 	}
 	w.trouble, w.calm, w.alarmed, w.lead, w.strain = 0, 0, false, -1, 0
 }

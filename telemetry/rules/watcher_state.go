@@ -73,7 +73,7 @@ func (w *watcher) Evidence(e *Evidence) {
 	}
 	c := &w.channels[lead]
 	e.Signal = c.name
-	e.Deviation, e.Sigma = c.smooth*c.sigma, c.sigma
+	e.Deviation, e.Sigma = c.away, c.sigma
 	e.Observed, e.Normal = c.value, c.value-e.Deviation
 	// Alone, the signal would have had to bring the whole strain.
 	alone := math.Sqrt(2 * (unsurprising + math.Min(w.limit, surprising)) * c.spread)
@@ -147,7 +147,7 @@ func (c *channel) snapshot(s *writer) {
 	s.floats(c.kept)
 	if c.state == watching {
 		c.fit.snapshot(s)
-		s.floats([]float64{c.level, c.sigma, c.lag, c.spread, c.smooth, c.value, c.strain})
+		s.floats([]float64{c.level, c.sigma, c.lag, c.spread, c.smooth, c.value, c.away, c.strain})
 		s.int(c.onset)
 		s.int(c.struck)
 	}
@@ -160,8 +160,9 @@ func (c *channel) restore(r *reader) {
 	c.kept = r.floats((keptElements + 1) * (maxContext + 1))
 	if c.state == watching {
 		c.fit.restore(r)
-		if v := r.floats(7); len(v) == 7 {
-			c.level, c.sigma, c.lag, c.spread, c.smooth, c.value, c.strain = v[0], v[1], v[2], v[3], v[4], v[5], v[6]
+		if v := r.floats(8); len(v) == 8 {
+			c.level, c.sigma, c.lag, c.spread = v[0], v[1], v[2], v[3]
+			c.smooth, c.value, c.away, c.strain = v[4], v[5], v[6], v[7]
 		}
 		c.onset, c.struck = r.int(), r.int()
 	}

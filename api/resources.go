@@ -1,0 +1,12 @@
+package api
+
+// resources lists every resource in the order of the reference. Add yours here.
+var resources = []func(*Server){
+	customers, sites, contacts, models, signals,
+	machineFiles, components, observations, readings, findings,
+	cases, inspections, workOrders, attachments, plans,
+	technicians, callbacks, complaints, promises,
+	overviews, rulePacks,
+	deadLetters, unclaimed, devices, intake,
+	users, tokens, audits, programClock,
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/maintenance"
+	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/rules"
+)
+
+// commit is the one place where telemetry meets maintenance: what detection
+// found, the cases it opens, the jobs those cause and how far the rules are, in
+// one transaction.
+func (y *system) commit(ctx context.Context, o detection.Outcome) error {
+	now := y.clock.Now()
+	return postgres.As(ctx, y.pool, identity.Program("detection"), func(tx pgx.Tx) error {
+		if len(o.Changes) > 0 {
+			if err := maintenance.Accept(ctx, tx, now, o.Changes); err != nil {
+				return err
+			}
+		}
+		if err := machines.SetSeen(ctx, tx, o.Seen); err != nil {
+			return err
+		}
+		for _, s := range o.Scores {
+			if err := machines.SetScore(ctx, tx, s.MachineID, s.Score, s.Contributors); err != nil {
+				return err
+			}
+		}
+		return detection.Advance(ctx, tx, now, o.Position)
+	})
+}
+
+// verifyRows bounds how much telemetry one verification reads.
+const verifyRows = 20_000
+
+// housekeeping does what has become due by now: plans, promises, deferrals,
+// calls, and the verification of repairs from the telemetry.
+func (y *system) housekeeping(ctx context.Context, now time.Time) error {
+	who := identity.Program("scheduler")
+	if err := postgres.As(ctx, y.pool, who, func(tx pgx.Tx) error {
+		_, err := maintenance.RunDue(ctx, tx, now)
+		return err
+	}); err != nil {
+		return fmt.Errorf("do what is due: %w", err)
+	}
+	var verifying []maintenance.CaseRow
+	if err := postgres.As(ctx, y.pool, who, func(tx pgx.Tx) error {
+		var err error
+		verifying, err = maintenance.Verifying(ctx, tx)
+		return err
+	}); err != nil {
+		return fmt.Errorf("list the repairs to verify: %w", err)
+	}
+	var errs []error
+	for _, c := range verifying {
+		if err := y.verify(ctx, now, c); err != nil {
+			errs = append(errs, fmt.Errorf("verify case %d: %w", c.Number, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// verify asks the telemetry since the repair whether the signal is back within
+// its band in the same regime.
+func (y *system) verify(ctx context.Context, now time.Time, c maintenance.CaseRow) error {
+	if c.WorkCompletedAt == nil {
+		return nil
+	}
+	who := identity.Program("verification")
+	var machine machines.Machine
+	var file maintenance.CaseFile
+	if err := postgres.As(ctx, y.pool, who, func(tx pgx.Tx) error {
+		var err error
+		if machine, err = machines.Get(ctx, tx, c.MachineID); err != nil {
+			return err
+		}
+		file, err = maintenance.GetCase(ctx, tx, who, c.ID)
+		return err
+	}); err != nil {
+		return err
+	}
+	rows, err := y.history.Rows(identity.With(ctx, who), telemetry.Ref{Key: machine.Key, No: machine.No}, *c.WorkCompletedAt, now, verifyRows)
+	if err != nil {
+		return err
+	}
+	for _, f := range file.Findings {
+		rule, ok := y.fleet.Rule(detection.Watched{Key: machine.Key, Pack: c.ModelName}, f.Rule)
+		var evidence rules.Evidence
+		if !ok || json.Unmarshal(f.Evidence, &evidence) != nil {
+			continue
+		}
+		v := rules.Verify(rule, evidence, rows)
+		verdict := maintenance.Verdict{Passed: v.Passed, Enough: v.Enough, Deviation: v.Deviation, Limit: v.Limit,
+			RegimeHours: v.RegimeHours, NeededHours: v.NeededHours, Unit: evidence.Unit, Signal: evidence.Signal, At: now}
+		return postgres.As(ctx, y.pool, who, func(tx pgx.Tx) error {
+			_, err := maintenance.RecordVerdict(ctx, tx, now, who, c.ID, verdict)
+			return err
+		})
+	}
+	return nil
+}
+
+// runHousekeeping looks each program minute, but at most each real second.
+func (y *system) runHousekeeping(ctx context.Context) error {
+	for {
+		now := y.clock.Now()
+		if err := y.housekeeping(ctx, now); err != nil && ctx.Err() == nil {
+			y.log.Error("housekeeping failed, trying again", "error", err)
+		}
+		wait := time.Minute
+		if speed := y.clock.Read().Speed; speed > 1 {
+			wait = max(time.Duration(float64(time.Minute)/speed), time.Second)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-y.clock.Moved():
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"github.com/thirdstate/thirdstate/api"
+	"github.com/thirdstate/thirdstate/dashboards"
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/problem"
+)
+
+type serveCommand struct{ settings }
+
+// Run serves until it is told to stop.
+func (c *serveCommand) Run(ctx context.Context) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	y, err := open(ctx, c.settings, false, newLogger(c.LogLevel))
+	if err != nil {
+		return err
+	}
+	web, err := y.newWeb(nil)
+	if err == nil {
+		err = y.listen(ctx)
+	}
+	if err == nil {
+		fmt.Fprintf(y.out, "thirdstate %s serves %s (data in %s)\n", version, web.url(), c.Data)
+		err = y.run(ctx, web.run, y.runHousekeeping)
+	}
+	return errors.Join(err, y.close(context.WithoutCancel(ctx)))
+}
+
+// web is the HTTP side: pages and API on one listener.
+type web struct {
+	listener net.Listener
+	server   *http.Server
+	pages    *dashboards.Site
+}
+
+func (y *system) newWeb(demo *dashboards.Demo) (*web, error) {
+	listener, err := net.Listen("tcp", y.HTTP)
+	if err != nil {
+		return nil, inUse("--http", y.HTTP, err)
+	}
+	y.onClose(func(context.Context) error {
+		if err := listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.IPExtractor = echo.ExtractIPDirect()
+	e.Logger.SetOutput(io.Discard) // failures are logged where they are decided, with slog
+	e.Use(middleware.Recover(), headers)
+	site, err := dashboards.Mount(e, dashboards.Config{Pool: y.pool, Clock: y.clock, Log: y.log, History: y.history,
+		Detection: y.runner, Intake: y.intakeStatus, IntakeLog: y.intake, Demo: demo})
+	if err != nil {
+		return nil, fmt.Errorf("mount the pages: %w", err)
+	}
+	_, err = api.Mount(e, api.Config{Pool: y.pool, Clock: y.clock, Log: y.log, History: y.history, Registry: y.registry, Version: version,
+		Ready:            y.readiness(),
+		SessionPrincipal: func(r *http.Request) (identity.Principal, bool) { return site.SessionPrincipal(r) }})
+	if err != nil {
+		return nil, fmt.Errorf("mount the API: %w", err)
+	}
+	guard := http.NewCrossOriginProtection()
+	return &web{listener: listener, pages: site, server: &http.Server{
+		Handler: guard.Handler(e), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, WriteTimeout: 60 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(y.log.Handler(), slog.LevelDebug),
+	}}, nil
+}
+
+func (w *web) url() string { return "http://" + w.listener.Addr().String() }
+
+func (w *web) run(ctx context.Context) error {
+	failed := make(chan error, 2)
+	pages, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w.server.BaseContext = func(net.Listener) context.Context { return pages } // ends event streams at a stop
+	go func() { failed <- w.server.Serve(w.listener) }()
+	go func() { failed <- w.pages.Run(pages) }()
+	var err error
+	left := 2
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		left--
+	}
+	cancel()
+	stop, done := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer done()
+	err = errors.Join(err, w.server.Shutdown(stop))
+	for range left {
+		if one := <-failed; one != nil && !errors.Is(one, http.ErrServerClosed) {
+			err = errors.Join(err, one)
+		}
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// headers are on every answer.
+func headers(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		h := c.Response().Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Content-Security-Policy", "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; script-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'")
+		return next(c)
+	}
+}
+
+// inUse says which flag to change when an address is taken.
+func inUse(flag, address string, err error) error {
+	if _, perr := url.Parse(address); perr != nil {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	return problem.New(problem.Invalid, "cannot listen on %s (%v); stop what uses it or give another address with %s", address, rootCause(err), flag)
+}
+
+func rootCause(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/thirdstate/thirdstate/internal/clock"
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+	"github.com/thirdstate/thirdstate/telemetry/rules/packs"
+)
+
+// system is the running product: every part, and the order in which they are
+// opened and closed.
+type system struct {
+	settings
+	out      io.Writer
+	log      *slog.Logger
+	registry *prometheus.Registry
+	cluster  *postgres.Cluster
+	pool     *postgres.Pool
+	clock    *clock.Clock
+	intake   *intakelog.Log
+	stage    *telemetry.Stage
+	history  telemetry.History
+	fleet    *detection.Fleet
+	runner   *detection.Runner
+	embedded *telemetry.Embedded
+	external *telemetry.External
+	closers  []func(context.Context) error
+}
+
+func newLogger(level string) *slog.Logger {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		l = slog.LevelInfo
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
+}
+
+// open starts what the rest stands on: database, schema, clock, log, history and
+// rules. Nothing is listening yet.
+func open(ctx context.Context, s settings, demo bool, log *slog.Logger) (*system, error) {
+	y := &system{settings: s, out: os.Stdout, log: log, registry: prometheus.NewRegistry()}
+	y.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	steps := []func(context.Context) error{
+		y.openDatabase,
+		func(ctx context.Context) (err error) {
+			y.clock, err = openClock(ctx, y.pool, s.ClockStart, s.Speed, demo)
+			return err
+		},
+		y.openIntake, y.openHistory, y.openRules,
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, y.close(context.WithoutCancel(ctx)))
+		}
+	}
+	return y, nil
+}
+
+// close ends the parts in the opposite order of their opening.
+func (y *system) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var errs []error
+	for i := len(y.closers) - 1; i >= 0; i-- {
+		errs = append(errs, y.closers[i](ctx))
+	}
+	y.closers = nil
+	return errors.Join(errs...)
+}
+
+func (y *system) onClose(fn func(context.Context) error) { y.closers = append(y.closers, fn) }
+
+func (y *system) openDatabase(ctx context.Context) error {
+	url := y.DatabaseURL
+	if url == "" {
+		cluster, err := postgres.StartCluster(ctx, filepath.Join(y.Data, "postgres"), y.log)
+		if err != nil {
+			return err
+		}
+		y.cluster, url = cluster, cluster.URL()
+		y.onClose(cluster.Stop)
+	}
+	if err := postgres.Migrate(ctx, url); err != nil {
+		return err
+	}
+	pool, err := postgres.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	y.pool = pool
+	y.onClose(func(context.Context) error { pool.Close(); return nil })
+	return nil
+}
+
+func (y *system) openIntake(context.Context) error {
+	log, err := intakelog.Open(filepath.Join(y.Data, "intake"), intakelog.Options{Log: y.log})
+	if err != nil {
+		return fmt.Errorf("open the intake log: %w", err)
+	}
+	y.intake = log
+	y.onClose(func(context.Context) error { return log.Close() })
+	return nil
+}
+
+func (y *system) openRules(ctx context.Context) error {
+	all, err := packs.All()
+	if err != nil {
+		return fmt.Errorf("read the rule packs: %w", err)
+	}
+	y.fleet = detection.NewFleet(all)
+	var position detection.Position
+	err = postgres.As(ctx, y.pool, identity.Program("detection"), func(tx pgx.Tx) error {
+		var err error
+		position, err = detection.Take(ctx, tx, y.clock.Now(), 0, y.intake.ID())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	y.runner, err = detection.NewRunner(detection.Config{
+		Fleet: y.fleet, Source: y.stage, Position: position, Commit: y.commit, Log: y.log,
+		Dir:      filepath.Join(y.Data, "snapshots"),
+		Released: func(lsn intakelog.LSN) { y.intake.Release("rules", lsn) },
+	})
+	return err
+}
+
+// run serves until ctx ends; the first part that fails ends all.
+func (y *system) run(ctx context.Context, more ...func(context.Context) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	parts := append([]func(context.Context) error{
+		func(ctx context.Context) error { return runClock(ctx, y.pool, y.clock, y.log) },
+		func(ctx context.Context) error { return detection.RunTicks(ctx, y.clock, y.intake) },
+		y.runner.Run,
+		y.runHistory,
+		y.runJobs,
+	}, more...)
+	for _, part := range parts {
+		g.Go(func() error { return part(ctx) })
+	}
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return err
+}

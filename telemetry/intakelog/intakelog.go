@@ -1,0 +1,250 @@
+// Package intakelog is the append-only log between the wire and everything
+// else: a message is acknowledged when its bytes are durable here, and is
+// decoded later, from here. The log knows bytes, positions and its disk; it
+// must not know what a message means.
+//
+// A log is a folder of segments. Each frame carries its position and a CRC that
+// is seeded with the log's id, so that no payload can pass for a frame. What is
+// damaged is copied to corrupt/, listed by Damage, and skipped; the log always
+// starts.
+package intakelog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// LSN is a position in the log: 1, 2, 3 and so on, with no holes except those
+// that Damage lists. 0 is before the first record.
+type LSN uint64
+
+// Kind says what a record is.
+type Kind uint8
+
+// The kinds of records; the numbers are stored.
+const (
+	Message Kind = 1 // as it came from a device, a broker or a client of the API
+	Tick    Kind = 2 // the program clock has passed a point of event time
+	Cohort  Kind = 3 // statistics over sister machines, so that a replay need not recompute them
+)
+
+// Record is one entry of the log. Payload shares memory with the other records
+// of the same read: whoever keeps it for long must copy it.
+type Record struct {
+	LSN      LSN
+	Received time.Time // program clock, UTC
+	Wall     time.Time // wall clock, for retention and latency; zero = stamped by Append
+	Kind     Kind
+	Source   string // "embedded", "external", "http", "replay", "clock"
+	Device   string // authenticated device key or client id
+	Topic    string
+	Dup      bool // the sender said that it sends this again
+	Payload  []byte
+}
+
+// What Append can answer; all of them mean that the record is not in the log.
+var (
+	ErrFull     = errors.New("the intake log is full")
+	ErrClosed   = errors.New("the intake log is closed")
+	ErrFailed   = errors.New("the intake log cannot write to its disk")
+	ErrBusy     = errors.New("the intake log's disk is too slow")
+	ErrTooLarge = errors.New("the record is too large for the intake log")
+	ErrInUse    = errors.New("the intake log is in use by another process")
+)
+
+// Options of a log; the zero value is good for production.
+type Options struct {
+	SegmentBytes int64         // a new segment is begun beyond this; 0 = 64 MiB
+	MaxBytes     int64         // Append refuses beyond this, nothing is dropped; 0 = 8 GiB or a fifth of the free disk, whichever is less
+	CommitDelay  time.Duration // how long a commit waits for company, at most 2 ms; 0 = 1 ms, negative = not at all
+	CommitBytes  int           // a commit of this size does not wait; 0 = 1 MiB
+	Retain       time.Duration // consumed segments stay at least this long on the wall clock, within a quarter of MaxBytes
+	FS           FS            // nil = the folder itself; tests inject faults here
+	Wall         func() time.Time
+	Log          *slog.Logger
+}
+
+const (
+	defaultSegmentBytes = 64 << 20
+	minSegmentBytes     = 4 << 10
+	maxCommitDelay      = 2 * time.Millisecond
+	pendingBytes        = 8 << 20         // what may wait for the disk
+	pendingWait         = 2 * time.Second // how long Append waits for room among it
+	retryEvery          = time.Second     // how often a failed log tries a new segment
+)
+
+func (o Options) withDefaults() Options {
+	if o.SegmentBytes <= 0 {
+		o.SegmentBytes = defaultSegmentBytes
+	}
+	switch {
+	case o.CommitDelay == 0:
+		o.CommitDelay = time.Millisecond
+	case o.CommitDelay < 0:
+		o.CommitDelay = 0
+	}
+	o.CommitDelay = min(o.CommitDelay, maxCommitDelay)
+	if o.CommitBytes <= 0 {
+		o.CommitBytes = 1 << 20
+	}
+	if o.Wall == nil {
+		o.Wall = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Log is one log, owned by one process. It is safe for concurrent use.
+type Log struct {
+	dir     string
+	options Options
+	fs      FS
+	lock    *os.File
+	id      uuid.UUID
+	seed    uint32 // of every frame's CRC
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	work    chan struct{} // capacity 1: something is pending
+	tidy    chan struct{} // capacity 1: something may be deleted
+
+	mu        sync.Mutex
+	segments  []*segment // oldest first; the last one is written to
+	bytes     int64      // of all segments
+	next      LSN        // given to the next record
+	durable   LSN        // the last record that is safe
+	pending   batch
+	spare     batch         // the committer's other buffer
+	grown     chan struct{} // closed when durable grows
+	drained   chan struct{} // closed when pending has room again
+	failure   error         // why Append refuses
+	closed    bool
+	cursors   map[LSN]*cursor
+	consumers map[string]LSN
+	known     map[string]bool // consumers that have spoken since Open
+	damage    []Damage
+	copied    int64 // bytes in corrupt/
+	counts    Stats
+}
+
+// Open opens the log in dir, creating it where there is none, and mends what
+// the last run left unfinished. Only one process can have a log open.
+func Open(dir string, o Options) (*Log, error) {
+	o = o.withDefaults()
+	if err := os.MkdirAll(filepath.Join(dir, corruptDir), 0o750); err != nil {
+		return nil, fmt.Errorf("open intake log: %w", err)
+	}
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	if o.FS == nil {
+		o.FS = DirFS(dir)
+	}
+	l := &Log{
+		dir: dir, options: o, fs: o.FS, lock: lock,
+		work: make(chan struct{}, 1), tidy: make(chan struct{}, 1),
+		grown: make(chan struct{}), drained: make(chan struct{}),
+		cursors: map[LSN]*cursor{}, consumers: map[string]LSN{}, known: map[string]bool{},
+	}
+	if err := l.recover(); err != nil {
+		l.closeFiles()
+		return nil, fmt.Errorf("open intake log %s: %w", dir, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	l.stop = cancel
+	l.running.Go(func() { l.commitLoop(ctx) })
+	l.running.Go(func() { l.housekeep(ctx) })
+	return l, nil
+}
+
+// ID is the log's identity, made when the log was; every cursor that is stored
+// elsewhere belongs to one id.
+func (l *Log) ID() uuid.UUID { return l.id }
+
+// Bounds returns the oldest record that is still here and the last durable one;
+// of an empty log, last is first - 1.
+func (l *Log) Bounds() (first, last LSN) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.segments[0].first, l.durable
+}
+
+// Err returns why Append refuses, or nil while the log takes records.
+func (l *Log) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refuses(0)
+}
+
+// Stats are figures of one log since it was opened.
+type Stats struct {
+	Bytes, MaxBytes int64 // on disk, and how many may be
+	Segments        int
+	Appended        uint64 // records taken
+	Synced          uint64 // records made durable
+	Syncs           uint64 // commits
+	Refused         uint64 // records not taken, or taken and not made durable
+	Oldest          time.Time
+}
+
+// Stats returns the log's figures.
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.counts
+	s.Bytes, s.MaxBytes, s.Segments = l.bytes, l.options.MaxBytes, len(l.segments)
+	s.Oldest = l.segments[0].created
+	return s
+}
+
+// Close makes durable what was appended, calls what waits for it and gives the
+// folder back.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	close(l.grown) // readers wake and find the log closed
+	close(l.drained)
+	l.mu.Unlock()
+	l.stop()
+	l.running.Wait()
+	err := l.saveConsumers()
+	l.closeFiles()
+	return err
+}
+
+func (l *Log) closeFiles() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.segments {
+		s.gone = true
+		if s.readers == 0 {
+			_ = s.file.Close()
+		}
+	}
+	_ = l.lock.Close() // and with it the lock
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func seedOf(id uuid.UUID) uint32 { return crc32.Checksum(id[:], castagnoli) }

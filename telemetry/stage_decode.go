@@ -1,0 +1,272 @@
+package telemetry
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+	"github.com/thirdstate/thirdstate/telemetry/observation"
+)
+
+// maxListed bounds the signals that are listed for an unclaimed message.
+const maxListed = 200
+
+// decoding is one batch while it is made.
+type decoding struct {
+	*Batch
+	stage   *Stage
+	records []intakelog.Record
+	parts   []decodedRecord
+}
+
+// decodedRecord is where a record's readings and faults lie in Stage.out.
+type decodedRecord struct {
+	decoder              string
+	whole                *Fault
+	reading, readingEnd  int
+	presence, presentEnd int
+	fault, faultEnd      int
+}
+
+func (s *Stage) decode(ctx context.Context, after intakelog.LSN, records []intakelog.Record) (*Batch, error) {
+	d := &decoding{
+		Batch:   &Batch{From: after, To: records[len(records)-1].LSN, Records: make([]RecordParts, len(records))},
+		stage:   s,
+		records: records,
+		parts:   make([]decodedRecord, len(records)),
+	}
+	s.out.Readings, s.out.Presences, s.out.Faults = s.out.Readings[:0], s.out.Presences[:0], s.out.Faults[:0]
+	s.out.Attributes, s.out.TextNumbers = 0, 0
+	s.out.values = make([]observation.Value, 0, max(len(s.out.values), 256)) // the batch keeps what was there
+	for i := range records {
+		d.parts[i] = s.decodeRecord(&records[i])
+	}
+	if err := s.knowFleet(ctx); err != nil {
+		return nil, err
+	}
+	d.Observations = make([]Located, 0, len(s.out.Readings))
+	for i := range records {
+		d.locate(i)
+	}
+	d.Counts.Attributes, d.Counts.TextNumbers = s.out.Attributes, s.out.TextNumbers
+	return d.Batch, nil
+}
+
+func (s *Stage) decodeRecord(r *intakelog.Record) decodedRecord {
+	p := decodedRecord{reading: len(s.out.Readings), presence: len(s.out.Presences), fault: len(s.out.Faults)}
+	if r.Kind == intakelog.Message {
+		m := Message{Source: r.Source, Topic: r.Topic, Device: r.Device, Received: r.Received.Truncate(time.Microsecond), Payload: r.Payload}
+		decoder, err := Decode(m, &s.out)
+		p.decoder = decoder
+		if err != nil {
+			p.whole = asFault(err)
+		}
+	}
+	p.readingEnd, p.presentEnd, p.faultEnd = len(s.out.Readings), len(s.out.Presences), len(s.out.Faults)
+	return p
+}
+
+// knowFleet makes sure that what is known of the machines is fresh enough for
+// the names that have just been decoded.
+func (s *Stage) knowFleet(ctx context.Context) error {
+	unknown := false
+	for i := range s.out.Readings {
+		if unknown = s.fleet.at(s.out.Readings[i].Machine) == nil; unknown {
+			break
+		}
+	}
+	for attempt := 0; s.fleet.due(time.Now(), unknown); attempt++ {
+		err := s.fleet.load(ctx, s.pool)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s.log.Warn("machines cannot be read, trying again", "attempt", attempt, "error", err)
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// locate gives what record i became its machines.
+func (d *decoding) locate(i int) {
+	r, p, parts := &d.records[i], &d.parts[i], &d.Batch.Records[i]
+	parts.LSN = r.LSN
+	if r.Kind != intakelog.Message {
+		parts.Tick = true
+		d.Counts.Ticks++
+		if r.Kind == intakelog.Tick {
+			d.tick(r)
+		}
+		return
+	}
+	d.Counts.Messages++
+	if p.whole != nil {
+		d.bury(r, p.decoder, 0, *p.whole, parts)
+		return
+	}
+	for k, f := range d.stage.out.Faults[p.fault:p.faultEnd] {
+		d.bury(r, p.decoder, k+1, f, parts)
+	}
+	unclaimed := d.locateReadings(r, p, parts)
+	for _, presence := range d.stage.out.Presences[p.presence:p.presentEnd] {
+		if m := d.stage.fleet.at(presence.Machine); m != nil {
+			d.Presences = append(d.Presences, LocatedPresence{LSN: r.LSN, MachineID: m.ID, Machine: m.Key, Online: presence.Online, At: presence.At})
+			continue
+		}
+		unclaimed = d.unclaim(unclaimed, presence.Machine, nil, r, parts)
+	}
+}
+
+func (d *decoding) locateReadings(r *intakelog.Record, p *decodedRecord, parts *RecordParts) (unclaimed map[string]int) {
+	scope := 0
+	for k := range d.stage.out.Readings[p.reading:p.readingEnd] {
+		reading := &d.stage.out.Readings[p.reading+k]
+		m := d.stage.fleet.at(reading.Machine)
+		switch {
+		case m == nil:
+			unclaimed = d.unclaim(unclaimed, reading.Machine, reading.Values, r, parts)
+		case d.stage.fleet.mayPublish(r.Device, m):
+			d.observe(r, m, reading, parts)
+		case scope < maxPartFault:
+			scope++
+			d.bury(r, p.decoder, maxPartFault+scope, Fault{Reason: DeviceScope, Detail: "device " + r.Device + " may not speak for machine " + m.Key}, parts)
+		}
+	}
+	return unclaimed
+}
+
+// tick reads a tick record: the time in nanoseconds, then whether it is excused.
+func (d *decoding) tick(r *intakelog.Record) {
+	if len(r.Payload) != 9 {
+		d.stage.log.Error("a tick record makes no sense", "lsn", r.LSN, "bytes", len(r.Payload))
+		return
+	}
+	at := time.Unix(0, int64(binary.BigEndian.Uint64(r.Payload))).UTC() //nolint:gosec // written from an int64
+	d.Ticks = append(d.Ticks, Tick{LSN: r.LSN, At: at, Excused: r.Payload[8] == 1})
+}
+
+func (d *decoding) observe(r *intakelog.Record, m *knownMachine, reading *Reading, parts *RecordParts) {
+	values := lastOfEach(reading.Values)
+	for i := range values {
+		if _, mapped := m.signals[values[i].Signal]; !mapped {
+			values[i].Quality = observation.Unmapped
+		}
+	}
+	o := observation.Observation{
+		Machine: m.Key, At: reading.At, Received: r.Received.UTC(), Boot: reading.Boot, Seq: reading.Seq,
+		Flags: reading.Flags, Values: values,
+	}
+	if replayed(r.Source) { // its number was used up by what was good in it
+		o.Boot, o.Seq = "", 0
+	}
+	if o.Flags&observation.ClockAhead != 0 {
+		d.Counts.Ahead++
+	}
+	d.Counts.Readings += len(values)
+	parts.Observations++
+	d.Observations = append(d.Observations, Located{LSN: r.LSN, MachineID: m.ID, MachineNo: m.No, Model: m.Model, Observation: o})
+}
+
+func (d *decoding) unclaim(at map[string]int, key string, values []observation.Value, r *intakelog.Record, parts *RecordParts) map[string]int {
+	if at == nil {
+		at = map[string]int{}
+	}
+	k, ok := at[key]
+	if !ok {
+		k = len(d.Unclaimed)
+		at[key] = k
+		d.Unclaimed = append(d.Unclaimed, Unclaimed{LSN: r.LSN, Key: key, Received: r.Received.UTC(), Topic: r.Topic, Payload: copied(r.Payload)})
+		parts.Unclaimed++
+	}
+	u := &d.Unclaimed[k]
+	for _, v := range values {
+		if len(u.Signals) < maxListed {
+			u.Signals = append(u.Signals, v.Signal)
+		}
+	}
+	return at
+}
+
+// bury adds a dead letter. The payload is copied once, however many parts of it
+// are refused.
+func (d *decoding) bury(r *intakelog.Record, decoder string, part int, f Fault, parts *RecordParts) {
+	dead := DeadLetter{
+		LSN: r.LSN, Part: part, Received: r.Received.UTC(), Source: r.Source, Topic: r.Topic, Device: speaker(r),
+		PayloadBytes: len(r.Payload), Fault: f, Decoder: decoder,
+	}
+	if last := len(d.Dead) - 1; last >= 0 && d.Dead[last].LSN == r.LSN {
+		dead.Payload = d.Dead[last].Payload
+	} else {
+		dead.Payload = copied(r.Payload)
+	}
+	d.Dead = append(d.Dead, dead)
+	parts.Dead++
+}
+
+// speaker is who a message came from, as far as that is known: the device that
+// signed in, else the machine that the topic names.
+func speaker(r *intakelog.Record) string {
+	if r.Device != "" {
+		return r.Device
+	}
+	machine, _, _ := fleetTopic(r.Topic)
+	return strings.ToValidUTF8(truncate(machine, maxSignal), "")
+}
+
+// copied keeps the start of a payload whose buffer is used again.
+func copied(payload []byte) []byte {
+	return append([]byte{}, payload[:min(len(payload), maxCopy)]...)
+}
+
+// lastOfEach drops values whose signal comes again later in the same reading.
+func lastOfEach(values []observation.Value) []observation.Value {
+	if len(values) > 32 {
+		return lastOfMany(values)
+	}
+	kept := values[:0]
+next:
+	for i := range values {
+		for k := range kept {
+			if kept[k].Signal == values[i].Signal {
+				kept[k].Value = values[i].Value
+				continue next
+			}
+		}
+		kept = append(kept, values[i])
+	}
+	return kept
+}
+
+func lastOfMany(values []observation.Value) []observation.Value {
+	at := make(map[string]int, len(values))
+	kept := values[:0]
+	for _, v := range values {
+		if k, ok := at[v.Signal]; ok {
+			kept[k].Value = v.Value
+			continue
+		}
+		at[v.Signal] = len(kept)
+		kept = append(kept, v)
+	}
+	return kept
+}
+
+func asFault(err error) *Fault {
+	if f, ok := errors.AsType[*Fault](err); ok {
+		return f
+	}
+	return &Fault{Reason: FormatUnknown, Detail: err.Error()}
+}
+
+const replayPrefix = "replay:"
+
+// replayed says whether a record was written to the log again after a person
+// asked for it.
+func replayed(source string) bool { return strings.HasPrefix(source, replayPrefix) }

@@ -1,0 +1,198 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/postgres"
+)
+
+// How old what is known of the machines may be: an unknown name asks again
+// after unknownAge, everything after fleetAge.
+const (
+	unknownAge = time.Second
+	fleetAge   = 30 * time.Second
+)
+
+// fleet knows which machine a name means: its key, an alias, or the key of the
+// device that speaks for it, in this order.
+type fleet struct {
+	mu      sync.RWMutex
+	names   map[string]*knownMachine
+	devices map[string]knownDevice
+	read    time.Time // wall clock
+	took    time.Duration
+	stale   bool // somebody said that machines have changed
+}
+
+type knownMachine struct {
+	ID      uuid.UUID
+	No      int
+	Key     string
+	Model   string
+	signals map[string]struct{} // mapped signals of its model
+}
+
+type knownDevice struct {
+	machine uuid.UUID // zero when it has none
+	gateway bool
+}
+
+// at returns the machine that a name means, nil when nobody has entered it.
+func (f *fleet) at(name string) *knownMachine {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.names[name]
+}
+
+// mayPublish says whether a signed-in device may speak for a machine: a gateway
+// for any, another one for its own.
+func (f *fleet) mayPublish(device string, machine *knownMachine) bool {
+	if device == "" {
+		return true
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	d, known := f.devices[device]
+	return !known || d.gateway || d.machine == uuid.Nil || d.machine == machine.ID
+}
+
+// due says whether the machines should be read again. Reading takes at most a
+// tenth of the time, however many unknown names come in.
+func (f *fleet) due(now time.Time, unknown bool) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	age := now.Sub(f.read)
+	switch {
+	case f.names == nil || f.stale:
+		return true
+	case unknown:
+		return age > max(unknownAge, 10*f.took)
+	}
+	return age > fleetAge
+}
+
+func (f *fleet) changed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stale = true
+}
+
+const fleetSQL = `SELECT m.id, m.no, m.key, m.model_id, coalesce(o.name, '') AS model
+FROM machine m LEFT JOIN model o ON o.id = m.model_id`
+
+const fleetAliasSQL = `SELECT alias, machine_id FROM machine_alias`
+
+const fleetDeviceSQL = `SELECT key, machine_id, gateway FROM device WHERE revoked_at IS NULL`
+
+const fleetSignalSQL = `SELECT model_id, name FROM signal`
+
+type fleetRows struct {
+	machines []struct {
+		ID      uuid.UUID  `db:"id"`
+		No      int        `db:"no"`
+		Key     string     `db:"key"`
+		ModelID *uuid.UUID `db:"model_id"`
+		Model   string     `db:"model"`
+	}
+	aliases []struct {
+		Alias     string    `db:"alias"`
+		MachineID uuid.UUID `db:"machine_id"`
+	}
+	devices []struct {
+		Key       string     `db:"key"`
+		MachineID *uuid.UUID `db:"machine_id"`
+		Gateway   bool       `db:"gateway"`
+	}
+	signals []struct {
+		ModelID uuid.UUID `db:"model_id"`
+		Name    string    `db:"name"`
+	}
+}
+
+// load reads all machines, aliases, devices and mapped signals.
+func (f *fleet) load(ctx context.Context, pool *postgres.Pool) error {
+	start := time.Now()
+	f.mu.Lock()
+	f.stale = false // what changes from here on is a new change
+	f.mu.Unlock()
+	var rows fleetRows
+	err := postgres.As(ctx, pool, identity.Program("intake"), func(tx pgx.Tx) error {
+		var err error
+		rows, err = readFleet(ctx, tx)
+		return err
+	})
+	if err != nil {
+		f.changed()
+		return fmt.Errorf("read the machines: %w", err)
+	}
+	names, devices := rows.index()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.names, f.devices, f.read, f.took = names, devices, time.Now(), time.Since(start)
+	return nil
+}
+
+func readFleet(ctx context.Context, tx pgx.Tx) (rows fleetRows, err error) {
+	if rows.machines, err = all(ctx, tx, fleetSQL, rows.machines); err != nil {
+		return rows, err
+	}
+	if rows.aliases, err = all(ctx, tx, fleetAliasSQL, rows.aliases); err != nil {
+		return rows, err
+	}
+	if rows.devices, err = all(ctx, tx, fleetDeviceSQL, rows.devices); err != nil {
+		return rows, err
+	}
+	rows.signals, err = all(ctx, tx, fleetSignalSQL, rows.signals)
+	return rows, err
+}
+
+// all is postgres.All for a list whose element type has no name.
+func all[T any](ctx context.Context, tx pgx.Tx, sql string, _ []T) ([]T, error) {
+	return postgres.All[T](ctx, tx, sql, nil)
+}
+
+func (rows *fleetRows) index() (map[string]*knownMachine, map[string]knownDevice) {
+	signals := map[uuid.UUID]map[string]struct{}{}
+	for _, s := range rows.signals {
+		if signals[s.ModelID] == nil {
+			signals[s.ModelID] = map[string]struct{}{}
+		}
+		signals[s.ModelID][s.Name] = struct{}{}
+	}
+	byID := make(map[uuid.UUID]*knownMachine, len(rows.machines))
+	names := make(map[string]*knownMachine, len(rows.machines))
+	for _, m := range rows.machines {
+		k := &knownMachine{ID: m.ID, No: m.No, Key: m.Key, Model: m.Model}
+		if m.ModelID != nil {
+			k.signals = signals[*m.ModelID]
+		}
+		byID[m.ID], names[m.Key] = k, k
+	}
+	for _, a := range rows.aliases {
+		name(names, a.Alias, byID[a.MachineID])
+	}
+	devices := make(map[string]knownDevice, len(rows.devices))
+	for _, d := range rows.devices {
+		known := knownDevice{gateway: d.Gateway}
+		if d.MachineID != nil {
+			known.machine = *d.MachineID
+			name(names, d.Key, byID[*d.MachineID])
+		}
+		devices[d.Key] = known
+	}
+	return names, devices
+}
+
+// name adds a name that does not hide an earlier one.
+func name(names map[string]*knownMachine, alias string, m *knownMachine) {
+	if _, taken := names[alias]; !taken && m != nil {
+		names[alias] = m
+	}
+}

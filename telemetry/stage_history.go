@@ -1,0 +1,226 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/thirdstate/thirdstate/internal/clock"
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+)
+
+// HistoryConsumer is the name under which the history holds its place in the
+// intake log.
+const HistoryConsumer = "history"
+
+// warmUp is how many records before its place the history reads again at a
+// start, so that it knows their numbers when they are sent again.
+const warmUp = 16 * batchRecords
+
+// HistoryConfig is what RunHistory needs. All fields are required except Status.
+type HistoryConfig struct {
+	Stage    *Stage
+	Pool     *postgres.Pool
+	History  History
+	LogID    uuid.UUID
+	First    intakelog.LSN                // oldest record of the log that is still there
+	Released func(upTo intakelog.LSN)     // told how far the history has stored
+	Clock    *clock.Clock
+	Log      *slog.Logger
+	Status   *HistoryStatus
+}
+
+// HistoryStatus says how the history is doing. Safe for concurrent use; the zero
+// value is ready.
+type HistoryStatus struct {
+	stored  atomic.Uint64
+	trouble atomic.Pointer[string]
+	retries atomic.Uint64
+	written atomic.Uint64 // points
+}
+
+// Trouble is why nothing can be stored at the moment, "" when it can.
+func (s *HistoryStatus) Trouble() string {
+	if t := s.trouble.Load(); t != nil {
+		return *t
+	}
+	return ""
+}
+
+// Stored is the last record whose contents are stored.
+func (s *HistoryStatus) Stored() intakelog.LSN { return intakelog.LSN(s.stored.Load()) }
+
+func (s *HistoryStatus) fail(err error) {
+	text := err.Error()
+	s.trouble.Store(&text)
+	s.retries.Add(1)
+}
+
+// RunHistory stores what the stage decodes until ctx ends: points into the
+// history, and in one transaction a batch the dead letters, the unclaimed
+// messages, the counts and the cursor. It tries for as long as it takes; while it
+// does, the intake log is the buffer.
+func RunHistory(ctx context.Context, c HistoryConfig) error {
+	if c.Status == nil {
+		c.Status = &HistoryStatus{}
+	}
+	h := &historian{HistoryConfig: c, dedup: NewDedup(), devices: map[string]time.Time{}}
+	ctx = identity.With(ctx, identity.Program("intake"))
+	if err := h.start(ctx); err != nil {
+		return stopped(ctx, err)
+	}
+	for {
+		batch, err := c.Stage.Next(ctx, h.at)
+		if err != nil {
+			return stopped(ctx, err)
+		}
+		if err := h.runOnce(ctx, batch); err != nil {
+			return stopped(ctx, err)
+		}
+	}
+}
+
+// stopped is nil where ctx has ended: that is how a run is ended.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// historian is one run of the history.
+type historian struct {
+	HistoryConfig
+	dedup   *Dedup
+	at      intakelog.LSN
+	devices map[string]time.Time // when each device was last heard, not saved yet
+	flushed time.Time            // wall clock, when devices were saved
+}
+
+const cursorSQL = `SELECT lsn FROM intake_cursor WHERE log = @log AND consumer = @consumer`
+
+// start finds the place where the last run stopped and remembers what came
+// shortly before it.
+func (h *historian) start(ctx context.Context) error {
+	err := h.try(ctx, "read the history's place in the log", func() error {
+		return postgres.As(ctx, h.Pool, identity.Program("intake"), func(tx pgx.Tx) error {
+			lsn, err := postgres.Value[int64](ctx, tx, cursorSQL, pgx.NamedArgs{"log": h.LogID, "consumer": HistoryConsumer})
+			if problem.Of(err) == problem.NotFound {
+				err = nil // an unknown log begins at its start
+			}
+			h.at = intakelog.LSN(lsn) //nolint:gosec // never negative
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	if h.at+1 < h.First {
+		h.Log.Error("records were removed from the intake log before they were stored", "from", h.at+1, "to", h.First-1)
+	}
+	h.Released(h.at)
+	return h.warm(ctx)
+}
+
+func (h *historian) warm(ctx context.Context) error {
+	from := max(h.First, 1) - 1
+	if h.at > warmUp {
+		from = max(from, (h.at-warmUp)/batchRecords*batchRecords)
+	}
+	for from < h.at {
+		batch, err := h.Stage.Next(ctx, from)
+		if err != nil {
+			return err
+		}
+		for i := range batch.Observations {
+			if batch.Observations[i].LSN <= h.at {
+				h.dedup.Seen(&batch.Observations[i].Observation)
+			}
+		}
+		from = batch.To
+	}
+	return nil
+}
+
+// try runs do until it succeeds or ctx ends.
+func (h *historian) try(ctx context.Context, what string, do func() error) error {
+	for attempt := 0; ; attempt++ {
+		err := do()
+		if err == nil {
+			h.Status.trouble.Store(nil)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		h.Status.fail(err)
+		wait := backoff(attempt)
+		if later, ok := errors.AsType[*laterError](err); ok {
+			wait = max(wait, later.after)
+		}
+		h.Log.Error("history not written, trying again", "what", what, "attempt", attempt, "wait", wait, "error", err)
+		if err := rest(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// laterError says when the other side wants to be asked again.
+type laterError struct {
+	after time.Duration
+	err   error
+}
+
+func (e *laterError) Error() string { return e.err.Error() }
+func (e *laterError) Unwrap() error { return e.err }
+
+func (h *historian) runOnce(ctx context.Context, b *Batch) error {
+	out := h.settle(b)
+	var refused []Refusal
+	err := h.try(ctx, "store a batch", func() error {
+		store, no, err := h.prepare(ctx, out.points)
+		if err != nil {
+			return err
+		}
+		refused = no
+		return h.commit(ctx, b, out.with(b, no), store)
+	})
+	if err != nil {
+		return err
+	}
+	if len(refused) > 0 {
+		h.Log.Warn("the history refused points", "count", len(refused), "from", b.From, "to", b.To, "first", refused[0].Fault.Error())
+	}
+	h.at = b.To
+	h.Status.stored.Store(uint64(b.To))
+	h.Status.written.Add(uint64(len(out.points)))
+	h.Released(b.To)
+	return nil
+}
+
+// prepare does the part of a write that may be repeated.
+func (h *historian) prepare(ctx context.Context, points []Point) (storeFunc, []Refusal, error) {
+	if len(points) == 0 {
+		return nil, nil, nil
+	}
+	if p, ok := h.History.(preparer); ok {
+		return p.prepare(ctx, points)
+	}
+	err := h.History.Write(ctx, points)
+	if refused, ok := errors.AsType[*RefusedError](err); ok {
+		return nil, refused.Refused, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("write %d points: %w", len(points), err)
+	}
+	return nil, nil, nil
+}

@@ -1,0 +1,94 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+)
+
+// settled is what a batch means for the history: the points to write and, for
+// each record, what it was.
+type settled struct {
+	points  []Point
+	lsns    []intakelog.LSN // of the points
+	tally   tally
+	letters []DeadLetter
+	doomed  map[intakelog.LSN]struct{} // records of which nothing but dead letters came
+}
+
+// tally counts records; each is exactly one of these.
+type tally struct {
+	records, stored, duplicates, dead, unclaimed, refused, ticks, readings int64
+}
+
+// settle decides, once for a batch, which observations are new and what each
+// record counts as. A message with nothing to store (a status, an attribute)
+// counts as stored.
+func (h *historian) settle(b *Batch) *settled {
+	out := &settled{letters: b.Dead, doomed: map[intakelog.LSN]struct{}{}, points: make([]Point, 0, len(b.Observations))}
+	next := 0
+	for _, r := range b.Records {
+		fresh := 0
+		for ; next < len(b.Observations) && b.Observations[next].LSN == r.LSN; next++ {
+			o := &b.Observations[next]
+			if h.dedup.Seen(&o.Observation) {
+				continue
+			}
+			fresh++
+			out.tally.readings += int64(len(o.Values))
+			out.points = append(out.points, Point{Machine: o.Machine, MachineNo: o.MachineNo, Model: o.Model, At: o.At, Values: o.Values})
+			out.lsns = append(out.lsns, o.LSN)
+		}
+		out.count(r, fresh)
+	}
+	for device, at := range b.Devices {
+		h.devices[device] = at
+	}
+	return out
+}
+
+func (out *settled) count(r RecordParts, fresh int) {
+	t := &out.tally
+	if r.Tick {
+		t.ticks++
+		return
+	}
+	t.records++
+	switch {
+	case fresh > 0:
+		t.stored++
+	case r.Unclaimed > 0:
+		t.unclaimed++
+	case r.Observations > 0:
+		t.duplicates++
+	case r.Dead > 0:
+		out.doomed[r.LSN] = struct{}{} // dead or refused: the quota decides
+	default:
+		t.stored++
+	}
+}
+
+// with adds what the history refused as dead letters of their records. The
+// record itself stays counted as stored: other values of it were.
+func (out *settled) with(b *Batch, refused []Refusal) []DeadLetter {
+	if len(refused) == 0 {
+		return out.letters
+	}
+	letters := append([]DeadLetter{}, out.letters...)
+	received := map[intakelog.LSN]time.Time{}
+	for i := range b.Observations {
+		received[b.Observations[i].LSN] = b.Observations[i].Received
+	}
+	parts := map[intakelog.LSN]int{}
+	for _, r := range refused {
+		lsn, p := out.lsns[r.Point], &out.points[r.Point]
+		if parts[lsn]++; parts[lsn] > maxPartFault {
+			continue
+		}
+		letters = append(letters, DeadLetter{
+			LSN: lsn, Part: 4*maxPartFault + parts[lsn], Received: received[lsn], Source: HistoryConsumer,
+			Device: p.Machine, Topic: "", Payload: []byte{}, Fault: r.Fault, Decoder: HistoryConsumer,
+		})
+	}
+	return letters
+}
