@@ -84,7 +84,9 @@ func complaints(s *Server) {
 func (s *Server) listComplaints(ctx context.Context, in *struct {
 	State string `query:"state" enum:"received,answered,closed,withdrawn"`
 }) (*Listed[maintenance.Complaint], error) {
-	items, err := read(ctx, s, func(db postgres.DB) ([]maintenance.Complaint, error) { return maintenance.Complaints(ctx, db, in.State) })
+	items, err := read(ctx, s, func(db postgres.DB) ([]maintenance.Complaint, error) {
+		return maintenance.Complaints(ctx, db, in.State)
+	})
 	return whole(ctx, items, err)
 }
 

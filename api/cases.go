@@ -48,7 +48,9 @@ func (s *Server) getCase(ctx context.Context, in *struct {
 	ByID
 	Cached
 }) (*Answer[maintenance.CaseFile], error) {
-	c, err := read(ctx, s, func(db postgres.DB) (maintenance.CaseFile, error) { return maintenance.GetCase(ctx, db, asking(ctx), in.ID) })
+	c, err := read(ctx, s, func(db postgres.DB) (maintenance.CaseFile, error) {
+		return maintenance.GetCase(ctx, db, asking(ctx), in.ID)
+	})
 	return unlessSeen(in.Cached, c, c.Version, err)
 }
 
@@ -174,7 +176,7 @@ func (s *Server) waiveVerification(ctx context.Context, in *struct {
 		if err != nil {
 			return maintenance.Case{}, err
 		}
-		if current.State != maintenance.Verifying_ {
+		if current.State != maintenance.Verifying {
 			return maintenance.Case{}, problem.New(problem.Conflict, "the case is %s: there is no proof to waive", current.State)
 		}
 		return maintenance.MoveCase(ctx, a.tx, a.now, a.who, in.ID, maintenance.CaseMove{To: maintenance.AwaitingCallback, Person: in.Body.Person, Reason: in.Body.Reason, Version: v})

@@ -57,7 +57,7 @@ func (y *system) housekeeping(ctx context.Context, now time.Time) error {
 	var verifying []maintenance.CaseRow
 	if err := postgres.As(ctx, y.pool, who, func(tx pgx.Tx) error {
 		var err error
-		verifying, err = maintenance.Verifying(ctx, tx)
+		verifying, err = maintenance.CasesToVerify(ctx, tx)
 		return err
 	}); err != nil {
 		return fmt.Errorf("list the repairs to verify: %w", err)
