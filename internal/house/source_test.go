@@ -232,7 +232,7 @@ func assigned(file *ast.File) []*ast.Ident {
 			case *ast.ParenExpr:
 				target = at.X
 			case *ast.Ident:
-				if at.Obj == nil || file.Scope.Lookup(at.Name) == at.Obj {
+				if at.Name != "_" && (at.Obj == nil || file.Scope.Lookup(at.Name) == at.Obj) {
 					list = append(list, at)
 				}
 				return
