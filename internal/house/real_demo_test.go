@@ -90,7 +90,7 @@ func probeInflux(ctx context.Context) error {
 
 func TestDemoReal_StartsRealServicesFindsItsDataAgainAndStopsThemAll(t *testing.T) {
 	t.Parallel()
-	data, err := os.MkdirTemp("", "demo-real") // not the test's own folder: other users run the services
+	data, err := os.MkdirTemp("", "demo-real") //nolint:usetesting // not the test's own folder: other users run the services
 	if err != nil {
 		t.Fatal(err)
 	}

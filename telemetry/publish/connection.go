@@ -27,7 +27,7 @@ func parseBroker(raw string) (*url.URL, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker URL: %w", err)
 	}
-	port := ""
+	var port string
 	switch broker.Scheme {
 	case "mqtt", "tcp":
 		port = "1883"

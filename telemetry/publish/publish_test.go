@@ -2,6 +2,7 @@ package publish_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -137,7 +138,7 @@ func TestPublisher_BlocksOnlyWhenInFlightIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Close()
-	if err := p.Publish(t.Context(), "a", nil); err != publish.ErrClosed {
+	if err := p.Publish(t.Context(), "a", nil); !errors.Is(err, publish.ErrClosed) {
 		t.Fatalf("after Close: %v", err)
 	}
 }

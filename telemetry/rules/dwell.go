@@ -68,10 +68,9 @@ func (d *Dwell) passed(at int64) (passed int64, broken bool) {
 		need = int64(d.Clear)
 	}
 	gap := d.period > 0 && passed > max(need, gapPeriods*d.period)
-	switch {
-	case d.period == 0:
+	if d.period == 0 {
 		d.period = passed
-	default:
+	} else {
 		d.period += (min(passed, 8*d.period) - d.period) / 16
 	}
 	if gap {

@@ -130,7 +130,7 @@ func (m *Machine) cells(o *observation.Observation) []cell {
 	cells := m.waiting.spare()
 	for i := range o.Values {
 		v := &o.Values[i]
-		n := -1
+		var n int
 		if i < len(m.guess) && m.row.names[m.guess[i]] == v.Signal {
 			n = m.guess[i] // machines say the same things in the same order
 		} else if n = m.number(v.Signal); n >= 0 {

@@ -18,7 +18,7 @@ const maxDuration = 366 * 24 * time.Hour
 var (
 	idPattern     = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
 	signalPattern = regexp.MustCompile(`^[^\s"',=\\]{1,64}$`)
-	unitPattern   = regexp.MustCompile(`^[!-~]{1,32}$`)
+	unitPattern   = regexp.MustCompile(`^[\x21-\x7e]{1,32}$`)
 )
 
 // plain gives a scalar's text.

@@ -11,10 +11,9 @@ import (
 // Floats are kept bit for bit, so that a restored machine goes on identically.
 type writer struct{ b []byte }
 
-func (w *writer) uint(v uint64)     { w.b = binary.AppendUvarint(w.b, v) }
-func (w *writer) int(v int64)       { w.b = binary.AppendVarint(w.b, v) }
-func (w *writer) float(v float64)   { w.b = binary.LittleEndian.AppendUint64(w.b, math.Float64bits(v)) }
-func (w *writer) float32(v float32) { w.b = binary.LittleEndian.AppendUint32(w.b, math.Float32bits(v)) }
+func (w *writer) uint(v uint64)   { w.b = binary.AppendUvarint(w.b, v) }
+func (w *writer) int(v int64)     { w.b = binary.AppendVarint(w.b, v) }
+func (w *writer) float(v float64) { w.b = binary.LittleEndian.AppendUint64(w.b, math.Float64bits(v)) }
 
 func (w *writer) bool(v bool) {
 	if v {
@@ -89,16 +88,9 @@ func (r *reader) float() float64 {
 	return 0
 }
 
-func (r *reader) float32() float32 {
-	if b := r.take(4); b != nil {
-		return math.Float32frombits(binary.LittleEndian.Uint32(b))
-	}
-	return 0
-}
-
 func (r *reader) bool() bool {
 	b := r.take(1)
-	return b != nil && b[0] != 0
+	return len(b) == 1 && b[0] != 0
 }
 
 // count reads a length that must not exceed limit.

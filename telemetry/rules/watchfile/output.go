@@ -102,17 +102,17 @@ func (w *writer) episodes(s Summary) {
 		if w.zh {
 			none = "无异常:各信号均在自身正常范围内"
 		}
-		fmt.Fprintln(w.out, none) //nolint:errcheck // the buffered writer keeps the error for Flush
+		fmt.Fprintln(w.out, none)
 		return
 	}
 	t := tabwriter.NewWriter(w.out, 2, 4, 2, ' ', 0)
-	fmt.Fprintln(t, headings[w.zh]) //nolint:errcheck // as above
+	fmt.Fprintln(t, headings[w.zh])
 	for _, e := range s.Episodes {
 		closed := "-"
 		if e.Closed > 0 {
 			closed = w.place(e.Closed, e.ClosedAt)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%.4g\t%.4g\t%s\n", //nolint:errcheck // as above
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%.4g\t%.4g\t%s\n",
 			e.Machine, e.Number, w.place(e.Opened, e.OpenedAt), closed, e.Rule, e.Evidence.Signal, e.Evidence.Deviation, e.Evidence.Limit, causes(e.Evidence))
 	}
 	_ = t.Flush() // the buffered writer keeps the error for its own Flush
