@@ -174,6 +174,7 @@ type HealthChange struct {
 	Previous  Health     `json:"previous" db:"previous"`
 	Score     *int       `json:"score" db:"score"`
 	Cause     string     `json:"cause" db:"cause"`
+	CauseEN   string     `json:"causeEn" db:"cause_en"`
 	RuleHash  string     `json:"ruleHash" db:"rule_hash"`
 	FindingID *uuid.UUID `json:"findingId" db:"finding_id"`
 }
