@@ -140,7 +140,7 @@ CREATE UNIQUE INDEX finding_episode ON finding (machine_id, component, rule, ope
 CREATE INDEX finding_machine ON finding (machine_id, opened_at);
 CREATE TABLE health_change (
   id uuid PRIMARY KEY, machine_id uuid NOT NULL REFERENCES machine, customer_id uuid, at timestamptz NOT NULL,
-  health text NOT NULL, previous text NOT NULL, score smallint, cause text NOT NULL, rule_hash text NOT NULL DEFAULT '', finding_id uuid
+  health text NOT NULL, previous text NOT NULL, score smallint, cause text NOT NULL, cause_en text NOT NULL DEFAULT '', rule_hash text NOT NULL DEFAULT '', finding_id uuid
 );
 CREATE INDEX health_change_machine ON health_change (machine_id, at);
 CREATE TABLE reading (
@@ -173,7 +173,7 @@ CREATE INDEX case_machine ON service_case (machine_id, opened_at);
 ALTER TABLE finding ADD CONSTRAINT finding_case FOREIGN KEY (case_id) REFERENCES service_case;
 CREATE TABLE case_move (
   id uuid PRIMARY KEY, case_id uuid NOT NULL REFERENCES service_case, customer_id uuid, at timestamptz NOT NULL,
-  from_state text NOT NULL, to_state text NOT NULL, actor text NOT NULL, note text NOT NULL DEFAULT ''
+  from_state text NOT NULL, to_state text NOT NULL, actor text NOT NULL, note text NOT NULL DEFAULT '', note_en text NOT NULL DEFAULT ''
 );
 CREATE INDEX case_move_case ON case_move (case_id, at);
 CREATE TABLE service_plan (
@@ -214,7 +214,7 @@ CREATE TABLE checklist_item (
   id uuid PRIMARY KEY, work_order_id uuid NOT NULL REFERENCES work_order, customer_id uuid, position int NOT NULL,
   text text NOT NULL, text_en text NOT NULL DEFAULT '',
   kind text NOT NULL CHECK (kind IN ('pass_fail','number','text','photo','meter','choice')),
-  unit text NOT NULL DEFAULT '', low float8, high float8, choices text[] NOT NULL DEFAULT '{}', required boolean NOT NULL DEFAULT true,
+  unit text NOT NULL DEFAULT '', low float8, high float8, choices text[] NOT NULL DEFAULT '{}', required boolean NOT NULL DEFAULT true, proof boolean NOT NULL DEFAULT false,
   component text NOT NULL DEFAULT '', failure_mode text NOT NULL DEFAULT '', signal text NOT NULL DEFAULT '',
   result text NOT NULL DEFAULT '' CHECK (result IN ('','pass','fail','na')), number float8, note text NOT NULL DEFAULT '', photo_id uuid,
   done_at timestamptz, done_by text NOT NULL DEFAULT '', UNIQUE (work_order_id, position)
@@ -290,8 +290,12 @@ CREATE TABLE device (
   gateway boolean NOT NULL DEFAULT false, created_at timestamptz NOT NULL, revoked_at timestamptz, last_seen_at timestamptz
 );
 CREATE TABLE unclaimed (
-  key text PRIMARY KEY, first_seen_at timestamptz NOT NULL, last_seen_at timestamptz NOT NULL, messages bigint NOT NULL,
+  key text PRIMARY KEY, first_seen_at timestamptz NOT NULL, last_seen_at timestamptz NOT NULL, messages bigint NOT NULL, kept int NOT NULL DEFAULT 0,
   topic text NOT NULL, payload bytea NOT NULL, signals text[] NOT NULL DEFAULT '{}', claimed_by uuid REFERENCES machine
+);
+CREATE TABLE unclaimed_message (
+  key text NOT NULL REFERENCES unclaimed ON DELETE CASCADE, log uuid NOT NULL, lsn bigint NOT NULL, received_at timestamptz NOT NULL,
+  device text NOT NULL DEFAULT '', topic text NOT NULL, payload bytea NOT NULL, PRIMARY KEY (key, log, lsn)
 );
 CREATE TABLE dead_letter (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, log uuid NOT NULL, lsn bigint NOT NULL, part int NOT NULL DEFAULT 0, received_at timestamptz NOT NULL,
@@ -301,6 +305,8 @@ CREATE TABLE dead_letter (
   UNIQUE (log, lsn, part)
 );
 CREATE INDEX dead_letter_reason ON dead_letter (reason, received_at);
+CREATE INDEX dead_letter_device ON dead_letter (device, received_at);
+CREATE INDEX dead_letter_open ON dead_letter (id) WHERE state = 'open';
 CREATE TABLE intake_cursor (
   log uuid NOT NULL, consumer text NOT NULL, lsn bigint NOT NULL, saved_at timestamptz NOT NULL, PRIMARY KEY (log, consumer)
 );
@@ -367,12 +373,12 @@ BEGIN
     EXECUTE format('CREATE POLICY tenant ON %I USING (app_sees(customer_id)) WITH CHECK (app_sees(customer_id))', t);
   END LOOP;
   -- the service organisation's own: customers never read them directly
-  FOREACH t IN ARRAY ARRAY['technician_skill','device','unclaimed','dead_letter','dead_letter_count','intake_cursor','intake_count',
+  FOREACH t IN ARRAY ARRAY['technician_skill','device','unclaimed','unclaimed_message','dead_letter','dead_letter_count','intake_cursor','intake_count',
     'checkpoint','part_stock','idempotency'] LOOP
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
     EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
   END LOOP;
-  FOREACH t IN ARRAY ARRAY['technician_skill','device','unclaimed','dead_letter','dead_letter_count','intake_cursor','intake_count','checkpoint','part_stock'] LOOP
+  FOREACH t IN ARRAY ARRAY['technician_skill','device','unclaimed','unclaimed_message','dead_letter','dead_letter_count','intake_cursor','intake_count','checkpoint','part_stock'] LOOP
     EXECUTE format('CREATE POLICY staff ON %I USING (app_staff()) WITH CHECK (app_staff())', t);
   END LOOP;
 END $$;
