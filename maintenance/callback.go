@@ -35,6 +35,8 @@ type CallbackRow struct {
 	ContactName    string        `json:"contactName" db:"contact_name"`
 	ContactNameEN  string        `json:"contactNameEn" db:"contact_name_en"`
 	ContactPhone   string        `json:"contactPhone" db:"contact_phone"`
+	Salutation     string        `json:"-" db:"salutation"`
+	SalutationEN   string        `json:"-" db:"salutation_en"`
 	CustomerName   string        `json:"customerName" db:"customer_name"`
 	CustomerNameEN string        `json:"customerNameEn" db:"customer_name_en"`
 	MachineName    string        `json:"machineName" db:"machine_name"`

@@ -233,6 +233,7 @@ CREATE TABLE callback (
   note text NOT NULL DEFAULT '', done_at timestamptz, done_by text NOT NULL DEFAULT '', version int NOT NULL DEFAULT 1
 );
 CREATE INDEX callback_due ON callback (due_at) WHERE state = 'due';
+CREATE UNIQUE INDEX callback_one_due ON callback (case_id, kind) WHERE state = 'due';
 CREATE INDEX callback_case ON callback (case_id);
 CREATE TABLE callback_attempt (
   id uuid PRIMARY KEY, callback_id uuid NOT NULL REFERENCES callback, customer_id uuid, at timestamptz NOT NULL,
@@ -383,6 +384,8 @@ BEGIN
   END LOOP;
 END $$;
 -- +goose StatementEnd
+-- What a customer does may have to be told to our people; only they read it.
+CREATE POLICY notice_to_staff ON notice FOR INSERT WITH CHECK (customer_id IS NULL);
 ALTER TABLE customer ENABLE ROW LEVEL SECURITY;
 ALTER TABLE customer FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON customer USING (app_sees(id)) WITH CHECK (app_sees(id));
