@@ -27,7 +27,7 @@ var (
 	staff       = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.FieldEngineer, identity.CallCentre}
 	everyone    = slices.Clone(identity.Roles)
 	requesters  = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.FieldEngineer, identity.CallCentre,
-		identity.OwnerAdmin, identity.CustomerRepresentative}
+		identity.OwnerAdmin}
 	reporters = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.FieldEngineer, identity.OwnerAdmin}
 	packers   = []identity.Role{identity.Admin, identity.ServiceManager, identity.CustomerRepresentative}
 	auditors  = []identity.Role{identity.Admin, identity.ServiceManager, identity.OwnerAdmin}

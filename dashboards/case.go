@@ -2,7 +2,6 @@ package dashboards
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -18,9 +17,11 @@ type casePage struct {
 	Machine  machines.Row
 	Contacts []machines.Contact
 	Signals  []machines.Signal
-	Staff    bool
+	Moves    bool // may move it
+	Comments bool
 	Plans    bool // may schedule a work order
 	Tells    bool // may tell the owner
+	Calls    bool // may open a callback
 }
 
 func showCase(_ *Site, r *request) error {
@@ -28,10 +29,13 @@ func showCase(_ *Site, r *request) error {
 	if err != nil {
 		return err
 	}
-	p := casePage{Staff: !r.who.Role.CustomerScoped(), Plans: r.who.Has(planners...), Tells: r.who.Has(office...)}
+	p := casePage{Moves: r.who.Has(movers...), Comments: r.who.Has(staff...), Plans: r.who.Has(planners...), Tells: r.who.Has(office...), Calls: r.who.Has(callers...)}
 	err = r.read(func(tx pgx.Tx) error {
 		if p.File, err = maintenance.GetCase(r.ctx, tx, r.who, id); err != nil {
 			return err
+		}
+		if !p.Moves {
+			p.File.Allowed = nil
 		}
 		file, err := machines.ReadFile(r.ctx, tx, p.File.MachineID)
 		p.Machine, p.Contacts, p.Signals = file.Machine, file.Contacts, file.Signals
@@ -40,28 +44,17 @@ func showCase(_ *Site, r *request) error {
 	if err != nil {
 		return err
 	}
-	r.view.Title = r.view.Name(p.File.Title, p.File.TitleEN)
+	r.view.Title, r.view.Chart = r.view.Name(p.File.Title, p.File.TitleEN), p.Machine.HasDevice && p.signal() != ""
 	return r.renderTitled(http.StatusOK, caseView(r.view, p))
 }
 
 // refuse tells why an action was not done, on the page it came from.
 func (r *request) refuse(err error) error {
 	p := problem.As(err)
-	if p == nil {
+	if p == nil || p.Kind == problem.Internal || p.Kind == problem.Unavailable {
 		return err
 	}
-	text := p.Text
-	if len(p.Allowed) > 0 {
-		names := ""
-		for i, state := range p.Allowed {
-			if i > 0 {
-				names += " · "
-			}
-			names += r.t("case_state." + state)
-		}
-		text = r.t("refused.allowed", text, names)
-	}
-	r.flash("refused", text)
+	r.flash("refused", r.told(p))
 	return r.back()
 }
 
@@ -72,13 +65,8 @@ func doMoveCase(r *request, tx pgx.Tx) (string, error) {
 	}
 	move := maintenance.CaseMove{To: maintenance.CaseState(r.FormValue("to")), Note: r.FormValue("note"), Reason: r.FormValue("reason"),
 		Person: r.FormValue("person"), WaitingFor: r.FormValue("waiting_for"), Verdict: r.FormValue("verdict")}
-	if days := r.FormValue("days"); days != "" {
-		d, err := time.ParseDuration(days + "h")
-		if err != nil || d <= 0 {
-			return "", problem.New(problem.Invalid, "%s", r.t("error.days"))
-		}
-		until := r.now.Add(d * 24)
-		move.Until = &until
+	if move.Until, err = r.formDays("days"); err != nil {
+		return "", err
 	}
 	c, err := maintenance.MoveCase(r.ctx, tx, r.now, r.who, id, move)
 	if err != nil {
@@ -120,30 +108,14 @@ func doOrder(r *request, tx pgx.Tx) (string, error) {
 		return "", err
 	}
 	order := maintenance.NewOrder{CaseID: &id, MachineID: file.MachineID, Kind: r.FormValue("kind"), Title: file.Title, TitleEN: file.TitleEN}
-	if at, err := r.formTime("planned_at"); err != nil {
+	if order.PlannedAt, err = r.formTime("planned_at"); err != nil {
 		return "", err
-	} else if at != nil {
-		order.PlannedAt = at
 	}
 	o, err := maintenance.ScheduleOrder(r.ctx, tx, r.now, r.who, order)
 	if err != nil {
 		return "", err
 	}
 	return r.t("done.order", o.Number), nil
-}
-
-// formTime reads a datetime-local field in the service organisation's zone.
-func (r *request) formTime(name string) (*time.Time, error) {
-	text := r.FormValue(name)
-	if text == "" {
-		return nil, nil //nolint:nilnil // an empty field is allowed and means "no time"
-	}
-	at, err := time.ParseInLocation("2006-01-02T15:04", text, zone)
-	if err != nil {
-		return nil, problem.New(problem.Invalid, "%s", r.t("error.time"))
-	}
-	at = at.UTC()
-	return &at, nil
 }
 
 func doRequest(r *request, tx pgx.Tx) (string, error) {
@@ -185,7 +157,7 @@ func doReading(r *request, tx pgx.Tx) (string, error) {
 		return "", err
 	}
 	if value == nil {
-		return "", problem.New(problem.Invalid, "%s", r.t("error.number"))
+		return "", r.refusal(problem.Invalid, "error.number")
 	}
 	_, finding, err := machines.AddReading(r.ctx, tx, r.now, r.who, machines.Reading{MachineID: id, At: r.now, Signal: r.FormValue("signal"),
 		Value: *value, Unit: r.FormValue("unit"), Source: r.FormValue("source")})

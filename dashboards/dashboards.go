@@ -5,6 +5,7 @@ package dashboards
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/clock"
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
@@ -67,37 +69,55 @@ type Site struct {
 	sessions *scs.SessionManager
 	texts    *texts
 	hub      *hub
+	throttle *throttle
+	guard    *http.CrossOriginProtection
 }
 
-// Mount adds every page to e. Run must be called for live updates.
+// Mount adds every page to e, and wraps e's error handler so that an unknown
+// address is answered by a page. Run must be called for live updates.
 func Mount(e *echo.Echo, cfg Config) (*Site, error) {
 	t, err := loadTexts()
 	if err != nil {
 		return nil, err
 	}
-	s := &Site{Config: cfg, texts: t, sessions: newSessions(cfg.Pool, cfg.Secure), hub: newHub()}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Site{Config: cfg, texts: t, hub: newHub(), throttle: newThrottle(), guard: http.NewCrossOriginProtection()}
+	s.sessions = newSessions(cfg.Pool, cfg.Secure)
+	s.sessions.ErrorFunc = s.sessionsAway
 	static, err := fs.Sub(assets, "assets")
 	if err != nil {
 		return nil, fmt.Errorf("open the assets: %w", err)
 	}
-	files := http.StripPrefix("/assets/", http.FileServerFS(static))
-	e.GET("/assets/*", echo.WrapHandler(cached(files)))
+	if e.IPExtractor == nil {
+		e.IPExtractor = echo.ExtractIPDirect() // a header must not choose who is throttled
+	}
+	e.GET("/assets/*", echo.WrapHandler(http.StripPrefix("/assets/", packed(static))))
 	for _, p := range pages {
-		p := p
 		e.GET(p.Path, s.wrap(p.Roles, func(r *request) error { return p.Show(s, r) }))
 	}
 	for _, a := range actions {
-		a := a
 		e.POST(a.Path, s.wrap(a.Roles, func(r *request) error { return s.act(r, a) }))
 	}
 	s.mountSignIn(e)
 	e.GET("/events", s.wrap(everyone, s.events))
+	s.mountErrors(e)
 	return s, nil
 }
 
-func cached(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "public, max-age=3600")
-		next.ServeHTTP(w, r)
-	})
+// mountErrors answers an unknown address or method with a page.
+func (s *Site) mountErrors(e *echo.Echo) {
+	before := e.HTTPErrorHandler
+	e.HTTPErrorHandler = func(err error, c echo.Context) {
+		he, known := errors.AsType[*echo.HTTPError](err)
+		if c.Response().Committed || !known || he.Code != http.StatusNotFound && he.Code != http.StatusMethodNotAllowed {
+			before(err, c)
+			return
+		}
+		page := s.open(func(r *request) error { return r.refusal(problem.NotFound, "error.not_found") })
+		if err := page(c); err != nil {
+			before(err, c)
+		}
+	}
 }

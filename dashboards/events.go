@@ -2,16 +2,19 @@ package dashboards
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"io"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/labstack/echo/v4"
 
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/problem"
 )
 
 // hub tells open pages that something changed. A page then asks for itself
@@ -91,38 +94,52 @@ func (s *Site) Run(ctx context.Context) error {
 	}
 }
 
+// Between two ticks of "changed" lies this at least: a busy minute must not make
+// each open page ask for itself all the time. The last change is never lost.
+const betweenChanges = 2 * time.Second
+
 // events streams "changed" whenever something did, and the clock each second.
 func (s *Site) events(r *request) error {
 	ch, ok := s.hub.join()
 	if !ok {
-		return r.NoContent(http.StatusServiceUnavailable)
+		return r.refusal(problem.Unavailable, "error.viewers")
 	}
 	defer s.hub.leave(ch)
 	w := r.Response()
-	ctl := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
 	clock := time.NewTicker(time.Second)
 	defer clock.Stop()
+	var told time.Time
+	changed := false
 	for {
-		// A viewer that does not read for 30 s is cut off; it reconnects by itself.
-		if err := ctl.SetWriteDeadline(time.Now().Add(30 * time.Second)); err != nil {
-			return nil
-		}
 		text := "event: clock\ndata: " + r.view.Time(s.Clock.Now()) + "\n\n"
+		if changed && time.Since(told) >= betweenChanges {
+			text += "event: changed\ndata: 1\n\n"
+			changed, told = false, time.Now()
+		}
+		if err := send(w, text); err != nil {
+			return nil // the viewer has gone
+		}
 		select {
 		case <-r.ctx.Done():
 			return nil
 		case <-ch:
-			text = "event: changed\ndata: 1\n\n"
+			changed = true
 		case <-clock.C:
 		}
-		if _, err := fmt.Fprint(w, text); err != nil {
-			return nil
-		}
-		if err := ctl.Flush(); err != nil {
-			return nil
-		}
 	}
+}
+
+// send writes one event. A viewer that does not read for 30 s is cut off; it
+// reconnects by itself.
+func send(w *echo.Response, text string) error {
+	ctl := http.NewResponseController(w)
+	if err := ctl.SetWriteDeadline(time.Now().Add(30 * time.Second)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	if _, err := io.WriteString(w, text); err != nil {
+		return err
+	}
+	return ctl.Flush()
 }

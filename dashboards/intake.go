@@ -14,7 +14,7 @@ import (
 func (r *request) deadLetter() (int64, error) {
 	id, err := strconv.ParseInt(r.Param("id"), 10, 64)
 	if err != nil {
-		return 0, problem.New(problem.NotFound, "%s", r.t("error.not_found"))
+		return 0, r.refusal(problem.NotFound, "error.not_found")
 	}
 	return id, nil
 }
@@ -32,7 +32,7 @@ func doDiscard(r *request, tx pgx.Tx) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return r.t("done.discard"), telemetry.DiscardDeadLetter(r.ctx, tx, r.who, id, r.FormValue("reason"))
+	return r.t("done.discard"), telemetry.DiscardDeadLetter(r.ctx, tx, r.now, r.who, id, r.FormValue("reason"))
 }
 
 func doClaim(r *request, tx pgx.Tx) (string, error) {
@@ -47,7 +47,7 @@ func doClaim(r *request, tx pgx.Tx) (string, error) {
 func doAdvance(r *request, _ pgx.Tx) (string, error) {
 	hours, err := strconv.Atoi(r.FormValue("hours"))
 	if err != nil || hours < 1 || hours > 24*7 || r.site.Demo == nil {
-		return "", problem.New(problem.Invalid, "%s", r.t("error.number"))
+		return "", r.refusal(problem.Invalid, "error.number")
 	}
 	return "", r.site.Demo.Advance(time.Duration(hours) * time.Hour)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/telemetry"
@@ -18,8 +19,9 @@ import (
 type machinePage struct {
 	File     machines.File
 	Work     maintenance.MachineWork
-	Staff    bool
-	MayAsk   bool
+	Asks     bool   // may request service
+	Reads    bool   // may note a reading
+	Plans    bool   // may schedule an inspection
 	Selected string // signal shown in the chart
 }
 
@@ -28,8 +30,7 @@ func showMachine(_ *Site, r *request) error {
 	if err != nil {
 		return err
 	}
-	p := machinePage{Staff: !r.who.Role.CustomerScoped(), Selected: r.QueryParam("signal")}
-	p.MayAsk = r.who.Has(append(append(office[:0:0], office...), "owner-admin")...)
+	p := machinePage{Asks: r.who.Has(askers...), Reads: r.who.Has(readers...), Plans: r.who.Has(planners...), Selected: r.QueryParam("signal")}
 	err = r.read(func(tx pgx.Tx) error {
 		if p.File, err = machines.ReadFile(r.ctx, tx, id); err != nil {
 			return err
@@ -43,7 +44,7 @@ func showMachine(_ *Site, r *request) error {
 	if p.Selected == "" {
 		p.Selected = firstSignal(p.File)
 	}
-	r.view.Title = r.view.Name(p.File.Machine.Name, p.File.Machine.NameEN)
+	r.view.Title, r.view.Chart = r.view.Name(p.File.Machine.Name, p.File.Machine.NameEN), p.File.Machine.HasDevice && p.Selected != ""
 	return r.renderTitled(http.StatusOK, machineView(r.view, p))
 }
 
@@ -78,21 +79,19 @@ func evidence(f machines.Finding) (rules.Evidence, bool) {
 // chart is what the browser draws: one signal with its normal band, the windows
 // of findings and the marks of visits.
 type chart struct {
-	Signal  string     `json:"signal"`
-	Label   string     `json:"label"`
-	Unit    string     `json:"unit"`
-	At      []int64    `json:"at"` // Unix seconds
-	Mean    []float64  `json:"mean"`
-	Low     []float64  `json:"low"`
-	High    []float64  `json:"high"`
-	Band    *[3]number `json:"band"` // low, normal, high
-	Stop    *float64   `json:"stop"`
-	Windows []window   `json:"windows"`
-	Marks   []markAt   `json:"marks"`
-	Texts   chartTexts `json:"texts"`
+	Signal  string      `json:"signal"`
+	Label   string      `json:"label"`
+	Unit    string      `json:"unit"`
+	At      []int64     `json:"at"` // Unix seconds
+	Mean    []float64   `json:"mean"`
+	Low     []float64   `json:"low"`
+	High    []float64   `json:"high"`
+	Band    *[3]float64 `json:"band"` // low, normal, high
+	Stop    *float64    `json:"stop"`
+	Windows []window    `json:"windows"`
+	Marks   []markAt    `json:"marks"`
+	Texts   chartTexts  `json:"texts"`
 }
-
-type number = float64
 
 type window struct {
 	From  int64  `json:"from"`
@@ -121,6 +120,9 @@ func showChart(s *Site, r *request) error {
 		days = 30
 	}
 	signal := r.QueryParam("signal")
+	if signal == "" {
+		return r.refusal(problem.NotFound, "error.not_found")
+	}
 	var file machines.File
 	var work maintenance.MachineWork
 	err = r.read(func(tx pgx.Tx) error {
@@ -133,7 +135,7 @@ func showChart(s *Site, r *request) error {
 	if err != nil {
 		return err
 	}
-	c := chart{Signal: signal, Label: signal, Texts: chartTexts{r.t("chart.value"), r.t("chart.band"), r.t("chart.finding"), r.t("chart.visit"), r.t("chart.empty")}}
+	c := chart{Signal: signal, Label: signal, At: []int64{}, Mean: []float64{}, Low: []float64{}, High: []float64{}, Windows: []window{}, Marks: []markAt{}, Texts: chartTexts{r.t("chart.value"), r.t("chart.band"), r.t("chart.finding"), r.t("chart.visit"), r.t("chart.empty")}}
 	for _, known := range file.Signals {
 		if known.Name == signal {
 			c.Label, c.Unit = r.view.Name(known.Label, known.LabelEN), Unit(known.Unit)
@@ -149,7 +151,7 @@ func showChart(s *Site, r *request) error {
 		if one.Signal != signal {
 			continue
 		}
-		c.Mean, c.Low, c.High = one.Mean, one.Low, one.High
+		c.Mean, c.Low, c.High = append(c.Mean, one.Mean...), append(c.Low, one.Low...), append(c.High, one.High...)
 		for _, at := range one.At {
 			c.At = append(c.At, at.Unix())
 		}
@@ -161,7 +163,7 @@ func showChart(s *Site, r *request) error {
 func (c *chart) annotate(s *Site, r *request, file machines.File, work maintenance.MachineWork, from time.Time) {
 	if s.Detection != nil {
 		if b, ok := s.Detection.Band(file.Machine.Key, c.Signal); ok {
-			c.Band = &[3]number{b.Low, b.Normal, b.High}
+			c.Band = &[3]float64{b.Low, b.Normal, b.High}
 		}
 	}
 	for _, f := range file.Findings {
@@ -173,7 +175,9 @@ func (c *chart) annotate(s *Site, r *request, file machines.File, work maintenan
 		if f.ClosedAt != nil {
 			to = *f.ClosedAt
 		}
-		c.Stop = e.StopAt
+		if e.StopAt != nil {
+			c.Stop = e.StopAt
+		}
 		if to.After(from) {
 			c.Windows = append(c.Windows, window{max(f.OpenedAt.Unix(), from.Unix()), to.Unix(), r.view.Name(f.Title, f.TitleEN)})
 		}

@@ -1,6 +1,8 @@
 package dashboards
 
 import (
+	"slices"
+
 	"github.com/a-h/templ"
 	"github.com/jackc/pgx/v5"
 
@@ -16,14 +18,17 @@ type page struct {
 }
 
 var (
+	everyone = slices.Clone(identity.Roles)
 	managers = []identity.Role{identity.Admin, identity.ServiceManager}
 	planners = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher}
 	office   = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.CallCentre}
 	staff    = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.CallCentre, identity.FieldEngineer}
-	owners   = []identity.Role{identity.OwnerAdmin, identity.OwnerViewer}
 	callers  = []identity.Role{identity.Admin, identity.ServiceManager, identity.CallCentre}
 	meeters  = []identity.Role{identity.Admin, identity.ServiceManager, identity.CustomerRepresentative}
 	fielders = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.FieldEngineer}
+	movers   = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.CallCentre, identity.FieldEngineer, identity.OwnerAdmin}
+	askers   = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.CallCentre, identity.OwnerAdmin}
+	readers  = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.FieldEngineer, identity.OwnerAdmin}
 )
 
 // pages lists every page in the order of the navigation. Add yours here.
@@ -53,20 +58,21 @@ type action struct {
 	Path  string
 	API   string
 	Roles []identity.Role
+	Body  int64 // limit of the form in bytes; 0 means 64 KiB
 	Do    func(*request, pgx.Tx) (message string, err error)
 }
 
 // actions lists every change that a page can make.
 var actions = []action{
-	{Path: "/cases/:id/move", API: "move-case", Roles: everyone, Do: doMoveCase},
+	{Path: "/cases/:id/move", API: "move-case", Roles: movers, Do: doMoveCase},
 	{Path: "/cases/:id/inform", API: "inform-owner", Roles: office, Do: doInform},
 	{Path: "/cases/:id/comment", API: "comment-case", Roles: staff, Do: doComment},
 	{Path: "/cases/:id/order", API: "create-work-order", Roles: planners, Do: doOrder},
-	{Path: "/machines/:id/request", API: "open-case", Roles: append(append([]identity.Role{}, office...), identity.OwnerAdmin), Do: doRequest},
+	{Path: "/machines/:id/request", API: "open-case", Roles: askers, Do: doRequest},
 	{Path: "/machines/:id/inspection", API: "schedule-inspection", Roles: planners, Do: doInspection},
-	{Path: "/machines/:id/reading", API: "add-reading", Roles: append(append([]identity.Role{}, staff...), identity.OwnerAdmin), Do: doReading},
+	{Path: "/machines/:id/reading", API: "add-reading", Roles: readers, Do: doReading},
 	{Path: "/work-orders/:id/move", API: "move-work-order", Roles: fielders, Do: doMoveOrder},
-	{Path: "/checklist/:id", API: "answer-checklist-item", Roles: fielders, Do: doAnswer},
+	{Path: "/checklist/:id", API: "answer-checklist-item", Roles: fielders, Body: maxPhoto + maxForm, Do: doAnswer},
 	{Path: "/callbacks/:id/attempt", API: "attempt-callback", Roles: callers, Do: doAttempt},
 	{Path: "/dead-letters/:id/replay", API: "replay-dead-letter", Roles: managers, Do: doReplay},
 	{Path: "/dead-letters/:id/discard", API: "discard-dead-letter", Roles: managers, Do: doDiscard},
@@ -74,19 +80,27 @@ var actions = []action{
 	{Path: "/demo/advance", Roles: staff, Do: doAdvance},
 }
 
-// Actions lists the operations of the API that the pages' actions stand for.
-func Actions() []string {
-	var names []string
+// Action is a change that a page can make, the operation of the API that does the
+// same ("" where there is none: the demo's clock) and who may do it.
+type Action struct {
+	Path, Operation string
+	Roles           []identity.Role
+}
+
+// Actions lists every change that the pages can make.
+func Actions() []Action {
+	list := make([]Action, 0, len(actions))
 	for _, a := range actions {
-		if a.API != "" {
-			names = append(names, a.API)
-		}
+		list = append(list, Action{a.Path, a.API, slices.Clone(a.Roles)})
 	}
-	return names
+	return list
 }
 
 // act runs an action and returns to the page with what happened.
 func (s *Site) act(r *request, a action) error {
+	if err := r.readForm(a.Body); err != nil {
+		return r.refuse(err)
+	}
 	var text string
 	err := r.read(func(tx pgx.Tx) error {
 		var err error

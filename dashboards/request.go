@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,6 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
 )
-
-var everyone = append([]identity.Role{}, identity.Roles...)
 
 // request is one page view or action: who asks, in which language, at what
 // program time.
@@ -48,6 +47,7 @@ type view struct {
 	Flash     string
 	FlashKind string
 	Narrow    bool
+	Chart     bool // the page draws one
 }
 
 type navItem struct {
@@ -57,75 +57,129 @@ type navItem struct {
 
 // open wraps a handler that needs nobody signed in.
 func (s *Site) open(h func(*request) error) echo.HandlerFunc {
-	return s.handler(func(r *request) error { return h(r) })
-}
-
-// wrap wraps a handler that only some roles may use; others are sent to sign in
-// or told that they may not.
-func (s *Site) wrap(roles []identity.Role, h func(*request) error) echo.HandlerFunc {
-	return s.handler(func(r *request) error {
-		if !r.view.SignedIn {
-			return r.Redirect(http.StatusSeeOther, "/sign-in")
-		}
-		if !r.who.Has(roles...) {
-			return problem.New(problem.Forbidden, "%s", r.t("error.forbidden"))
-		}
-		return h(r)
-	})
-}
-
-func (s *Site) handler(h func(*request) error) echo.HandlerFunc {
-	inner := func(c echo.Context) error {
-		r := s.begin(c)
-		err := h(r)
-		if err == nil {
-			return nil
-		}
-		return r.fail(err)
-	}
 	return func(c echo.Context) error {
+		if passive(c.Request()) {
+			return s.serve(c, h)
+		}
 		var err error
 		s.sessions.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			c.SetRequest(req)
 			old := c.Response().Writer
 			c.Response().Writer = w
-			err = inner(c)
+			err = s.answer(c, h)
 			c.Response().Writer = old
 		})).ServeHTTP(c.Response().Writer, c.Request())
 		return err
 	}
 }
 
-func (s *Site) begin(c echo.Context) *request {
+// wrap wraps a handler that only some roles may use; others are sent to sign in
+// or told that they may not.
+func (s *Site) wrap(roles []identity.Role, h func(*request) error) echo.HandlerFunc {
+	return s.open(func(r *request) error {
+		if !r.view.SignedIn {
+			if r.Request().Header.Get("HX-Request") != "" { // htmx follows: the whole page, not a part of it
+				r.Response().Header().Set("HX-Redirect", "/sign-in")
+				return r.NoContent(http.StatusUnauthorized)
+			}
+			return r.Redirect(http.StatusSeeOther, "/sign-in")
+		}
+		if !r.who.Has(roles...) {
+			return r.refusal(problem.Forbidden, "error.forbidden")
+		}
+		return h(r)
+	})
+}
+
+// passive says whether a page asks for a part of itself. Such a request reads
+// the session and never saves it: it could undo what a person just chose.
+func passive(req *http.Request) bool {
+	return req.Method == http.MethodGet && (req.Header.Get("HX-Request") != "" || req.URL.Path == "/events" ||
+		strings.HasSuffix(req.URL.Path, "/chart") || strings.HasPrefix(req.URL.Path, "/photos/"))
+}
+
+func (s *Site) serve(c echo.Context, h func(*request) error) error {
+	token := ""
+	if cookie, err := c.Request().Cookie(s.sessions.Cookie.Name); err == nil {
+		token = cookie.Value
+	}
+	ctx, err := s.sessions.Load(c.Request().Context(), token)
+	if err != nil {
+		s.sessionsAway(c.Response(), c.Request(), err)
+		return nil
+	}
+	c.SetRequest(c.Request().WithContext(ctx))
+	return s.answer(c, h)
+}
+
+func (s *Site) answer(c echo.Context, h func(*request) error) error {
+	c.Response().Header().Set("Cache-Control", "no-store")
+	r, err := s.begin(c)
+	if err == nil {
+		err = s.fromHere(r)
+	}
+	if err == nil {
+		err = r.checkValues(r.QueryParams())
+	}
+	if err == nil {
+		err = h(r)
+	}
+	if err != nil {
+		return r.fail(err)
+	}
+	return nil
+}
+
+// fromHere refuses a form that another site's page sent.
+func (s *Site) fromHere(r *request) error {
+	if err := s.guard.Check(r.Request()); err != nil {
+		return r.refusal(problem.Forbidden, "error.origin")
+	}
+	return nil
+}
+
+func (s *Site) begin(c echo.Context) (*request, error) {
 	ctx := c.Request().Context()
 	r := &request{Context: c, site: s, ctx: ctx, now: s.Clock.Now()}
-	r.who, r.view.SignedIn = s.Principal(ctx)
-	lang := r.who.Language
-	if lang == "" {
-		lang = s.sessions.GetString(ctx, languageKey)
-	}
-	if lang == "" && strings.HasPrefix(strings.ToLower(c.Request().Header.Get("Accept-Language")), "en") {
-		lang = "en"
-	}
-	if lang != "en" {
-		lang = "zh"
-	}
+	var err error
+	r.who, r.view.SignedIn, err = s.principal(ctx)
+	r.view.texts, r.view.Language = s.texts, s.language(ctx, c.Request(), r.who)
+	r.who.Language = r.view.Language
 	r.ctx = identity.With(ctx, r.who)
-	r.view.texts, r.view.Language, r.view.Who, r.view.Now = s.texts, lang, r.who, r.now
-	r.view.Path, r.view.Zone = c.Request().URL.Path, zone
-	r.view.Flash, r.view.FlashKind = s.sessions.PopString(ctx, flashKey), s.sessions.PopString(ctx, flashKind)
+	r.view.Who, r.view.Now, r.view.Zone, r.view.Path = r.who, r.now, zone, c.Request().URL.Path
 	r.view.Nav = navigation(r.who.Role, r.view.Path)
 	if s.Demo != nil {
 		status := s.Demo.Status()
 		r.view.Demo = &status
 	}
-	return r
+	return r, err
+}
+
+// language is the one chosen in the header, else the user's, else the browser's.
+func (s *Site) language(ctx context.Context, req *http.Request, who identity.Principal) string {
+	lang := s.sessions.GetString(ctx, languageKey)
+	if lang == "" {
+		lang = who.Language
+	}
+	if lang == "" && strings.HasPrefix(strings.ToLower(req.Header.Get("Accept-Language")), "en") {
+		lang = "en"
+	}
+	if lang != "en" {
+		lang = "zh"
+	}
+	return lang
 }
 
 // zone is the service organisation's time zone; a page's times are shown in it.
 var zone = time.FixedZone("UTC+8", 8*3600)
 
 func (r *request) t(key string, args ...any) string { return r.view.T(key, args...) }
+
+// refusal is a problem in the reader's own words.
+func (r *request) refusal(kind problem.Kind, key string) *problem.Error {
+	text := r.t(key)
+	return problem.New(kind, "%s", text).WithZH("%s", text)
+}
 
 // read runs fn in a transaction that sees what the caller may see.
 func (r *request) read(fn func(tx pgx.Tx) error) error {
@@ -136,7 +190,7 @@ func (r *request) read(fn func(tx pgx.Tx) error) error {
 func (r *request) id() (uuid.UUID, error) {
 	id, err := uuid.Parse(r.Param("id"))
 	if err != nil {
-		return id, problem.New(problem.NotFound, "%s", r.t("error.not_found"))
+		return id, r.refusal(problem.NotFound, "error.not_found")
 	}
 	return id, nil
 }
@@ -149,11 +203,26 @@ func (r *request) render(status int, titleKey string, body templ.Component) erro
 }
 
 func (r *request) renderTitled(status int, body templ.Component) error {
+	if r.view.Flash == "" && !passive(r.Request()) {
+		r.view.Flash, r.view.FlashKind = r.site.sessions.PopString(r.ctx, flashKey), r.site.sessions.PopString(r.ctx, flashKind)
+	}
 	var buf bytes.Buffer
 	if err := layout(r.view, body).Render(r.ctx, &buf); err != nil {
 		return fmt.Errorf("render %s: %w", r.view.Path, err)
 	}
-	return r.HTMLBlob(status, buf.Bytes())
+	h := r.Response().Header()
+	h.Add("Vary", "Accept-Encoding")
+	if !strings.Contains(r.Request().Header.Get("Accept-Encoding"), "gzip") {
+		return r.HTMLBlob(status, buf.Bytes())
+	}
+	h.Set("Content-Encoding", "gzip") // a page holds no secret of its own that its length could tell
+	h.Set("Content-Type", echo.MIMETextHTMLCharsetUTF8)
+	r.Response().WriteHeader(status)
+	w := gzip.NewWriter(r.Response())
+	if _, err := w.Write(buf.Bytes()); err != nil {
+		return nil // the reader has gone
+	}
+	return w.Close()
 }
 
 func (r *request) flash(kind, text string) {
@@ -175,16 +244,48 @@ func (r *request) back() error {
 
 // fail shows what went wrong as a page. Text of internal errors stays in the log.
 func (r *request) fail(err error) error {
-	kind := problem.Of(err)
-	text := err.Error()
+	if errors.Is(err, context.Canceled) {
+		return nil // nobody waits for the answer
+	}
+	kind, text := problem.Of(err), r.t("error.internal")
 	if kind == problem.Internal {
-		if errors.Is(err, context.Canceled) {
-			return nil
-		}
-		r.site.Log.Error("page failed", "path", r.view.Path, "error", err)
-		text = r.t("error.internal")
+		r.site.Log.ErrorContext(r.ctx, "page failed", "path", r.view.Path, "error", err)
+	} else {
+		text = r.told(problem.As(err))
 	}
 	return r.render(statusOf(kind), "error.title", errorView(r.view, text))
+}
+
+// told is a problem in the reader's language. A problem that has words of its own
+// in English only is told in Chinese by its kind.
+func (r *request) told(p *problem.Error) string {
+	text := p.In(r.view.Language)
+	if text == "" || p.Kind == problem.NotFound {
+		text = r.t("refused." + string(p.Kind))
+	}
+	if r.view.Language == "en" {
+		for _, f := range p.Fields {
+			text += " " + strings.TrimPrefix(f.Pointer, "/") + ": " + f.Detail + "."
+		}
+	}
+	if len(p.Allowed) == 0 {
+		return text
+	}
+	names := make([]string, 0, len(p.Allowed))
+	for _, state := range p.Allowed {
+		names = append(names, r.stateName(state))
+	}
+	return r.t("refused.allowed", text, strings.Join(names, " · "))
+}
+
+// stateName names a state of a case or, on a work order's page, of the order.
+func (r *request) stateName(state string) string {
+	for _, prefix := range []string{"case_state.", "order_state."} {
+		if key := prefix + state; r.view.has(key) && (prefix == "order_state.") == strings.HasPrefix(r.view.Path, "/work-orders/") {
+			return r.t(key)
+		}
+	}
+	return state
 }
 
 func statusOf(kind problem.Kind) int {

@@ -2,7 +2,10 @@ package dashboards
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/alexedwards/scs/pgxstore"
@@ -36,24 +39,35 @@ func newSessions(pool *postgres.Pool, secure bool) *scs.SessionManager {
 	return m
 }
 
-// Principal says who has signed in on this request; it is read from the database
+// sessionsAway answers when the sessions cannot be read or saved: the database
+// is away, so nothing else could be shown either.
+func (s *Site) sessionsAway(w http.ResponseWriter, r *http.Request, err error) {
+	s.Log.ErrorContext(r.Context(), "sessions away", "error", err)
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Retry-After", "5")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	fmt.Fprintf(w, `<!DOCTYPE html><html lang="zh-CN"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><link rel="stylesheet" href="/assets/app.css"><title>503</title><main><section class="card"><h1>%s</h1><p lang="en">%s</p></section></main></html>`,
+		s.texts.known["zh"]["error.away"], s.texts.known["en"]["error.away"])
+}
+
+// principal says who has signed in on this request; it is read from the database
 // each time, so that a disabled user is out at once.
-func (s *Site) Principal(ctx context.Context) (identity.Principal, bool) {
+func (s *Site) principal(ctx context.Context) (identity.Principal, bool, error) {
 	id, err := uuid.Parse(s.sessions.GetString(ctx, userKey))
 	if err != nil {
-		return identity.Principal{}, false
+		return identity.Principal{}, false, nil //nolint:nilerr // nobody has signed in, which is no fault
 	}
 	who, err := accounts.ByID(ctx, s.Pool, id)
-	if err != nil {
-		if problem.Of(err) == problem.Internal {
-			s.Log.Error("signed-in user not read", "error", err)
+	switch problem.Of(err) {
+	case problem.Internal, problem.Unavailable:
+		if err != nil {
+			return identity.Principal{}, false, err
 		}
-		return identity.Principal{}, false
+		return who, true, nil
 	}
-	if lang := s.sessions.GetString(ctx, languageKey); lang != "" {
-		who.Language = lang
-	}
-	return who, true
+	return identity.Principal{}, false, nil
 }
 
 // SessionPrincipal says who has signed in on the pages with the request's
@@ -65,9 +79,14 @@ func (s *Site) SessionPrincipal(r *http.Request) (identity.Principal, bool) {
 	}
 	ctx, err := s.sessions.Load(r.Context(), cookie.Value)
 	if err != nil {
+		s.Log.ErrorContext(r.Context(), "session not read", "error", err)
 		return identity.Principal{}, false
 	}
-	return s.Principal(ctx)
+	who, ok, err := s.principal(ctx)
+	if err != nil {
+		s.Log.ErrorContext(r.Context(), "signed-in user not read", "error", err)
+	}
+	return who, ok
 }
 
 func (s *Site) mountSignIn(e *echo.Echo) {
@@ -93,38 +112,48 @@ func (s *Site) showSignIn(r *request) error {
 }
 
 func (s *Site) signIn(r *request) error {
-	who, err := accounts.SignIn(r.ctx, s.Pool, s.Clock.Now(), r.FormValue("login"), r.FormValue("password"))
-	if err != nil {
-		if problem.Of(err) == problem.Internal {
-			return err
-		}
-		r.flash("refused", r.t("sign_in.wrong"))
-		return r.Redirect(http.StatusSeeOther, "/sign-in")
+	if err := r.readForm(0); err != nil {
+		return err
 	}
-	return s.enter(r, who)
+	login := r.FormValue("login")
+	if wait := s.throttle.try(login, r.RealIP()); wait > 0 {
+		r.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		r.view.Flash, r.view.FlashKind = r.t("sign_in.slow", int(math.Ceil(wait.Seconds()))), "refused"
+		return r.render(http.StatusTooManyRequests, "sign_in.title", signInView(r.view, signInPage{}))
+	}
+	who, err := accounts.SignIn(r.ctx, s.Pool, s.Clock.Now(), login, r.FormValue("password"))
+	switch {
+	case err == nil:
+		s.throttle.succeeded(login)
+		return s.enter(r, who)
+	case problem.Of(err) == problem.Internal || problem.Of(err) == problem.Unavailable:
+		return err
+	}
+	r.flash("refused", r.t("sign_in.wrong"))
+	return r.Redirect(http.StatusSeeOther, "/sign-in")
 }
 
 func (s *Site) enter(r *request, who identity.Principal) error {
 	if err := s.sessions.RenewToken(r.ctx); err != nil {
-		return err
+		return fmt.Errorf("renew the session's token: %w", err)
 	}
 	s.sessions.Put(r.ctx, userKey, who.UserID.String())
-	if s.sessions.GetString(r.ctx, languageKey) == "" {
-		s.sessions.Put(r.ctx, languageKey, r.view.Language)
-	}
 	return r.Redirect(http.StatusSeeOther, home(who.Role))
 }
 
 func (s *Site) signOut(r *request) error {
 	lang := r.view.Language
 	if err := s.sessions.Destroy(r.ctx); err != nil {
-		return err
+		return fmt.Errorf("end the session: %w", err)
 	}
 	s.sessions.Put(r.ctx, languageKey, lang)
 	return r.Redirect(http.StatusSeeOther, "/sign-in")
 }
 
 func (s *Site) setLanguage(r *request) error {
+	if err := r.readForm(0); err != nil {
+		return err
+	}
 	if lang := r.FormValue("language"); lang == "zh" || lang == "en" {
 		s.sessions.Put(r.ctx, languageKey, lang)
 	}
@@ -135,6 +164,9 @@ const oneClickUserSQL = `SELECT id FROM app_user WHERE login = @login AND one_cl
 
 // oneClick signs in as one of the demo's people; it is mounted in the demo only.
 func (s *Site) oneClick(r *request) error {
+	if err := r.readForm(0); err != nil {
+		return err
+	}
 	var who identity.Principal
 	err := postgres.As(r.ctx, s.Pool, identity.Program("sign-in"), func(tx pgx.Tx) error {
 		id, err := postgres.Value[uuid.UUID](r.ctx, tx, oneClickUserSQL, pgx.NamedArgs{"login": r.FormValue("login")})
@@ -150,5 +182,6 @@ func (s *Site) oneClick(r *request) error {
 	if who, err = accounts.ByID(r.ctx, s.Pool, who.UserID); err != nil {
 		return err
 	}
+	s.sessions.Put(r.ctx, languageKey, r.view.Language) // the visitor's, not the person's
 	return s.enter(r, who)
 }

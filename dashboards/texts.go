@@ -55,6 +55,12 @@ func (v view) T(key string, args ...any) string {
 	return v.printers[v.Language].Sprintf(key, args...)
 }
 
+// has says whether a text of that key exists.
+func (v view) has(key string) bool {
+	_, ok := v.known[v.Language][key]
+	return ok
+}
+
 // Name picks between the Chinese and the English form.
 func (v view) Name(zh, en string) string { return machines.InLanguage(v.Language, zh, en) }
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var usedKey = regexp.MustCompile(`(?:v\.T|r\.t)\("([a-z_0-9.]*[a-z_0-9])"`)
+var usedKey = regexp.MustCompile(`(?:v\.T\(|r\.t\(|r\.refusal\(problem\.\w+, |@badge\(v, "[a-z_]*", |@empty\(v, )"([a-z_0-9.]*[a-z_0-9])"`)
 var keyPrefix = regexp.MustCompile(`(?:v\.T|r\.t)\("([a-z_0-9.]+\.)"\s*\+`)
 var verb = regexp.MustCompile(`%[-+0-9.*]*[a-z]`)
 

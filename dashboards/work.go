@@ -1,10 +1,10 @@
 package dashboards
 
 import (
+	"errors"
+	"fmt"
 	"io"
-	"math"
 	"net/http"
-	"strconv"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -126,14 +126,11 @@ func doMoveOrder(r *request, tx pgx.Tx) (string, error) {
 	if technician, err := uuid.Parse(r.FormValue("technician")); err == nil {
 		move.TechnicianID = &technician
 	}
-	for name, field := range map[string]*int{"waited": &move.WaitedMinutes, "wrench": &move.WrenchMinutes} {
-		n, err := r.formNumber(name)
-		if err != nil {
-			return "", err
-		}
-		if n != nil {
-			*field = int(math.Round(*n))
-		}
+	if move.WaitedMinutes, err = r.formMinutes("waited"); err != nil {
+		return "", err
+	}
+	if move.WrenchMinutes, err = r.formMinutes("wrench"); err != nil {
+		return "", err
 	}
 	o, err := maintenance.MoveOrder(r.ctx, tx, r.now, r.who, id, move)
 	if err != nil {
@@ -141,22 +138,6 @@ func doMoveOrder(r *request, tx pgx.Tx) (string, error) {
 	}
 	return r.t("done.order_state", o.Number, r.t("order_state."+string(o.State))), nil
 }
-
-// formNumber reads a number; an empty field is no number, anything else is refused.
-func (r *request) formNumber(name string) (*float64, error) {
-	text := r.FormValue(name)
-	if text == "" {
-		return nil, nil //nolint:nilnil // an empty field is allowed and means "no number"
-	}
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
-		return nil, problem.New(problem.Invalid, "%s", r.t("error.number"))
-	}
-	return &n, nil
-}
-
-// maxPhoto is the largest photo taken, in bytes.
-const maxPhoto = 15 << 20
 
 func doAnswer(r *request, tx pgx.Tx) (string, error) {
 	id, err := r.id()
@@ -167,22 +148,10 @@ func doAnswer(r *request, tx pgx.Tx) (string, error) {
 	if answer.Number, err = r.formNumber("number"); err != nil {
 		return "", err
 	}
-	if file, err := r.FormFile("photo"); err == nil && file.Size > 0 {
-		if file.Size > maxPhoto {
-			return "", problem.New(problem.TooLarge, "%s", r.t("error.photo"))
-		}
-		src, err := file.Open()
-		if err != nil {
-			return "", err
-		}
-		bytes, err := io.ReadAll(io.LimitReader(src, maxPhoto))
-		if cerr := src.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			return "", err
-		}
-		photo, err := maintenance.Attach(r.ctx, tx, r.now, r.who, "checklist_item", id, file.Filename, "", bytes)
+	if name, bytes, err := r.photo(); err != nil {
+		return "", err
+	} else if bytes != nil {
+		photo, err := maintenance.Attach(r.ctx, tx, r.now, r.who, "checklist_item", id, name, "", bytes)
 		if err != nil {
 			return "", err
 		}
@@ -196,6 +165,33 @@ func doAnswer(r *request, tx pgx.Tx) (string, error) {
 		return r.t("done.failed_item", opened.Number), nil
 	}
 	return r.t("done.answer"), nil
+}
+
+// photo reads the photo of a form, nil where none was taken.
+func (r *request) photo() (name string, bytes []byte, err error) {
+	file, err := r.FormFile("photo")
+	if errors.Is(err, http.ErrMissingFile) || errors.Is(err, http.ErrNotMultipart) {
+		return "", nil, nil
+	}
+	if err != nil {
+		return "", nil, r.refusal(problem.Invalid, "error.form")
+	}
+	if file.Size > maxPhoto {
+		return "", nil, r.refusal(problem.TooLarge, "error.photo")
+	}
+	src, err := file.Open()
+	if err != nil {
+		return "", nil, fmt.Errorf("open the photo: %w", err)
+	}
+	defer src.Close()
+	bytes, err = io.ReadAll(io.LimitReader(src, maxPhoto))
+	if err != nil {
+		return "", nil, fmt.Errorf("read the photo: %w", err)
+	}
+	if len(bytes) == 0 {
+		return "", nil, nil
+	}
+	return file.Filename, bytes, nil
 }
 
 func showPhoto(_ *Site, r *request) error {

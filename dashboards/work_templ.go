@@ -197,7 +197,7 @@ func dispatchView(v view, p dispatchPage) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = live("/dispatch").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = live(v, "/dispatch").Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -672,7 +672,7 @@ func myDayView(v view, p myDayPage) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = live("/my-day").Render(templ.WithChildren(ctx, templ_7745c5c3_Var24), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = live(v, "/my-day").Render(templ.WithChildren(ctx, templ_7745c5c3_Var24), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

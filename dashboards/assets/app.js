@@ -1,6 +1,31 @@
-// Draws the charts; everything else on the pages works without scripts.
+// Draws the charts and keeps live pages from disturbing who types; everything
+// else on the pages works without scripts.
 (function () {
   "use strict";
+  // A page that changes asks for itself again, but never under somebody's hands.
+  function busy(live) {
+    var at = document.activeElement;
+    return live.dataset.dirty === "1" || (at && live.contains(at) && at.matches("input, select, textarea"));
+  }
+  document.addEventListener("input", function (e) {
+    var live = e.target.closest && e.target.closest("#live");
+    if (live) { live.dataset.dirty = "1"; }
+  });
+  document.addEventListener("htmx:beforeRequest", function (e) {
+    var live = e.target;
+    if (live.id !== "live" || !busy(live)) { return; }
+    e.preventDefault();
+    live.querySelector(".stale").hidden = false;
+  });
+  var opened = [];
+  document.addEventListener("htmx:beforeSwap", function () {
+    opened = Array.prototype.map.call(document.querySelectorAll("#live details[open] > summary"), function (s) { return s.textContent; });
+  });
+  document.addEventListener("htmx:afterSettle", function () {
+    document.querySelectorAll("#live details > summary").forEach(function (s) {
+      if (opened.indexOf(s.textContent) >= 0) { s.parentNode.open = true; }
+    });
+  });
   function css(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
   function resolve(name) { // a token may be light-dark(...): let the browser work it out
     var probe = document.createElement("i");
@@ -62,7 +87,7 @@
       cursor: { y: false }, scales: { y: { range: [lo - pad, hi + pad] } },
       plugins: [overlay(data, colors)],
       axes: [axis, Object.assign({ size: 56 }, axis)],
-      series: [{ value: el.dataset.lang === "zh" ? "{YYYY}-{MM}-{DD} {HH}:{mm}" : "{YYYY}-{MM}-{DD} {HH}:{mm}" },
+      series: [{ value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
         { label: data.label + (data.unit ? " (" + data.unit + ")" : ""), stroke: css("--ink") ? resolve("--ink") : "#000", width: 1.4, points: { show: false }, spanGaps: false,
           value: function (u, v) { return v === null || v === undefined ? "–" : v.toFixed(2); } }]
     }, [data.at, data.mean], el);

@@ -40,6 +40,7 @@ type Field struct {
 type Error struct {
 	Kind    Kind
 	Text    string
+	ZH      string // the text in Chinese, "" where nobody wrote one
 	Fields  []Field
 	Allowed []string // for a refused transition: what is allowed from here
 }
@@ -49,6 +50,20 @@ func (e *Error) Error() string { return e.Text }
 // New makes a problem of a kind. The text is shown to the caller.
 func New(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Text: fmt.Sprintf(format, args...)}
+}
+
+// WithZH adds the text in Chinese, for those who see it on a page.
+func (e *Error) WithZH(format string, args ...any) *Error {
+	e.ZH = fmt.Sprintf(format, args...)
+	return e
+}
+
+// In gives the text in a language, "zh" or "en"; "" where it has none.
+func (e *Error) In(language string) string {
+	if language == "zh" {
+		return e.ZH
+	}
+	return e.Text
 }
 
 // WithFields adds the faulty fields, all at once.

@@ -1,0 +1,93 @@
+package dashboards
+
+import (
+	"strings"
+	"sync"
+	"time"
+)
+
+// throttle slows down who guesses passwords: after some free tries each further
+// one must wait twice as long as the one before. It counts by login and by
+// address, before the password is looked at, so that tries side by side count too.
+type throttle struct {
+	mu    sync.Mutex
+	now   func() time.Time // wall time: a guesser does not live by the program clock
+	tries map[string]tries
+}
+
+type tries struct {
+	count int
+	last  time.Time
+}
+
+const (
+	freeByLogin   = 5
+	freeByAddress = 20
+	longestWait   = time.Minute
+	forgetAfter   = 15 * time.Minute
+	maxTries      = 10_000 // of logins and addresses remembered
+)
+
+func newThrottle() *throttle { return &throttle{now: time.Now, tries: map[string]tries{}} }
+
+// try counts one try and says how long to wait before it may be made; 0 is now.
+func (t *throttle) try(login, address string) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	byLogin, byAddress := loginKey(login), "address "+address
+	wait := max(t.wait(byLogin, freeByLogin, now), t.wait(byAddress, freeByAddress, now))
+	if wait > 0 {
+		return wait
+	}
+	t.count(byLogin, now)
+	t.count(byAddress, now)
+	return 0
+}
+
+// succeeded forgets the tries of a login that has signed in.
+func (t *throttle) succeeded(login string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.tries, loginKey(login))
+}
+
+func loginKey(login string) string {
+	login = strings.ToLower(strings.TrimSpace(login))
+	return "login " + login[:min(len(login), 100)]
+}
+
+func (t *throttle) wait(key string, free int, now time.Time) time.Duration {
+	seen, known := t.tries[key]
+	if !known || seen.count < free || now.Sub(seen.last) > forgetAfter {
+		return 0
+	}
+	pause := min(time.Second<<min(seen.count-free, 10), longestWait)
+	return max(0, seen.last.Add(pause).Sub(now))
+}
+
+func (t *throttle) count(key string, now time.Time) {
+	seen := t.tries[key]
+	if now.Sub(seen.last) > forgetAfter {
+		seen.count = 0
+	}
+	if len(t.tries) >= maxTries {
+		t.forget(now)
+	}
+	t.tries[key] = tries{seen.count + 1, now}
+}
+
+// forget makes room: what is old goes, and if nothing is, something goes.
+func (t *throttle) forget(now time.Time) {
+	for key, seen := range t.tries {
+		if now.Sub(seen.last) > forgetAfter {
+			delete(t.tries, key)
+		}
+	}
+	for key := range t.tries {
+		if len(t.tries) < maxTries {
+			return
+		}
+		delete(t.tries, key)
+	}
+}
