@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
@@ -166,5 +167,5 @@ func (d *Decoded) readItems(s *jsonScanner, it item) {
 
 // badName says whether a machine's name cannot be one, whoever it belongs to.
 func badName(name string) bool {
-	return name == "" || len(name) > maxSignal || strings.ContainsFunc(name, unicode.IsControl)
+	return name == "" || len(name) > maxSignal || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl)
 }

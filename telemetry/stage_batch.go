@@ -20,8 +20,9 @@ type Batch struct {
 	Ticks        []Tick
 	Presences    []LocatedPresence
 	Dead         []DeadLetter
-	Unclaimed    []Unclaimed
-	Records      []RecordParts // one a record, in log order
+	Unclaimed    []UnclaimedMessage
+	Records      []RecordParts        // one a record, in log order
+	Devices      map[string]time.Time // when devices that had signed in were heard last
 	Counts       Counts
 }
 
@@ -51,27 +52,15 @@ type LocatedPresence struct {
 	At        time.Time
 }
 
-// DeadLetter is a message, or part of one, that could not be used.
-type DeadLetter struct {
-	LSN          intakelog.LSN
-	Part         int // 0 for the whole message, else the number of the refused part
-	Received     time.Time
-	Source       string
-	Topic        string
-	Device       string
-	Payload      []byte // at most 64 KiB of it
-	PayloadBytes int
-	Fault        Fault
-	Decoder      string
-}
-
-// Unclaimed is a message about a machine that nobody has entered yet.
-type Unclaimed struct {
+// UnclaimedMessage is a message about a machine that nobody has entered yet.
+type UnclaimedMessage struct {
 	LSN      intakelog.LSN
 	Key      string // the name that the sender used
 	Received time.Time
+	Device   string // the device that had signed in
 	Topic    string
 	Payload  []byte // at most 64 KiB of it
+	Cut      bool   // there is more of it, so that it could not be replayed
 	Signals  []string
 }
 
@@ -80,6 +69,7 @@ type RecordParts struct {
 	LSN          intakelog.LSN
 	Observations int32
 	Unclaimed    int32
+	Known        int32 // unclaimed too, and kept already before a replay
 	Dead         int32
 	Tick         bool // a tick or cohort record: written by the program itself
 }

@@ -19,8 +19,7 @@ const devicesEvery = 5 * time.Second
 // commit stores a batch and moves the cursor in one transaction. When an earlier
 // try was committed after all, though its answer was lost, the cursor says so and
 // nothing is counted twice.
-func (h *historian) commit(ctx context.Context, b *Batch, letters []DeadLetter, store storeFunc) error {
-	out := h.last
+func (h *historian) commit(ctx context.Context, b *Batch, out *settled, letters []DeadLetter, store storeFunc) error {
 	flush := len(h.devices) > 0 && time.Since(h.flushed) > devicesEvery
 	err := postgres.As(ctx, h.Pool, identity.Program("intake"), func(tx pgx.Tx) error {
 		moved, err := h.moveCursor(ctx, tx, b.From, b.To)
@@ -47,22 +46,15 @@ func (h *historian) commit(ctx context.Context, b *Batch, letters []DeadLetter, 
 // record writes what is left of a batch beside its points.
 func (h *historian) record(ctx context.Context, tx pgx.Tx, b *Batch, out *settled, letters []DeadLetter, flush bool) error {
 	t := out.tally // a copy: this may run again
-	buried, err := bury(ctx, tx, h.LogID, letters)
+	buried, err := bury(ctx, tx, h.LogID, letters, h.quota)
 	if err != nil {
 		return err
 	}
-	for lsn := range out.doomed {
-		if _, ok := buried[lsn]; ok {
-			t.dead++
-		} else {
-			t.refused++
-		}
-	}
-	over, err := keepUnclaimed(ctx, tx, b.Unclaimed)
+	kept, err := keepUnclaimed(ctx, tx, h.LogID, b.Unclaimed, h.quota)
 	if err != nil {
 		return err
 	}
-	t.refuseUnclaimed(b, over)
+	t.settleKept(out, buried, kept)
 	if flush {
 		if err := touchDevices(ctx, tx, h.devices); err != nil {
 			return err

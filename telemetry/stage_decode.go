@@ -33,7 +33,7 @@ type decodedRecord struct {
 
 func (s *Stage) decode(ctx context.Context, after intakelog.LSN, records []intakelog.Record) (*Batch, error) {
 	d := &decoding{
-		Batch:   &Batch{From: after, To: records[len(records)-1].LSN, Records: make([]RecordParts, len(records))},
+		Batch:   &Batch{From: after, To: records[len(records)-1].LSN, Records: make([]RecordParts, len(records)), Devices: map[string]time.Time{}},
 		stage:   s,
 		records: records,
 		parts:   make([]decodedRecord, len(records)),
@@ -44,7 +44,7 @@ func (s *Stage) decode(ctx context.Context, after intakelog.LSN, records []intak
 	for i := range records {
 		d.parts[i] = s.decodeRecord(&records[i])
 	}
-	if err := s.knowFleet(ctx); err != nil {
+	if err := s.knowFleet(ctx, d); err != nil {
 		return nil, err
 	}
 	d.Observations = make([]Located, 0, len(s.out.Readings))
@@ -71,14 +71,9 @@ func (s *Stage) decodeRecord(r *intakelog.Record) decodedRecord {
 
 // knowFleet makes sure that what is known of the machines is fresh enough for
 // the names that have just been decoded.
-func (s *Stage) knowFleet(ctx context.Context) error {
-	unknown := false
-	for i := range s.out.Readings {
-		if unknown = s.fleet.at(s.out.Readings[i].Machine) == nil; unknown {
-			break
-		}
-	}
-	for attempt := 0; s.fleet.due(time.Now(), unknown); attempt++ {
+func (s *Stage) knowFleet(ctx context.Context, d *decoding) error {
+	unknown, settled := s.unknown(d)
+	for attempt := 0; s.fleet.due(time.Now(), unknown) || settled; attempt++ {
 		err := s.fleet.load(ctx, s.pool)
 		if err == nil {
 			return nil
@@ -94,6 +89,25 @@ func (s *Stage) knowFleet(ctx context.Context) error {
 	return nil
 }
 
+// unknown says whether there are names of which nobody has heard yet, and whether
+// a replayed record holds one: whoever asked for that may just have entered it.
+func (s *Stage) unknown(d *decoding) (some, replay bool) {
+	for i := range d.parts {
+		p := &d.parts[i]
+		again := replayed(d.records[i].Source)
+		if some && !again {
+			continue
+		}
+		for k := p.reading; k < p.readingEnd; k++ {
+			if s.fleet.at(s.out.Readings[k].Machine) == nil {
+				some, replay = true, replay || again
+				break
+			}
+		}
+	}
+	return some, replay
+}
+
 // locate gives what record i became its machines.
 func (d *decoding) locate(i int) {
 	r, p, parts := &d.records[i], &d.parts[i], &d.Batch.Records[i]
@@ -107,6 +121,7 @@ func (d *decoding) locate(i int) {
 		return
 	}
 	d.Counts.Messages++
+	d.hear(r)
 	if p.whole != nil {
 		d.bury(r, p.decoder, 0, *p.whole, parts)
 		return
@@ -175,6 +190,10 @@ func (d *decoding) observe(r *intakelog.Record, m *knownMachine, reading *Readin
 }
 
 func (d *decoding) unclaim(at map[string]int, key string, values []observation.Value, r *intakelog.Record, parts *RecordParts) map[string]int {
+	if claimed(r.Source) {
+		parts.Known++
+		return at
+	}
 	if at == nil {
 		at = map[string]int{}
 	}
@@ -182,7 +201,8 @@ func (d *decoding) unclaim(at map[string]int, key string, values []observation.V
 	if !ok {
 		k = len(d.Unclaimed)
 		at[key] = k
-		d.Unclaimed = append(d.Unclaimed, Unclaimed{LSN: r.LSN, Key: key, Received: r.Received.UTC(), Topic: r.Topic, Payload: copied(r.Payload)})
+		d.Unclaimed = append(d.Unclaimed, UnclaimedMessage{LSN: r.LSN, Key: key, Received: r.Received.UTC(), Device: r.Device, Topic: r.Topic,
+			Payload: copied(r.Payload), Cut: len(r.Payload) > maxCopy})
 		parts.Unclaimed++
 	}
 	u := &d.Unclaimed[k]
@@ -198,9 +218,9 @@ func (d *decoding) unclaim(at map[string]int, key string, values []observation.V
 // are refused.
 func (d *decoding) bury(r *intakelog.Record, decoder string, part int, f Fault, parts *RecordParts) {
 	dead := DeadLetter{
-		LSN: r.LSN, Part: part, Received: r.Received.UTC(), Source: r.Source, Topic: r.Topic, Device: speaker(r),
-		PayloadBytes: len(r.Payload), Fault: f, Decoder: decoder,
-	}
+		LSN: r.LSN, Part: part, ReceivedAt: r.Received.UTC(), Source: r.Source, Topic: r.Topic, Device: speaker(r),
+		PayloadBytes: int64(len(r.Payload)), Decoder: decoder,
+	}.blame(f)
 	if last := len(d.Dead) - 1; last >= 0 && d.Dead[last].LSN == r.LSN {
 		dead.Payload = d.Dead[last].Payload
 	} else {
@@ -208,6 +228,13 @@ func (d *decoding) bury(r *intakelog.Record, decoder string, part int, f Fault, 
 	}
 	d.Dead = append(d.Dead, dead)
 	parts.Dead++
+}
+
+// hear notes when the device behind a record was heard last.
+func (d *decoding) hear(r *intakelog.Record) {
+	if r.Device != "" && !replayed(r.Source) && r.Received.After(d.Devices[r.Device]) {
+		d.Devices[r.Device] = r.Received.UTC()
+	}
 }
 
 // speaker is who a message came from, as far as that is known: the device that
@@ -264,9 +291,3 @@ func asFault(err error) *Fault {
 	}
 	return &Fault{Reason: FormatUnknown, Detail: err.Error()}
 }
-
-const replayPrefix = "replay:"
-
-// replayed says whether a record was written to the log again after a person
-// asked for it.
-func replayed(source string) bool { return strings.HasPrefix(source, replayPrefix) }

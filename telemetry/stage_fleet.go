@@ -139,7 +139,14 @@ func (f *fleet) load(ctx context.Context, pool *postgres.Pool) error {
 	return nil
 }
 
+const awaitClaimsSQL = `SELECT pg_advisory_xact_lock_shared(7337, @lock)`
+
+// readFleet waits for claims that are being made: their messages may be in the
+// log already.
 func readFleet(ctx context.Context, tx pgx.Tx) (rows fleetRows, err error) {
+	if _, err = tx.Exec(ctx, awaitClaimsSQL, pgx.NamedArgs{"lock": claimsLock}); err != nil {
+		return rows, err
+	}
 	if rows.machines, err = all(ctx, tx, fleetSQL, rows.machines); err != nil {
 		return rows, err
 	}

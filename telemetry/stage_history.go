@@ -32,8 +32,8 @@ type HistoryConfig struct {
 	Pool     *postgres.Pool
 	History  History
 	LogID    uuid.UUID
-	First    intakelog.LSN                // oldest record of the log that is still there
-	Released func(upTo intakelog.LSN)     // told how far the history has stored
+	First    intakelog.LSN            // oldest record of the log that is still there
+	Released func(upTo intakelog.LSN) // told how far the history has stored
 	Clock    *clock.Clock
 	Log      *slog.Logger
 	Status   *HistoryStatus
@@ -73,7 +73,7 @@ func RunHistory(ctx context.Context, c HistoryConfig) error {
 	if c.Status == nil {
 		c.Status = &HistoryStatus{}
 	}
-	h := &historian{HistoryConfig: c, dedup: NewDedup(), devices: map[string]time.Time{}}
+	h := &historian{HistoryConfig: c, dedup: NewDedup(), quota: defaultQuota(), devices: map[string]time.Time{}}
 	ctx = identity.With(ctx, identity.Program("intake"))
 	if err := h.start(ctx); err != nil {
 		return stopped(ctx, err)
@@ -101,6 +101,7 @@ func stopped(ctx context.Context, err error) error {
 type historian struct {
 	HistoryConfig
 	dedup   *Dedup
+	quota   quota
 	at      intakelog.LSN
 	devices map[string]time.Time // when each device was last heard, not saved yet
 	flushed time.Time            // wall clock, when devices were saved
@@ -192,7 +193,7 @@ func (h *historian) runOnce(ctx context.Context, b *Batch) error {
 			return err
 		}
 		refused = no
-		return h.commit(ctx, b, out.with(b, no), store)
+		return h.commit(ctx, b, out, out.with(b, no), store)
 	})
 	if err != nil {
 		return err

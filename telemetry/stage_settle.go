@@ -13,7 +13,8 @@ type settled struct {
 	lsns    []intakelog.LSN // of the points
 	tally   tally
 	letters []DeadLetter
-	doomed  map[intakelog.LSN]struct{} // records of which nothing but dead letters came
+	strays  []intakelog.LSN // records of which something waits to be claimed, and nothing is stored
+	doomed  []intakelog.LSN // records of which nothing but dead letters came
 }
 
 // tally counts records; each is exactly one of these.
@@ -25,7 +26,7 @@ type tally struct {
 // record counts as. A message with nothing to store (a status, an attribute)
 // counts as stored.
 func (h *historian) settle(b *Batch) *settled {
-	out := &settled{letters: b.Dead, doomed: map[intakelog.LSN]struct{}{}, points: make([]Point, 0, len(b.Observations))}
+	out := &settled{letters: b.Dead, points: make([]Point, 0, len(b.Observations))}
 	next := 0
 	for _, r := range b.Records {
 		fresh := 0
@@ -58,11 +59,11 @@ func (out *settled) count(r RecordParts, fresh int) {
 	case fresh > 0:
 		t.stored++
 	case r.Unclaimed > 0:
-		t.unclaimed++
-	case r.Observations > 0:
+		out.strays = append(out.strays, r.LSN)
+	case r.Observations+r.Known > 0:
 		t.duplicates++
 	case r.Dead > 0:
-		out.doomed[r.LSN] = struct{}{} // dead or refused: the quota decides
+		out.doomed = append(out.doomed, r.LSN)
 	default:
 		t.stored++
 	}
@@ -86,9 +87,30 @@ func (out *settled) with(b *Batch, refused []Refusal) []DeadLetter {
 			continue
 		}
 		letters = append(letters, DeadLetter{
-			LSN: lsn, Part: 4*maxPartFault + parts[lsn], Received: received[lsn], Source: HistoryConsumer,
-			Device: p.Machine, Topic: "", Payload: []byte{}, Fault: r.Fault, Decoder: HistoryConsumer,
-		})
+			LSN: lsn, Part: 4*maxPartFault + parts[lsn], ReceivedAt: received[lsn], Source: HistoryConsumer,
+			Device: p.Machine, Payload: []byte{}, Decoder: HistoryConsumer,
+		}.blame(r.Fault))
 	}
 	return letters
+}
+
+// settleKept counts the records whose fate the quota decides: kept, or refused.
+func (t *tally) settleKept(out *settled, buried, kept lsnSet) {
+	for _, lsn := range out.strays {
+		switch {
+		case kept.has(lsn):
+			t.unclaimed++
+		case buried.has(lsn):
+			t.dead++
+		default:
+			t.refused++
+		}
+	}
+	for _, lsn := range out.doomed {
+		if buried.has(lsn) {
+			t.dead++
+		} else {
+			t.refused++
+		}
+	}
 }
