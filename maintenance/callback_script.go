@@ -108,7 +108,9 @@ func script(r CallbackRow, m matter, speaker string) machines.Text {
 	}
 }
 
-func (m matter) machine() machines.Text { return calledMachine(m.Serial, m.MachineName, m.MachineNameEN) }
+func (m matter) machine() machines.Text {
+	return calledMachine(m.Serial, m.MachineName, m.MachineNameEN)
+}
 
 func (m matter) title() machines.Text {
 	return machines.Text{ZH: machines.InLanguage("zh", m.Title, m.TitleEN), EN: machines.InLanguage("en", m.Title, m.TitleEN)}

@@ -67,7 +67,9 @@ func sameCustomer(s subject, owner *uuid.UUID) (subject, error) {
 
 // notFound says that a thing does not exist, or is not the caller's: nobody
 // learns which.
-func notFound(what string) error { return problem.New(problem.NotFound, "no such %s", what).WithZH("没有这一项") }
+func notFound(what string) error {
+	return problem.New(problem.NotFound, "no such %s", what).WithZH("没有这一项")
+}
 
 // sameVersion refuses a change that was decided on another version than the one
 // that is stored; 0 = whatever it is now.
