@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,6 +69,7 @@ type Options struct {
 	CommitDelay  time.Duration // how long a commit waits for company, at most 2 ms; 0 = 1 ms, negative = not at all
 	CommitBytes  int           // a commit of this size does not wait; 0 = 1 MiB
 	Retain       time.Duration // consumed segments stay at least this long on the wall clock, within a quarter of MaxBytes
+	Consumers    []string      // who must have passed a record before it is deleted; nil = "history" and "rules"
 	FS           FS            // nil = the folder itself; tests inject faults here
 	Wall         func() time.Time
 	Log          *slog.Logger
@@ -75,6 +77,7 @@ type Options struct {
 
 const (
 	defaultSegmentBytes = 64 << 20
+	defaultMaxBytes     = 8 << 30
 	minSegmentBytes     = 4 << 10
 	maxCommitDelay      = 2 * time.Millisecond
 	pendingBytes        = 8 << 20         // what may wait for the disk
@@ -95,6 +98,9 @@ func (o Options) withDefaults() Options {
 	o.CommitDelay = min(o.CommitDelay, maxCommitDelay)
 	if o.CommitBytes <= 0 {
 		o.CommitBytes = 1 << 20
+	}
+	if o.Consumers == nil {
+		o.Consumers = []string{"history", "rules"}
 	}
 	if o.Wall == nil {
 		o.Wall = time.Now
@@ -119,9 +125,16 @@ type Log struct {
 	work    chan struct{} // capacity 1: something is pending
 	tidy    chan struct{} // capacity 1: something may be deleted
 
+	// Of the committer alone, once the log is open.
+	writer  *segment // what is written to; nil = begin a segment first
+	tip     LSN      // the record that writer can take next
+	begun   LSN      // first of the segment that was begun last
+	attempt int      // and how often
+
 	mu        sync.Mutex
-	segments  []*segment // oldest first; the last one is written to
+	segments  []*segment // oldest first
 	bytes     int64      // of all segments
+	inflight  int64      // bytes of the batch that is being written
 	next      LSN        // given to the next record
 	durable   LSN        // the last record that is safe
 	pending   batch
@@ -129,10 +142,12 @@ type Log struct {
 	grown     chan struct{} // closed when durable grows
 	drained   chan struct{} // closed when pending has room again
 	failure   error         // why Append refuses
+	full      bool          // refusing until there is some room again
 	closed    bool
 	cursors   map[LSN]*cursor
 	consumers map[string]LSN
 	known     map[string]bool // consumers that have spoken since Open
+	unsaved   bool            // consumers have moved
 	damage    []Damage
 	copied    int64 // bytes in corrupt/
 	counts    Stats
@@ -158,7 +173,7 @@ func Open(dir string, o Options) (*Log, error) {
 		grown: make(chan struct{}), drained: make(chan struct{}),
 		cursors: map[LSN]*cursor{}, consumers: map[string]LSN{}, known: map[string]bool{},
 	}
-	if err := l.recover(); err != nil {
+	if err := l.restore(); err != nil {
 		l.closeFiles()
 		return nil, fmt.Errorf("open intake log %s: %w", dir, err)
 	}
@@ -225,19 +240,39 @@ func (l *Log) Close() error {
 	l.running.Wait()
 	err := l.saveConsumers()
 	l.closeFiles()
-	return err
+	if err != nil {
+		return fmt.Errorf("close intake log: %w", err)
+	}
+	return nil
 }
 
 func (l *Log) closeFiles() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if w := l.writer; w != nil && !slices.Contains(l.segments, w) {
+		l.drop(w)
+	}
 	for _, s := range l.segments {
-		s.gone = true
-		if s.readers == 0 {
-			_ = s.file.Close()
-		}
+		l.drop(s)
 	}
 	_ = l.lock.Close() // and with it the lock
+}
+
+// drop closes a segment's file, or leaves that to its last reader.
+func (l *Log) drop(s *segment) {
+	s.gone = true
+	if s.readers == 0 {
+		_ = s.file.Close()
+	}
+}
+
+// wake closes a channel that somebody may wait for and puts a new one in its
+// place; Close has closed both for good.
+func (l *Log) wake(c *chan struct{}) {
+	if !l.closed {
+		close(*c)
+		*c = make(chan struct{})
+	}
 }
 
 func signal(c chan struct{}) {

@@ -39,6 +39,8 @@ type segment struct {
 	size    int64   // durable bytes
 	index   []place // sparse, ascending; what it lacks is found by reading on
 	readers int
+	id      uuid.UUID // of the log, as its head says
+	headOK  bool
 	gone    bool // deleted: the last reader closes the file
 }
 

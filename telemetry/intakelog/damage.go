@@ -1,0 +1,74 @@
+package intakelog
+
+import (
+	"fmt"
+	"path"
+)
+
+const (
+	corruptDir   = "corrupt"
+	corruptBytes = 64 << 20 // copied at most since Open
+	maxDamage    = 1_000    // entries listed
+)
+
+// Damage is a place of the log that could not be read. Records From to To are
+// lost; To < From means that none is. Of a torn tail To is an upper bound: what
+// was cut off may have held fewer records, or none that was acknowledged.
+type Damage struct {
+	Segment  string
+	Offset   int64
+	Bytes    int64
+	From, To LSN
+	Reason   string
+	Copy     string // the bytes, in the log's folder; "" when they could not be kept
+}
+
+// Damage lists what was found damaged since Open, at most 1,000 places.
+func (l *Log) Damage() []Damage {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]Damage(nil), l.damage...)
+}
+
+// hurt lists a damage once and copies its bytes away, so that somebody can look
+// at them after the segment is gone.
+func (l *Log) hurt(s *segment, d Damage) {
+	d.Segment = s.name
+	l.mu.Lock()
+	for i := range l.damage {
+		if known := &l.damage[i]; known.Segment == d.Segment && known.Offset == d.Offset {
+			l.mu.Unlock()
+			return
+		}
+	}
+	room := len(l.damage) < maxDamage
+	keep := d.Bytes > 0 && l.copied+d.Bytes <= corruptBytes
+	if keep {
+		l.copied += d.Bytes
+	}
+	l.mu.Unlock()
+	if keep {
+		name, err := l.copyAway(s, d.Offset, d.Bytes)
+		if err != nil {
+			l.options.Log.Warn("damaged bytes of the intake log could not be copied", "segment", s.name, "error", err)
+		}
+		d.Copy = name
+	}
+	l.options.Log.Error("the intake log is damaged", "segment", s.name, "offset", d.Offset, "bytes", d.Bytes,
+		"from_lsn", uint64(d.From), "to_lsn", uint64(d.To), "reason", d.Reason, "copy", d.Copy)
+	if room {
+		l.mu.Lock()
+		l.damage = append(l.damage, d)
+		l.mu.Unlock()
+	}
+}
+
+func (l *Log) copyAway(s *segment, offset, size int64) (string, error) {
+	name := path.Join(corruptDir, fmt.Sprintf("%s-%d-%d", s.name, offset, size))
+	if f, err := l.fs.Open(name, false); err == nil {
+		return name, f.Close() // found in an earlier run
+	}
+	content := make([]byte, size)
+	n, _ := s.file.ReadAt(content, offset)
+	return name, replace(l.fs, name, content[:n])
+}

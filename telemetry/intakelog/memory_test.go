@@ -1,0 +1,241 @@
+package intakelog
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"syscall"
+)
+
+var errCrashed = errors.New("the machine has lost power")
+
+// disk is a folder in memory that knows what would survive a loss of power: what
+// was synced, a random beginning of what was not, and of the changes to the
+// folder a random beginning of those that SyncDir has not settled.
+type disk struct {
+	mu      sync.Mutex
+	random  *rand.Rand
+	names   map[string]*inode
+	settled map[string]*inode
+	changes []map[string]*inode // the folder after each unsettled change
+	ops     int
+	crashAt int                     // the operation at which the power goes; 0 = never
+	syncs   int                     // syncs of files so far
+	refuse  func(sync int) error    // what a sync answers; its data is then lost for good
+	write   func(total int64) error // what a write answers
+	written int64
+}
+
+type inode struct {
+	data   []byte
+	stable []byte
+	lost   int // bytes before this can no longer be made stable
+}
+
+func newDisk(seed uint64) *disk {
+	return &disk{random: rand.New(rand.NewPCG(seed, 1)), names: map[string]*inode{}, settled: map[string]*inode{}}
+}
+
+// op counts one operation; an error means that the power has gone.
+func (d *disk) op() error {
+	d.ops++
+	if d.crashAt > 0 && d.ops >= d.crashAt {
+		return errCrashed
+	}
+	return nil
+}
+
+func (d *disk) changed() { d.changes = append(d.changes, maps.Clone(d.names)) }
+
+func (d *disk) Open(name string, create bool) (File, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	node := d.names[name]
+	if node == nil {
+		if !create {
+			return nil, fs.ErrNotExist
+		}
+		if err := d.op(); err != nil {
+			return nil, err
+		}
+		node = &inode{}
+		d.names[name] = node
+		d.changed()
+	}
+	return &handle{d, node}, nil
+}
+
+func (d *disk) List() ([]Entry, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var list []Entry
+	for _, name := range slices.Sorted(maps.Keys(d.names)) {
+		list = append(list, Entry{name, int64(len(d.names[name].data))})
+	}
+	return list, nil
+}
+
+func (d *disk) Rename(from, to string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.op(); err != nil {
+		return err
+	}
+	if d.names[from] == nil {
+		return fs.ErrNotExist
+	}
+	d.names[to] = d.names[from]
+	delete(d.names, from)
+	d.changed()
+	return nil
+}
+
+func (d *disk) Remove(name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.names[name] == nil {
+		return fs.ErrNotExist
+	}
+	if err := d.op(); err != nil {
+		return err
+	}
+	delete(d.names, name)
+	d.changed()
+	return nil
+}
+
+func (d *disk) SyncDir() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.op(); err != nil {
+		return err
+	}
+	d.settled, d.changes = maps.Clone(d.names), nil
+	return nil
+}
+
+// crash returns the disk as it is found after the power has come back.
+func (d *disk) crash(seed uint64) *disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	after := newDisk(seed)
+	names := d.settled
+	if n := after.random.IntN(len(d.changes) + 1); n > 0 {
+		names = d.changes[n-1]
+	}
+	for name, node := range names {
+		content := node.survivor(after.random)
+		after.names[name] = &inode{data: content, stable: bytes.Clone(content)}
+	}
+	after.settled = maps.Clone(after.names)
+	return after
+}
+
+func (n *inode) survivor(random *rand.Rand) []byte {
+	more := len(n.data) - len(n.stable)
+	if more <= 0 || n.lost > len(n.stable) || random.IntN(3) == 0 {
+		return bytes.Clone(n.stable)
+	}
+	content := bytes.Clone(n.data[:len(n.stable)+random.IntN(more+1)])
+	if random.IntN(3) == 0 { // the length was written, the bytes were not all
+		for i := len(n.stable) + random.IntN(len(content)-len(n.stable)+1); i < len(content); i++ {
+			content[i] = 0
+		}
+	}
+	return content
+}
+
+// clone copies a disk that nobody writes to, so that it can be damaged.
+func (d *disk) clone() *disk {
+	c := newDisk(0)
+	for name, node := range d.names {
+		c.names[name] = &inode{data: bytes.Clone(node.data), stable: bytes.Clone(node.data)}
+	}
+	c.settled = maps.Clone(c.names)
+	return c
+}
+
+type handle struct {
+	d    *disk
+	node *inode
+}
+
+func (h *handle) ReadAt(p []byte, off int64) (int, error) {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	if off >= int64(len(h.node.data)) {
+		return 0, io.EOF
+	}
+	n := copy(p, h.node.data[off:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (h *handle) Write(p []byte) (int, error) {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	if err := h.d.op(); err != nil {
+		n := h.d.random.IntN(len(p) + 1)
+		if h.d.ops > h.d.crashAt {
+			n = 0
+		}
+		h.node.data = append(h.node.data, p[:n]...)
+		return n, err
+	}
+	if h.d.write != nil {
+		if err := h.d.write(h.d.written + int64(len(p))); err != nil {
+			n := h.d.random.IntN(len(p) + 1)
+			h.node.data = append(h.node.data, p[:n]...)
+			return n, err
+		}
+	}
+	h.d.written += int64(len(p))
+	h.node.data = append(h.node.data, p...)
+	return len(p), nil
+}
+
+func (h *handle) Sync() error {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	if err := h.d.op(); err != nil {
+		return err
+	}
+	h.d.syncs++
+	if h.d.refuse != nil {
+		if err := h.d.refuse(h.d.syncs); err != nil {
+			h.node.lost = len(h.node.data) // the system now thinks that these bytes are clean
+			return err
+		}
+	}
+	if h.node.lost <= len(h.node.stable) {
+		h.node.stable = bytes.Clone(h.node.data)
+	}
+	return nil
+}
+
+func (h *handle) Truncate(size int64) error {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	if err := h.d.op(); err != nil {
+		return err
+	}
+	if size > int64(len(h.node.data)) {
+		return syscall.EINVAL
+	}
+	h.node.data = h.node.data[:size:size]
+	return nil
+}
+
+func (h *handle) Close() error { return nil }
+
+var (
+	_ FS   = (*disk)(nil)
+	_ File = (*handle)(nil)
+)
