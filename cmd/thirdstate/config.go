@@ -15,19 +15,20 @@ import (
 // settings are the flags that serve and demo share. Each is also THIRDSTATE_...
 // in the environment.
 type settings struct {
-	Data         string    `help:"Folder for the intake log, snapshots and the private database." type:"path" placeholder:"DIR"`
-	HTTP         string    `name:"http" help:"Address of pages and API." default:"127.0.0.1:8080"`
-	MQTTListen   string    `name:"mqtt-listen" help:"Address of the embedded MQTT broker; empty switches it off." default:"127.0.0.1:1883"`
-	MQTTURL      string    `name:"mqtt-url" help:"An external broker to subscribe to, such as tcp://user:password@127.0.0.1:1883." placeholder:"URL"`
-	MQTTTopics   []string  `name:"mqtt-topics" help:"Topics to subscribe to on the external broker." default:"fleet/#,v1/gateway/#,telegraf/#"`
-	InfluxURL    string    `name:"influx-url" help:"InfluxDB 2 (or 1.8) for the telemetry history; empty keeps it in PostgreSQL." placeholder:"URL"`
-	InfluxToken  string    `name:"influx-token" help:"Token for InfluxDB (user:password for 1.8)." placeholder:"TOKEN"`
-	InfluxOrg    string    `name:"influx-org" help:"Organisation in InfluxDB." default:"thirdstate"`
-	InfluxBucket string    `name:"influx-bucket" help:"Bucket in InfluxDB (db/rp for 1.8)." default:"telemetry"`
-	DatabaseURL  string    `name:"database-url" help:"A PostgreSQL server (>= 15); empty starts a private one in the data folder." placeholder:"URL"`
-	ClockStart   time.Time `name:"clock-start" help:"Program time to start at on the first start (RFC 3339)." placeholder:"T"`
-	Speed        float64   `help:"Program seconds a real second." default:"1"`
-	LogLevel     string    `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
+	Data         string        `help:"Folder for the intake log, snapshots and the private database." type:"path" placeholder:"DIR"`
+	HTTP         string        `name:"http" help:"Address of pages and API." default:"127.0.0.1:8080"`
+	MQTTListen   string        `name:"mqtt-listen" help:"Address of the embedded MQTT broker; empty switches it off." default:"127.0.0.1:1883"`
+	MQTTURL      string        `name:"mqtt-url" help:"An external broker to subscribe to, such as tcp://user:password@127.0.0.1:1883." placeholder:"URL"`
+	MQTTTopics   []string      `name:"mqtt-topics" help:"Topics to subscribe to on the external broker." default:"fleet/#,v1/gateway/#,telegraf/#"`
+	InfluxURL    string        `name:"influx-url" help:"InfluxDB 2 (or 1.8) for the telemetry history; empty keeps it in PostgreSQL." placeholder:"URL"`
+	InfluxToken  string        `name:"influx-token" help:"Token for InfluxDB (user:password for 1.8)." placeholder:"TOKEN"`
+	InfluxOrg    string        `name:"influx-org" help:"Organisation in InfluxDB." default:"thirdstate"`
+	InfluxBucket string        `name:"influx-bucket" help:"Bucket in InfluxDB (db/rp for 1.8)." default:"telemetry"`
+	DatabaseURL  string        `name:"database-url" help:"A PostgreSQL server (>= 15); empty starts a private one in the data folder." placeholder:"URL"`
+	ClockStart   time.Time     `name:"clock-start" help:"Program time to start at on the first start (RFC 3339)." placeholder:"T"`
+	Speed        float64       `help:"Program seconds a real second." default:"1"`
+	KeepRaw      time.Duration `name:"keep-raw" help:"How long telemetry is kept as it came; older is kept as 15-minute mean, lowest and highest." default:"840h"`
+	LogLevel     string        `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
 }
 
 // check finds every fault before anything is started, and says them all at once.
@@ -57,6 +58,9 @@ func (s *settings) check() error {
 	}
 	if s.MQTTListen == "" && s.MQTTURL == "" {
 		bad("--mqtt-listen", "is empty and --mqtt-url is not given: nothing could come in")
+	}
+	if s.KeepRaw < 24*time.Hour {
+		bad("--keep-raw", "must be at least 24h")
 	}
 	if s.Speed < 0 || s.Speed > 100_000 {
 		bad("--speed", "must be between 0 and 100000")
@@ -102,4 +106,14 @@ func defaultData() string {
 		return "thirdstate-data"
 	}
 	return filepath.Join(home, ".local", "share", "thirdstate")
+}
+
+// withoutPassword is a URL as it may be shown.
+func withoutPassword(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "(not a URL)"
+	}
+	u.User = nil
+	return u.String()
 }

@@ -37,7 +37,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	}
 	if err == nil {
 		fmt.Fprintf(y.out, "thirdstate %s serves %s (data in %s)\n", version, web.url(), c.Data)
-		err = y.run(ctx, web.run, y.runHousekeeping)
+		err = y.run(ctx, web.run, y.runTicks, y.runHousekeeping)
 	}
 	return errors.Join(err, y.close(context.WithoutCancel(ctx)))
 }

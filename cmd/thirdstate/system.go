@@ -37,6 +37,7 @@ type system struct {
 	intake   *intakelog.Log
 	stage    *telemetry.Stage
 	history  telemetry.History
+	stored   telemetry.HistoryStatus
 	fleet    *detection.Fleet
 	runner   *detection.Runner
 	embedded *telemetry.Embedded
@@ -109,16 +110,6 @@ func (y *system) openDatabase(ctx context.Context) error {
 	return nil
 }
 
-func (y *system) openIntake(context.Context) error {
-	log, err := intakelog.Open(filepath.Join(y.Data, "intake"), intakelog.Options{Log: y.log})
-	if err != nil {
-		return fmt.Errorf("open the intake log: %w", err)
-	}
-	y.intake = log
-	y.onClose(func(context.Context) error { return log.Close() })
-	return nil
-}
-
 func (y *system) openRules(ctx context.Context) error {
 	all, err := packs.All()
 	if err != nil {
@@ -139,7 +130,11 @@ func (y *system) openRules(ctx context.Context) error {
 		Dir:      filepath.Join(y.Data, "snapshots"),
 		Released: func(lsn intakelog.LSN) { y.intake.Release("rules", lsn) },
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	y.intake.Release("rules", y.runner.At())
+	return y.measure()
 }
 
 // run serves until ctx ends; the first part that fails ends all.
@@ -147,11 +142,12 @@ func (y *system) run(ctx context.Context, more ...func(context.Context) error) e
 	g, ctx := errgroup.WithContext(ctx)
 	parts := append([]func(context.Context) error{
 		func(ctx context.Context) error { return runClock(ctx, y.pool, y.clock, y.log) },
-		func(ctx context.Context) error { return detection.RunTicks(ctx, y.clock, y.intake) },
 		y.runner.Run,
 		y.runHistory,
 		y.runJobs,
-	}, more...)
+		y.runUpkeep,
+		y.watchMachines,
+	}, append(y.brokers(), more...)...)
 	for _, part := range parts {
 		g.Go(func() error { return part(ctx) })
 	}
@@ -160,4 +156,8 @@ func (y *system) run(ctx context.Context, more ...func(context.Context) error) e
 		err = nil
 	}
 	return err
+}
+
+func (y *system) runTicks(ctx context.Context) error {
+	return detection.RunTicks(ctx, y.clock, y.intake)
 }

@@ -55,6 +55,21 @@ func RunTicks(ctx context.Context, clk *clock.Clock, log *intakelog.Log) error {
 	}
 }
 
+// WriteTicks writes the ticks in (from, to] and returns when they are durable: for
+// whoever moves the clock himself and wants what came before it in the log.
+func WriteTicks(ctx context.Context, log *intakelog.Log, now, from, to time.Time) error {
+	next := from.Truncate(TickEvery).Add(TickEvery)
+	for ; !next.Add(TickEvery).After(to); next = next.Add(TickEvery) {
+		if err := log.Append(tick(now, next, false), nil); err != nil {
+			return fmt.Errorf("write a tick to the intake log: %w", err)
+		}
+	}
+	if next.After(to) {
+		return nil
+	}
+	return appendTick(ctx, log, now, next, false)
+}
+
 // wait is how long, on the wall, until the program clock shows next.
 func wait(clk *clock.Clock, next time.Time) time.Duration {
 	r := clk.Read()

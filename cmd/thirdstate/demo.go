@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/thirdstate/thirdstate/cmd/thirdstate/demo"
+	"github.com/thirdstate/thirdstate/dashboards"
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/publish"
+)
+
+type demoCommand struct {
+	settings
+	Machines int           `help:"How many machines the simulated fleet has; 0 means those of the story." default:"0"`
+	Story    bool          `help:"Let the clock go ahead by itself and stop where you decide; what waits for 20 s is played by the demo."`
+	Every    time.Duration `help:"Time between two messages of a machine when live." default:"10s"`
+	days     int           // of history; 0 = the story's
+	ready    func(*system, *web, *demo.Demo)
+}
+
+// maxMachines is what the demo's fleet may have: its history is lived through
+// in minutes.
+const maxMachines = 1_000
+
+// Run shows the product at work until it is told to stop.
+func (c *demoCommand) Run(ctx context.Context) error {
+	if c.Machines < 0 || c.Machines > maxMachines {
+		return problem.New(problem.Invalid, "--machines must be between 0 and %d", maxMachines)
+	}
+	if c.Every < time.Second || c.Every > 10*time.Minute {
+		return problem.New(problem.Invalid, "--every must be between 1s and 10m")
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	if c.ClockStart.IsZero() {
+		c.ClockStart = demo.Start
+	}
+	live := c.Speed
+	c.Speed = 0 // the demo moves the clock itself
+	y, err := open(ctx, c.settings, true, newLogger(c.LogLevel))
+	if err != nil {
+		return err
+	}
+	err = c.play(ctx, y, live)
+	return errors.Join(err, y.close(context.WithoutCancel(ctx)))
+}
+
+func (c *demoCommand) play(ctx context.Context, y *system, speed float64) error {
+	var show *demo.Demo
+	web, err := y.newWeb(&dashboards.Demo{
+		Advance: func(by time.Duration) error { return show.Advance(by) },
+		Status: func() dashboards.DemoStatus {
+			s := show.Status()
+			return dashboards.DemoStatus{Phase: s.Phase, Progress: s.Progress, Speed: y.clock.Read().Speed}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if err := y.listen(ctx); err != nil {
+		return err
+	}
+	broker, options, err := y.fleetBroker(ctx)
+	if err != nil {
+		return err
+	}
+	show, err = demo.New(ctx, demo.Config{
+		Pool: y.pool, Clock: y.clock, Log: y.log, Broker: broker, Options: options,
+		Ticks: func(ctx context.Context, from, to time.Time) error {
+			return detection.WriteTicks(ctx, y.intake, y.clock.Now(), from, to)
+		},
+		Taken:        func() uint64 { return y.intake.Stats().Appended },
+		Settle:       y.settled,
+		Housekeeping: y.housekeeping,
+		Save:         func(ctx context.Context) error { return saveClock(ctx, y.pool, y.clock) },
+		Speed:        speed, Machines: c.Machines, Days: c.days, Every: c.Every, Story: c.Story,
+	})
+	if err != nil {
+		return err
+	}
+	greet(y.out, web.url(), c.Data)
+	if c.ready != nil {
+		c.ready(y, web, show)
+	}
+	return y.run(ctx, web.run, show.Run)
+}
+
+// greet tells where to look, and how to get in as each person.
+func greet(w io.Writer, url, data string) {
+	fmt.Fprintf(w, "\nthirdstate %s shows %s\n\n", version, url)
+	for _, l := range demo.Logins() {
+		fmt.Fprintf(w, "  %s/demo/login/%-12s %s %s, %s\n", url, l.Login, l.Name, l.NameEN, l.Role)
+	}
+	fmt.Fprintf(w, "\n30 days of history are lived through in a few minutes; look meanwhile. Ctrl-C ends it, the data stay in %s.\n\n", data)
+}
+
+// fleetBroker is where the simulated fleet publishes: the external broker where
+// there is one, else the embedded one. Where that is open to the network, the
+// fleet signs in as a gateway.
+func (y *system) fleetBroker(ctx context.Context) (string, publish.Options, error) {
+	options := publish.Options{ClientID: "thirdstate-demo-fleet", InFlight: 1_024, Logger: y.log}
+	if y.external != nil {
+		return y.MQTTURL, options, nil
+	}
+	tcp, ok := y.embedded.Addr().(*net.TCPAddr)
+	if !ok {
+		return "", options, fmt.Errorf("the embedded broker listens on %s, which is no TCP address", y.embedded.Addr())
+	}
+	if tcp.IP.IsLoopback() {
+		return "mqtt://" + tcp.String(), options, nil
+	}
+	const gateway = "demo-fleet"
+	err := postgres.As(ctx, y.pool, identity.Program("demo"), func(tx pgx.Tx) error {
+		if err := telemetry.RevokeDevice(ctx, tx, y.clock.Now(), gateway); err != nil && problem.Of(err) != problem.NotFound {
+			return err
+		}
+		token, err := telemetry.AddDevice(ctx, tx, y.clock.Now(), gateway, nil, true)
+		options.Username, options.Password = gateway, token
+		return err
+	})
+	if err != nil {
+		return "", options, fmt.Errorf("sign the simulated fleet in: %w", err)
+	}
+	y.embedded.DevicesChanged()
+	return fmt.Sprintf("mqtt://127.0.0.1:%d", tcp.Port), options, nil
+}

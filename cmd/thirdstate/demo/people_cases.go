@@ -1,0 +1,203 @@
+package demo
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/maintenance"
+)
+
+const (
+	hero        = "BC56T2411418"
+	mostYours   = 4                  // cases left to the visitor at a time
+	yoursWithin = 20 * time.Hour     // only what was found shortly before the present is his
+	proofIn     = 4 * 24 * time.Hour // then a repair is waived by name
+)
+
+// ofCase is what office people have to do about a case.
+func (b *board) ofCase(c maintenance.CaseRow) []deed {
+	if c.PlayedBy == "" {
+		return []deed{{at: c.OpenedAt, words: about("case", c.Number, "is given out"), do: b.giveOut(c)}}
+	}
+	if yours(c) {
+		return nil
+	}
+	words := about("case", c.Number, c.State, c.Comebacks)
+	urgent := c.MachineDown || c.Severity == machines.Alarm
+	one := func(at time.Time, do func(context.Context, pgx.Tx, time.Time) error) []deed {
+		return []deed{{at: at, words: words, do: do}}
+	}
+	switch c.State {
+	case maintenance.Open:
+		high := 50 * time.Minute
+		if urgent {
+			high = 12 * time.Minute
+		}
+		return one(after(c.StateAt, words, 4*time.Minute, high, 6, 22), b.move(c, maintenance.CaseMove{To: maintenance.Triaged, Note: "数据与历史已核对"}))
+	case maintenance.Triaged:
+		return one(after(c.StateAt, words, 6*time.Minute, 55*time.Minute, 7, 21), b.tell(c))
+	case maintenance.Informed:
+		return b.decide(c, words)
+	case maintenance.InWork, maintenance.Planned:
+		if b.visits[c.ID] {
+			return nil
+		}
+		return one(after(c.StateAt, words, 30*time.Minute, 90*time.Minute, 7, 20), b.schedule(c))
+	case maintenance.Verifying:
+		return one(after(b.proofEnds(c), words, 0, 2*time.Hour, 8, 18), b.waive(c))
+	case maintenance.Satisfied:
+		return one(after(c.StateAt, words, 5*time.Minute, 30*time.Minute, 7, 22), b.move(c, maintenance.CaseMove{To: maintenance.Closed}))
+	case maintenance.Waiting:
+		return one(after(c.StateAt, words, 20*time.Hour, 44*time.Hour, 7, 19), b.move(c, maintenance.CaseMove{To: c.PreviousState, Note: "等待结束"}))
+	default:
+		return nil // telephone guidance and deferrals end by themselves
+	}
+}
+
+// proofEnds is until when a repair may be proved: telemetry cannot prove it where
+// no rule has found it or nothing is said any more.
+func (b *board) proofEnds(c maintenance.CaseRow) time.Time {
+	if c.Origin != "finding" || !b.machines[c.MachineKey].HasDevice {
+		return c.StateAt.Add(20 * time.Hour)
+	}
+	return c.StateAt.Add(proofIn)
+}
+
+const playedBySQL = `UPDATE service_case SET played_by = @by WHERE id = @id`
+
+const yoursSQL = `SELECT count(*) FROM service_case WHERE played_by = 'yours' AND state NOT IN ('closed', 'cancelled')`
+
+// giveOut decides whether a new case is the visitor's or the demo's.
+func (b *board) giveOut(c maintenance.CaseRow) func(context.Context, pgx.Tx, time.Time) error {
+	return func(ctx context.Context, tx pgx.Tx, now time.Time) error {
+		by := "demo"
+		mine, err := postgres.Value[int](ctx, tx, yoursSQL, nil)
+		if err != nil {
+			return err
+		}
+		recent := !c.OpenedAt.Before(b.end().Add(-yoursWithin))
+		if c.MachineKey == hero && c.FailureMode == b.heroMode() || recent && mine < mostYours && c.Number%2 == 1 {
+			by = "yours"
+		}
+		_, err = postgres.Run(ctx, tx, playedBySQL, pgx.NamedArgs{"by": by, "id": c.ID})
+		return err
+	}
+}
+
+func (p *people) heroMode() string {
+	for _, f := range p.faults {
+		if f.Story == "hero" {
+			return f.Mode
+		}
+	}
+	return ""
+}
+
+func (b *board) move(c maintenance.CaseRow, m maintenance.CaseMove) func(context.Context, pgx.Tx, time.Time) error {
+	return func(ctx context.Context, tx pgx.Tx, now time.Time) error {
+		_, err := maintenance.MoveCase(ctx, tx, now, b.manager, c.ID, m)
+		return err
+	}
+}
+
+// tell tells the owner by SMS.
+func (b *board) tell(c maintenance.CaseRow) func(context.Context, pgx.Tx, time.Time) error {
+	return func(ctx context.Context, tx pgx.Tx, now time.Time) error {
+		person, err := b.contact(ctx, tx, c.CustomerID)
+		if err != nil {
+			return err
+		}
+		var id *uuid.UUID
+		if person.ID != uuid.Nil {
+			id = &person.ID
+		}
+		_, err = maintenance.Inform(ctx, tx, now, b.caller, c.ID, id, "sms", "")
+		return err
+	}
+}
+
+// contact is the person whom one calls at a customer's: owner, else whoever comes first.
+func (p *people) contact(ctx context.Context, tx pgx.Tx, customer *uuid.UUID) (machines.Contact, error) {
+	if customer == nil {
+		return machines.Contact{}, nil
+	}
+	list, err := machines.Contacts(ctx, tx, customer)
+	if err != nil || len(list) == 0 {
+		return machines.Contact{}, err
+	}
+	for _, c := range list {
+		if c.Capacity == "owner" {
+			return c, nil
+		}
+	}
+	return list[0], nil
+}
+
+// decide is the owner's decision: mostly to have it done, once to put it off.
+func (b *board) decide(c maintenance.CaseRow, words string) []deed {
+	if b.visits[c.ID] {
+		return nil
+	}
+	fault, _ := b.fault(c)
+	if fault.Story == "declined" && !c.MachineDown {
+		at := after(c.StateAt, words, 10*time.Minute, 40*time.Minute, 7, 21)
+		return []deed{{at: at, words: words, do: b.putOff(c)}}
+	}
+	return []deed{{at: after(c.StateAt, words, 8*time.Minute, 80*time.Minute, 7, 21), words: words, do: b.schedule(c)}}
+}
+
+func (b *board) putOff(c maintenance.CaseRow) func(context.Context, pgx.Tx, time.Time) error {
+	return func(ctx context.Context, tx pgx.Tx, now time.Time) error {
+		person, err := b.contact(ctx, tx, c.CustomerID)
+		if err != nil {
+			return err
+		}
+		until := now.Add(3 * 24 * time.Hour)
+		_, err = maintenance.MoveCase(ctx, tx, now, b.caller, c.ID, maintenance.CaseMove{To: maintenance.Deferred, Until: &until, Person: person.Name,
+			Reason: "作业中可能停机;机主知悉,忙完这一段再修", Note: "机主推迟"})
+		return err
+	}
+}
+
+// schedule plans the visit: at the time that the story wants, else on the next
+// morning or, where the machine is down, in an hour.
+func (b *board) schedule(c maintenance.CaseRow) func(context.Context, pgx.Tx, time.Time) error {
+	return func(ctx context.Context, tx pgx.Tx, now time.Time) error {
+		at := b.visitAt(c, now)
+		_, err := maintenance.ScheduleOrder(ctx, tx, now, b.dispatcher, maintenance.NewOrder{CaseID: &c.ID, MachineID: c.MachineID, Kind: "repair",
+			Title: c.Title, TitleEN: c.TitleEN, PlannedAt: &at})
+		return err
+	}
+}
+
+func (b *board) visitAt(c maintenance.CaseRow, now time.Time) time.Time {
+	words := about("visit", c.MachineKey, c.FailureMode, c.Comebacks)
+	if c.MachineDown || c.Severity == machines.Alarm {
+		return within(now.Add(time.Hour), words, 7, 19).Truncate(time.Minute)
+	}
+	if f, ok := b.fault(c); ok && c.Comebacks == 0 && !f.Visit.IsZero() {
+		if at := f.Visit.Add(-90 * time.Minute); at.After(now.Add(time.Hour)) && at.Before(now.AddDate(0, 0, 6)) {
+			return at
+		}
+	}
+	day := now.In(zone).AddDate(0, 0, 1)
+	morning := time.Date(day.Year(), day.Month(), day.Day(), 8, 0, 0, 0, zone).UTC()
+	return morning.Add(spread(words, 0, 7*time.Hour).Truncate(30 * time.Minute))
+}
+
+// waive closes a repair that nothing has proved, by name and with the reason.
+func (b *board) waive(c maintenance.CaseRow) func(context.Context, pgx.Tx, time.Time) error {
+	return func(ctx context.Context, tx pgx.Tx, now time.Time) error {
+		reason := "修后同工况运行时间不足,现场复测正常"
+		if !b.machines[c.MachineKey].HasDevice {
+			reason = "该设备无终端,按现场复测结果免验"
+		}
+		_, err := maintenance.MoveCase(ctx, tx, now, b.manager, c.ID, maintenance.CaseMove{To: maintenance.AwaitingCallback, Person: b.manager.Name, Reason: reason})
+		return err
+	}
+}

@@ -1,0 +1,103 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/publish"
+)
+
+// wire is the fleet's connection to the broker.
+type wire struct {
+	*publish.Publisher
+	taken func() uint64
+}
+
+const (
+	lookEvery    = 2 * time.Millisecond
+	wirePatience = 20 * time.Second // with a broker that has acknowledged and delivers late
+)
+
+// speak publishes what the machines say in (from, to] and waits until it is in
+// the intake log. Machines speak at multiples of every.
+func (d *Demo) speak(ctx context.Context, w *wire, from, to time.Time, every time.Duration) error {
+	before, sent := w.taken(), uint64(0)
+	for at := from.Truncate(every).Add(every); !at.After(to); at = at.Add(every) {
+		for _, m := range d.fleet.Machines() {
+			topic, payload, ok := d.fleet.Message(m.Key, at)
+			if !ok {
+				continue
+			}
+			if err := w.Publish(ctx, topic, payload); err != nil {
+				return fmt.Errorf("publish what %s says: %w", m.Key, err)
+			}
+			sent++
+		}
+	}
+	if err := w.Flush(ctx); err != nil {
+		return fmt.Errorf("wait for the broker: %w", err)
+	}
+	return w.arrived(ctx, before+sent)
+}
+
+// arrived waits until the log has taken what an external broker has acknowledged;
+// with the embedded one that is so at once.
+func (w *wire) arrived(ctx context.Context, want uint64) error {
+	patience := time.NewTimer(wirePatience)
+	defer patience.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for w.taken() < want {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-patience.C:
+			return fmt.Errorf("the broker has acknowledged %d messages that have not arrived after %v", want-w.taken(), wirePatience)
+		case <-look.C:
+		}
+	}
+	return nil
+}
+
+// live goes with the clock: at every interval the machines speak, and people do
+// what they do.
+func (d *Demo) live(ctx context.Context, w *wire) error {
+	for {
+		next := d.at.Truncate(d.Every).Add(d.Every)
+		timer := time.NewTimer(d.until(next))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case by := <-d.jumps:
+			timer.Stop()
+			if err := d.through(ctx, w, "advancing", d.Clock.Now().Add(by)); err != nil {
+				return err
+			}
+			d.status.Store(&Status{Phase: "live"})
+			continue
+		case <-timer.C:
+		}
+		if now := d.Clock.Now(); !now.Before(next) {
+			if err := d.step(ctx, w, now.Truncate(d.Every), d.pace(now)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// until is how long, on the wall, until the program clock shows an instant.
+func (d *Demo) until(next time.Time) time.Duration {
+	wait := time.Duration(float64(next.Sub(d.Clock.Now())) / d.Speed)
+	return min(max(wait, 10*time.Millisecond), time.Minute)
+}
+
+// pace is the interval at which the machines speak: after a pause of the program's
+// process, or with a fast clock, the history's.
+func (d *Demo) pace(now time.Time) time.Duration {
+	if now.Sub(d.at) > historyEvery {
+		return historyEvery
+	}
+	return d.Every
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/thirdstate/thirdstate/dashboards"
+	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+)
+
+func (y *system) openIntake(context.Context) error {
+	log, err := intakelog.Open(filepath.Join(y.Data, "intake"), intakelog.Options{Log: y.log})
+	if errors.Is(err, intakelog.ErrInUse) {
+		return problem.New(problem.Invalid, "another thirdstate is at work in %s; stop it or give another folder with --data", y.Data)
+	}
+	if err != nil {
+		return fmt.Errorf("open the intake log: %w", err)
+	}
+	y.intake = log
+	y.onClose(func(context.Context) error { return log.Close() })
+	for _, d := range log.Damage() {
+		y.log.Error("the intake log is damaged; what could be saved is in its folder corrupt", "damage", d)
+	}
+	y.stage = telemetry.NewStage(log, y.pool, y.log)
+	return nil
+}
+
+func (y *system) openHistory(ctx context.Context) error {
+	if y.InfluxURL == "" {
+		y.history = telemetry.NewPostgresHistory(y.pool)
+		return nil
+	}
+	return y.openInflux(ctx)
+}
+
+func (y *system) runHistory(ctx context.Context) error {
+	first, _ := y.intake.Bounds()
+	return telemetry.RunHistory(ctx, telemetry.HistoryConfig{
+		Stage: y.stage, Pool: y.pool, History: y.history, LogID: y.intake.ID(), First: first,
+		Released: func(upTo intakelog.LSN) { y.intake.Release(telemetry.HistoryConsumer, upTo) },
+		Clock:    y.clock, Log: y.log, Status: &y.stored,
+	})
+}
+
+// listen opens the embedded broker and the way to the external one, as far as
+// they are asked for. Nothing comes in before run.
+func (y *system) listen(context.Context) error {
+	if y.MQTTListen != "" {
+		embedded, err := telemetry.OpenEmbedded(telemetry.EmbeddedConfig{Listen: y.MQTTListen, Log: y.intake, Pool: y.pool, Now: y.clock.Now, Logger: y.log})
+		if problem.Of(err) == problem.Invalid && err != nil {
+			return inUse("--mqtt-listen", y.MQTTListen, err)
+		}
+		if err != nil {
+			return fmt.Errorf("open the embedded broker: %w", err)
+		}
+		y.embedded = embedded
+		y.onClose(func(context.Context) error { return embedded.Close() })
+		if err := y.registry.Register(embedded); err != nil {
+			return fmt.Errorf("register the broker's metrics: %w", err)
+		}
+	}
+	if y.MQTTURL == "" {
+		return nil
+	}
+	external, err := telemetry.NewExternal(telemetry.ExternalConfig{URL: y.MQTTURL, Topics: y.MQTTTopics, Log: y.intake, Now: y.clock.Now, Logger: y.log})
+	if err != nil {
+		return fmt.Errorf("--mqtt-url: %w", err)
+	}
+	y.external = external
+	if err := y.registry.Register(external); err != nil {
+		return fmt.Errorf("register the external broker's metrics: %w", err)
+	}
+	return nil
+}
+
+// brokers are the parts that take messages in.
+func (y *system) brokers() []func(context.Context) error {
+	var parts []func(context.Context) error
+	if y.embedded != nil {
+		parts = append(parts, y.embedded.Run)
+	}
+	if y.external != nil {
+		parts = append(parts, y.external.Run)
+	}
+	return parts
+}
+
+func (y *system) brokerReady() error {
+	if y.external != nil && !y.external.Connected() {
+		return problem.New(problem.Unavailable, "the external broker is not connected; trying again")
+	}
+	return nil
+}
+
+// intakeStatus is what the intake page shows of the wire and the log.
+func (y *system) intakeStatus() dashboards.IntakeStatus {
+	first, last := y.intake.Bounds()
+	s := dashboards.IntakeStatus{LogID: y.intake.ID().String(), First: uint64(first), Last: uint64(last), Bytes: y.intake.Stats().Bytes,
+		Damaged: len(y.intake.Damage()), Evaluate: uint64(y.runner.At())}
+	if y.embedded != nil {
+		s.Sources = append(s.Sources, fmt.Sprintf("MQTT %s · %d", y.embedded.Addr(), y.embedded.Connections()))
+	}
+	if y.external != nil {
+		state := "✗"
+		if y.external.Connected() {
+			state = "✓"
+		}
+		s.Sources = append(s.Sources, "MQTT "+withoutPassword(y.MQTTURL)+" "+state)
+	}
+	return s
+}
+
+// settled waits until all that is in the log now is evaluated and stored.
+func (y *system) settled(ctx context.Context) error {
+	_, last := y.intake.Bounds()
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for y.runner.At() < last || y.stored.Stored() < last {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/telemetry"
+)
+
+// figure is one metric that is read when it is asked for.
+type figure struct {
+	name, help string
+	kind       prometheus.ValueType
+	read       func() float64
+}
+
+// measure registers what the program knows of itself.
+func (y *system) measure() error {
+	list := []figure{
+		{"log_last_lsn", "Last durable record of the intake log.", prometheus.GaugeValue, func() float64 { _, last := y.intake.Bounds(); return float64(last) }},
+		{"log_bytes", "Size of the intake log on disk.", prometheus.GaugeValue, func() float64 { return float64(y.intake.Stats().Bytes) }},
+		{"log_max_bytes", "Size at which the intake log refuses.", prometheus.GaugeValue, func() float64 { return float64(y.intake.Stats().MaxBytes) }},
+		{"log_appended_total", "Records taken since the start.", prometheus.CounterValue, func() float64 { return float64(y.intake.Stats().Appended) }},
+		{"log_syncs_total", "Commits since the start.", prometheus.CounterValue, func() float64 { return float64(y.intake.Stats().Syncs) }},
+		{"log_refused_total", "Records refused since the start.", prometheus.CounterValue, func() float64 { return float64(y.intake.Stats().Refused) }},
+		{"log_damage", "Damaged places of the intake log.", prometheus.GaugeValue, func() float64 { return float64(len(y.intake.Damage())) }},
+		{"history_lsn", "Last record that is stored in the history.", prometheus.GaugeValue, func() float64 { return float64(y.stored.Stored()) }},
+		{"rules_lsn", "Last record that the rules have evaluated.", prometheus.GaugeValue, func() float64 { return float64(y.runner.At()) }},
+		{"clock_seconds", "The program clock, in Unix seconds.", prometheus.GaugeValue, func() float64 { return float64(y.clock.Now().UnixMilli()) / 1000 }},
+		{"pool_connections", "Connections to the database.", prometheus.GaugeValue, func() float64 { return float64(y.pool.Statistics().TotalConns()) }},
+		{"pool_in_use", "Connections to the database in use.", prometheus.GaugeValue, func() float64 { return float64(y.pool.Statistics().AcquiredConns()) }},
+		{"pool_waited_total", "Times that somebody waited for a connection.", prometheus.CounterValue, func() float64 { return float64(y.pool.Statistics().EmptyAcquireCount()) }},
+	}
+	for _, f := range list {
+		if err := y.registry.Register(y.figure(f)); err != nil {
+			return err
+		}
+	}
+	return y.registry.Register(&account{system: y, desc: prometheus.NewDesc("thirdstate_intake_records",
+		"Records of the intake log: received = stored + duplicates + dead + unclaimed + refused + waiting.", []string{"state"}, nil)})
+}
+
+func (y *system) figure(f figure) prometheus.Collector {
+	o := prometheus.Opts{Namespace: "thirdstate", Name: f.name, Help: f.help}
+	if f.kind == prometheus.CounterValue {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts(o), f.read)
+	}
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts(o), f.read)
+}
+
+// account collects the identity of the intake. While the database is away it
+// gives the last one that was read, rather than none.
+type account struct {
+	*system
+	desc *prometheus.Desc
+	last atomic.Pointer[telemetry.Account]
+}
+
+// accountTimeout bounds how long a scrape waits for the database.
+const accountTimeout = 2 * time.Second
+
+// Describe names the metric.
+func (a *account) Describe(ch chan<- *prometheus.Desc) { ch <- a.desc }
+
+// Collect reads the account and gives its parts.
+func (a *account) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), accountTimeout)
+	defer cancel()
+	_, end := a.intake.Bounds()
+	err := postgres.As(ctx, a.pool, identity.Program("metrics"), func(tx pgx.Tx) error {
+		read, err := telemetry.ReadAccount(ctx, tx, a.intake.ID(), uint64(end))
+		if err == nil {
+			a.last.Store(&read)
+		}
+		return err
+	})
+	if err != nil {
+		a.log.Debug("intake account not read", "error", err)
+	}
+	last := a.last.Load()
+	if last == nil {
+		return
+	}
+	for _, part := range []struct {
+		state string
+		value float64
+	}{
+		{"received", float64(last.Received)}, {"stored", float64(last.Stored)}, {"duplicates", float64(last.Duplicates)}, {"dead", float64(last.Dead)},
+		{"unclaimed", float64(last.Unclaimed)}, {"refused", float64(last.Refused)}, {"waiting", float64(last.Waiting)},
+	} {
+		ch <- prometheus.MustNewConstMetric(a.desc, prometheus.GaugeValue, part.value, part.state)
+	}
+}
