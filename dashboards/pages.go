@@ -11,10 +11,11 @@ import (
 
 // page is one address that shows something.
 type page struct {
-	Path  string
-	Key   string // text of its entry in the navigation, "" = not in it
-	Roles []identity.Role
-	Show  func(*Site, *request) error
+	Path   string
+	Key    string // text of its entry in the navigation, "" = not in it
+	Params []string
+	Roles  []identity.Role
+	Show   func(*Site, *request) error
 }
 
 var (
@@ -34,19 +35,19 @@ var (
 // pages lists every page in the order of the navigation. Add yours here.
 var pages = []page{
 	{Path: "/", Roles: everyone, Show: showHome},
-	{Path: "/today", Key: "nav.today", Roles: office, Show: showToday},
+	{Path: "/today", Key: "nav.today", Params: []string{"show"}, Roles: office, Show: showToday},
 	{Path: "/my-day", Key: "nav.my_day", Roles: []identity.Role{identity.FieldEngineer}, Show: showMyDay},
 	{Path: "/callbacks", Key: "nav.callbacks", Roles: callers, Show: showCallbacks},
-	{Path: "/caller", Key: "nav.caller", Roles: callers, Show: showCaller},
+	{Path: "/caller", Key: "nav.caller", Params: []string{"phone"}, Roles: callers, Show: showCaller},
 	{Path: "/dispatch", Key: "nav.dispatch", Roles: planners, Show: showDispatch},
-	{Path: "/cases", Key: "nav.cases", Roles: everyone, Show: showCases},
-	{Path: "/machines", Key: "nav.machines", Roles: everyone, Show: showMachines},
-	{Path: "/fault-to-fix", Key: "nav.fault_to_fix", Roles: managers, Show: showFaultToFix},
-	{Path: "/meeting", Key: "nav.meeting", Roles: meeters, Show: showMeeting},
+	{Path: "/cases", Key: "nav.cases", Params: []string{"q", "all", "cursor"}, Roles: everyone, Show: showCases},
+	{Path: "/machines", Key: "nav.machines", Params: []string{"q", "health", "kind", "cursor"}, Roles: everyone, Show: showMachines},
+	{Path: "/fault-to-fix", Key: "nav.fault_to_fix", Params: []string{"days"}, Roles: managers, Show: showFaultToFix},
+	{Path: "/meeting", Key: "nav.meeting", Params: []string{"month"}, Roles: meeters, Show: showMeeting},
 	{Path: "/intake", Key: "nav.intake", Roles: managers, Show: showIntake},
 	{Path: "/cases/:id", Roles: everyone, Show: showCase},
-	{Path: "/machines/:id", Roles: everyone, Show: showMachine},
-	{Path: "/machines/:id/chart", Roles: everyone, Show: showChart},
+	{Path: "/machines/:id", Params: []string{"signal"}, Roles: everyone, Show: showMachine},
+	{Path: "/machines/:id/chart", Params: []string{"signal", "days"}, Roles: everyone, Show: showChart},
 	{Path: "/work-orders/:id", Roles: everyone, Show: showWorkOrder},
 	{Path: "/callbacks/:id", Roles: callers, Show: showCallback},
 	{Path: "/photos/:id", Roles: everyone, Show: showPhoto},
@@ -78,6 +79,23 @@ var actions = []action{
 	{Path: "/dead-letters/:id/discard", API: "discard-dead-letter", Roles: managers, Do: doDiscard},
 	{Path: "/unclaimed/:id/claim", API: "claim-device", Roles: managers, Do: doClaim},
 	{Path: "/demo/advance", Roles: staff, Do: doAdvance},
+}
+
+// Page is an address that shows something, with the parameters that it reads; a
+// parameter in the path is written :name.
+type Page struct {
+	Path   string
+	Params []string
+	Roles  []identity.Role
+}
+
+// Pages lists every page.
+func Pages() []Page {
+	list := make([]Page, 0, len(pages))
+	for _, p := range pages {
+		list = append(list, Page{p.Path, slices.Clone(p.Params), slices.Clone(p.Roles)})
+	}
+	return list
 }
 
 // Action is a change that a page can make, the operation of the API that does the

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/thirdstate/thirdstate/api"
+	"github.com/thirdstate/thirdstate/dashboards"
+	"github.com/thirdstate/thirdstate/internal/clock"
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
+	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
+	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/observation"
+)
+
+// surface is all that a person or a program can reach over HTTP, with a small
+// world behind it.
+type surface struct {
+	world *maintenancetest.World
+	clock *clock.Clock
+	e     *echo.Echo
+	api   *api.Server
+	logs  *strings.Builder
+}
+
+func newSurface(t *testing.T) *surface {
+	t.Helper()
+	pool := postgrestest.New(t)
+	s := &surface{world: maintenancetest.New(t, pool), clock: clock.New(maintenancetest.Now, 0, nil), e: echo.New()}
+	history := telemetry.NewPostgresHistory(pool)
+	log := slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	site, err := dashboards.Mount(s.e, dashboards.Config{Pool: pool, Clock: s.clock, Log: log, History: history})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.api, err = api.Mount(s.e, api.Config{Pool: pool, Clock: s.clock, Log: log, History: history, SessionPrincipal: site.SessionPrincipal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []*maintenancetest.Tenant{s.world.A, s.world.B} {
+		point := telemetry.Point{Machine: a.Machine.Key, MachineNo: a.Machine.No, Model: "BC56", At: maintenancetest.Now.Add(-time.Hour),
+			Values: []observation.Value{{Signal: "hydraulic_oil_temp", Value: 61.5}}}
+		if err := history.Write(identity.With(t.Context(), maintenancetest.Program), []telemetry.Point{point}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(b []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+// caller is a person who asks by token or, with a cookie, by session.
+type caller struct {
+	person maintenancetest.Person
+	cookie *http.Cookie
+}
+
+func (c caller) String() string {
+	if c.cookie != nil {
+		return string(c.person.Role) + " by session"
+	}
+	return string(c.person.Role) + " by token"
+}
+
+// signIn asks for a session as a browser does.
+func (s *surface) signIn(t *testing.T, p maintenancetest.Person) caller {
+	t.Helper()
+	form := url.Values{"login": {p.Login}, "password": {maintenancetest.Password}}
+	w := s.send(caller{}, http.MethodPost, "/sign-in", form.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+	if cookies := w.Result().Cookies(); w.Code == http.StatusSeeOther && len(cookies) == 1 && w.Header().Get("Location") != "/sign-in" {
+		return caller{person: p, cookie: cookies[0]}
+	}
+	t.Fatalf("%s cannot sign in: %d %v %s", p.Login, w.Code, w.Header(), w.Body)
+	return caller{}
+}
+
+func (s *surface) send(c caller, method, target, body string, header ...string) *httptest.ResponseRecorder {
+	req := httptest.NewRequest(method, target, strings.NewReader(body))
+	switch {
+	case c.cookie != nil:
+		req.AddCookie(c.cookie)
+		req.Header.Set("Sec-Fetch-Site", "same-origin")
+	case c.person.Token != "":
+		req.Header.Set("Authorization", "Bearer "+c.person.Token)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	s.e.ServeHTTP(w, req)
+	return w
+}
+
+// read gives an answer's body; the recorder keeps it.
+func read(w *httptest.ResponseRecorder) string {
+	b, _ := io.ReadAll(w.Result().Body) // a recorder never fails
+	return string(b)
+}
+
+// TestActions_EachHasAnOperation holds that nothing can be done on a page that
+// cannot be done by the API, by the same people or more.
+func TestActions_EachHasAnOperation(t *testing.T) {
+	t.Parallel()
+	operations, err := api.Operations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range dashboards.Actions() {
+		if a.Operation == "" && strings.HasPrefix(a.Path, "/demo/") {
+			continue // the demo's clock is steered by its own pages only
+		}
+		at := slices.IndexFunc(operations, func(o api.Operation) bool { return o.ID == a.Operation })
+		if at < 0 {
+			t.Errorf("%s stands for operation %q, which the API does not have", a.Path, a.Operation)
+			continue
+		}
+		for _, role := range a.Roles {
+			if !slices.Contains(operations[at].Roles, role) {
+				t.Errorf("%s lets %s do what %s refuses", a.Path, role, a.Operation)
+			}
+		}
+	}
+}
