@@ -2,6 +2,7 @@ package intakelog
 
 import (
 	"context"
+	"fmt"
 	"sort"
 )
 
@@ -144,37 +145,33 @@ func (l *Log) readOn(c *cursor, after LSN, limit int, buf []Record) ([]Record, e
 
 // step returns the next record of the cursor's segment; false at its end.
 func (l *Log) step(c *cursor) (Record, bool, error) {
-	for c.next < c.below && c.offset < c.end {
-		frame, lsn, v, err := c.window.frameAt(c.offset, c.next, c.below)
+	if c.next < c.below && c.offset < c.end {
+		frame, lsn, at, err := c.window.follow(c.offset, c.next, c.below)
 		if err != nil {
-			return Record{}, false, err
+			return Record{}, false, fmt.Errorf("read segment %s: %w", c.s.name, err)
 		}
-		if v != whole {
-			at, found, err := c.window.nextFrame(c.offset, c.next, c.below)
-			if err != nil {
-				return Record{}, false, err
-			}
-			if !found {
-				break // what is missing is said below
-			}
-			if frame, lsn, _, err = c.window.frameAt(at, c.next, c.below); err != nil {
-				return Record{}, false, err
-			}
-			l.hurt(c.s, Damage{Offset: c.offset, Bytes: at - c.offset, From: c.next, To: lsn - 1, Reason: "unreadable"})
-			c.offset = at
+		if frame != nil {
+			l.pass(c, lsn, at, int64(len(frame)))
+			return decodeFrame(frame, c.intern), true, nil
 		}
-		if n := len(c.places); n == 0 || c.offset-c.places[n-1].offset >= indexEvery {
-			c.places = append(c.places, place{lsn, c.offset})
-		}
-		c.offset, c.next = c.offset+int64(len(frame)), lsn+1
-		return decodeFrame(frame, c.intern), true, nil
 	}
-	if c.next < c.below && c.offset >= segmentHead {
+	if c.next < c.below {
 		l.hurt(c.s, Damage{Offset: c.offset, Bytes: c.end - c.offset, From: c.next, To: c.below - 1, Reason: "missing"})
 		c.next = c.below
 	}
 	c.offset = c.end
 	return Record{}, false, nil
+}
+
+// pass moves a cursor behind the frame of a record.
+func (l *Log) pass(c *cursor, lsn LSN, at, size int64) {
+	if at > c.offset {
+		l.hurt(c.s, Damage{Offset: c.offset, Bytes: at - c.offset, From: c.next, To: lsn - 1, Reason: "unreadable"})
+	}
+	if n := len(c.places); n == 0 || at-c.places[n-1].offset >= indexEvery {
+		c.places = append(c.places, place{lsn, at})
+	}
+	c.offset, c.next = at+size, lsn+1
 }
 
 // advance moves to the next segment; false where there is none.

@@ -39,7 +39,7 @@ func (l *Log) restore() error {
 		l.bytes += s.size
 	}
 	last := found[len(found)-1]
-	if err := l.restoreLast(last); err != nil {
+	if err := l.restoreLast(found); err != nil {
 		return err
 	}
 	if furthest := l.loadConsumers(); furthest >= l.next {
@@ -181,30 +181,11 @@ func (l *Log) create() error {
 
 // restoreLast reads the last segment, cuts what a crash has left unfinished, and
 // makes durable what was written but perhaps not synced.
-func (l *Log) restoreLast(s *segment) error {
-	w := window{file: s.file, seed: l.seed, end: s.size}
-	offset, next := int64(segmentHead), s.first
-	for offset < s.size {
-		frame, lsn, v, err := w.frameAt(offset, next, math.MaxInt64)
-		if err != nil {
-			return fmt.Errorf("read segment %s: %w", s.name, err)
-		}
-		if v != whole {
-			at, found, err := w.nextFrame(offset, next, math.MaxInt64)
-			if err != nil {
-				return fmt.Errorf("read segment %s: %w", s.name, err)
-			}
-			if !found {
-				break
-			}
-			if frame, lsn, _, err = w.frameAt(at, next, math.MaxInt64); err != nil {
-				return fmt.Errorf("read segment %s: %w", s.name, err)
-			}
-			l.hurt(s, Damage{Offset: offset, Bytes: at - offset, From: next, To: lsn - 1, Reason: "unreadable"})
-			offset = at
-		}
-		s.note(place{lsn, offset})
-		offset, next = offset+int64(len(frame)), lsn+1
+func (l *Log) restoreLast(found []*segment) error {
+	s := found[len(found)-1]
+	offset, next, err := l.scan(s, math.MaxInt64)
+	if err != nil {
+		return err
 	}
 	l.durable, l.next = next-1, next
 	if offset < s.size {
@@ -213,7 +194,35 @@ func (l *Log) restoreLast(s *segment) error {
 	if err := s.file.Sync(); err != nil {
 		return fmt.Errorf("make segment %s durable: %w", s.name, err)
 	}
+	for i := len(found) - 1; i > 0 && l.durable+1 == found[i].first; i-- { // it has no record; the one before may end early
+		if _, next, err = l.scan(found[i-1], found[i].first); err != nil {
+			return err
+		}
+		l.durable = next - 1
+	}
 	return nil
+}
+
+// scan reads a segment and returns where its last record ends and which one
+// would come next.
+func (l *Log) scan(s *segment, below LSN) (offset int64, next LSN, err error) {
+	w := window{file: s.file, seed: l.seed, end: s.size}
+	offset, next = segmentHead, s.first
+	for offset < s.size && next < below {
+		frame, lsn, at, err := w.follow(offset, next, below)
+		if err != nil {
+			return 0, 0, fmt.Errorf("read segment %s: %w", s.name, err)
+		}
+		if frame == nil {
+			break
+		}
+		if at > offset {
+			l.hurt(s, Damage{Offset: offset, Bytes: at - offset, From: next, To: lsn - 1, Reason: "unreadable"})
+		}
+		s.note(place{lsn, at})
+		offset, next = at+int64(len(frame)), lsn+1
+	}
+	return offset, next, nil
 }
 
 // cut removes the tail of the last segment. What it held was probably never

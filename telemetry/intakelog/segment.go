@@ -166,6 +166,21 @@ func (w *window) frameAt(offset int64, from, below LSN) (frame []byte, lsn LSN, 
 	return frame, lsn, v, nil
 }
 
+// follow returns the first whole frame at or behind offset, and where it is; nil
+// where there is none.
+func (w *window) follow(offset int64, from, below LSN) (frame []byte, lsn LSN, at int64, err error) {
+	frame, lsn, v, err := w.frameAt(offset, from, below)
+	if err != nil || v == whole {
+		return frame, lsn, offset, err
+	}
+	at, found, err := w.nextFrame(offset, from, below)
+	if err != nil || !found {
+		return nil, 0, at, err
+	}
+	frame, lsn, _, err = w.frameAt(at, from, below)
+	return frame, lsn, at, err
+}
+
 // nextFrame searches the next whole frame behind offset; at the end there is none.
 func (w *window) nextFrame(offset int64, from, below LSN) (int64, bool, error) {
 	for offset++; offset < w.end; {
