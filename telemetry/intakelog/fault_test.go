@@ -11,12 +11,15 @@ import (
 	"time"
 )
 
-// ledger is what a sender knows: which of its messages were acknowledged, and at
-// which place.
+// ledger is what a sender and a reader know: which messages were acknowledged,
+// and at which place; which records were read.
 type ledger struct {
 	acked    map[LSN]int
+	seen     map[LSN]string
 	released LSN
 }
+
+func newLedger() *ledger { return &ledger{acked: map[LSN]int{}, seen: map[LSN]string{}} }
 
 // work appends messages until the log refuses, with several in the air at a
 // time, and lets the readers pass now and then.
@@ -55,7 +58,8 @@ func (k *ledger) work(l *Log, from, to int, random *rand.Rand) (last LSN) {
 	return last
 }
 
-// check finds every acknowledged message that no reader has passed, as it was sent.
+// check finds every acknowledged message that no reader has passed, as it was
+// sent, and every record as it was read before.
 func (k *ledger) check(t *testing.T, l *Log, what string) {
 	t.Helper()
 	found := map[LSN]bool{}
@@ -66,8 +70,17 @@ func (k *ledger) check(t *testing.T, l *Log, what string) {
 		}
 		before = r.LSN
 		found[r.LSN] = true
+		if was, seen := k.seen[r.LSN]; seen && was != string(r.Payload) {
+			t.Fatalf("%s: record %d was %q and is %q", what, r.LSN, was, r.Payload)
+		}
+		k.seen[r.LSN] = string(r.Payload)
 		if n, acked := k.acked[r.LSN]; acked {
 			same(t, r, n)
+		}
+	}
+	for lsn := range k.seen {
+		if lsn > k.released && !found[lsn] {
+			t.Fatalf("%s: record %d was read and is gone", what, lsn)
 		}
 	}
 	for lsn, n := range k.acked {
@@ -88,7 +101,7 @@ func TestLog_LosesNothingWhereverThePowerGoes(t *testing.T) {
 			d := newDisk(round)
 			d.crashAt = at
 			seed := round<<32 + uint64(at) //nolint:gosec // small
-			k := &ledger{acked: map[LSN]int{}}
+			k := newLedger()
 			l, err := Open(dir, brisk(d))
 			if err == nil {
 				k.work(l, 0, messages, rand.New(rand.NewPCG(round, 2)))
@@ -112,9 +125,14 @@ func survive(t *testing.T, k *ledger, dir string, d *disk, seed uint64) {
 	t.Helper()
 	what := fmt.Sprintf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 3))
-	d = d.crash(seed)
+	if random.IntN(3) == 0 {
+		d = d.kill(seed)
+	} else {
+		d = d.crash(seed)
+	}
 	d.crashAt = 1 + random.IntN(12)
 	if l, err := Open(dir, brisk(d)); err == nil {
+		k.check(t, l, what+", first start")
 		k.work(l, 1000, 1010, random)
 		_ = l.Close()
 	}
@@ -144,7 +162,7 @@ func TestLog_AcknowledgesNothingThatASyncHasRefused(t *testing.T) {
 					}
 					return nil
 				}
-				k := &ledger{acked: map[LSN]int{}}
+				k := newLedger()
 				what := fmt.Sprintf("%v at sync %d, %d times", refusal, at, length)
 				l, err := Open(dir, brisk(d))
 				if err == nil {

@@ -119,6 +119,16 @@ func (d *disk) SyncDir() error {
 	return nil
 }
 
+// kill returns the disk as the next process finds it when only this one has died:
+// everything is there, and what was not synced is still in danger.
+func (d *disk) kill(seed uint64) *disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	after := newDisk(seed)
+	after.names, after.settled, after.changes = d.names, d.settled, d.changes
+	return after
+}
+
 // crash returns the disk as it is found after the power has come back.
 func (d *disk) crash(seed uint64) *disk {
 	d.mu.Lock()
