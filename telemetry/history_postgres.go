@@ -139,7 +139,9 @@ func (h *PostgresHistory) rows(points []Point) (*sampleRows, []Refusal) {
 		p := &points[i]
 		key := instant{p.MachineNo, p.At.UnixMicro()}
 		list, known := merged[key]
-		for _, v := range p.Values {
+		values, infinite := finiteValues(p, i)
+		refused = append(refused, infinite...)
+		for _, v := range values {
 			no, ok := h.signals.number(v.Signal)
 			if !ok {
 				refused = append(refused, Refusal{Point: i, Signal: v.Signal, Fault: Fault{

@@ -1,0 +1,276 @@
+package telemetry
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	influxhttp "github.com/influxdata/influxdb-client-go/v2/api/http"
+	"github.com/influxdata/influxdb-client-go/v2/api/query"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/observation"
+)
+
+// maxFluxRecords bounds what one query may answer.
+const maxFluxRecords = 5_000_000
+
+func asCaller(ctx context.Context, pool *postgres.Pool, who identity.Principal, sql string, machine Ref) (rows []ownedSpan, err error) {
+	err = postgres.As(ctx, pool, who, func(tx pgx.Tx) error {
+		rows, err = postgres.All[ownedSpan](ctx, tx, sql, pgx.NamedArgs{"key": machine.Key, "no": machine.No, "customer": who.CustomerID})
+		return err
+	})
+	return rows, err
+}
+
+// ask runs a Flux query and gives each record of its answer to take.
+func (h *InfluxHistory) ask(ctx context.Context, flux string, take func(r *query.FluxRecord)) error {
+	ctx, cancel := context.WithTimeout(ctx, influxTimeout)
+	defer cancel()
+	answer, err := h.queries.Query(ctx, flux)
+	if err != nil {
+		return h.fault("ask InfluxDB", err)
+	}
+	for n := 0; answer.Next(); n++ {
+		if n == maxFluxRecords {
+			cancel()
+			_ = answer.Close()
+			return problem.New(problem.TooLarge, "this is more than %d values: ask for less time or fewer signals", maxFluxRecords)
+		}
+		take(answer.Record())
+	}
+	if err := answer.Err(); err != nil {
+		return h.fault("read the answer of InfluxDB", &influxhttp.Error{Err: err})
+	}
+	return nil
+}
+
+// number is a record's value; fields that others have written may be integers.
+func number(r *query.FluxRecord) (float64, bool) {
+	switch v := r.Value().(type) {
+	case float64:
+		return v, true
+	case int64:
+		return float64(v), true
+	case uint64:
+		return float64(v), true
+	}
+	return 0, false
+}
+
+// instants collects values by their time.
+type instants map[int64]map[string]observation.Value
+
+func (in instants) take(r *query.FluxRecord) {
+	v, ok := number(r)
+	if !ok {
+		return
+	}
+	at := r.Time().UnixMicro()
+	if in[at] == nil {
+		in[at] = map[string]observation.Value{}
+	}
+	value := in[at][r.Field()]
+	if r.Measurement() == influxQuality {
+		value.Quality = observation.Quality(v)
+	} else {
+		value.Signal, value.Value = r.Field(), v
+	}
+	in[at][r.Field()] = value
+}
+
+func (in instants) observations(machine string) []observation.Observation {
+	out := make([]observation.Observation, 0, len(in))
+	for _, at := range sortedKeys(in) {
+		o := observation.Observation{Machine: machine, At: time.UnixMicro(at).UTC(), Received: time.UnixMicro(at).UTC()}
+		for _, signal := range sortedKeys(in[at]) {
+			if v := in[at][signal]; v.Signal != "" { // a quality without its value is nothing
+				o.Values = append(o.Values, v)
+			}
+		}
+		if len(o.Values) > 0 {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// Rows reads the first limit values of each signal, which hold all of the first
+// limit rows.
+func (h *InfluxHistory) Rows(ctx context.Context, machine Ref, from, to time.Time, limit int) ([]observation.Observation, error) {
+	spans, err := h.spans(ctx, machine)
+	if err != nil {
+		return nil, err
+	}
+	limit = boundedLimit(limit)
+	var out []observation.Observation
+	for _, s := range spans {
+		s, some := s.cut(from, to)
+		if !some || len(out) >= limit {
+			continue
+		}
+		in := instants{}
+		flux := h.from(s, machine.Key, nil, influxMeasurement, influxQuality) + fmt.Sprintf(` |> limit(n: %d) |> drop(columns: ["_start", "_stop", "machine"])`, limit)
+		if err := h.ask(ctx, flux, in.take); err != nil {
+			return nil, fmt.Errorf("read rows of %s: %w", machine.Key, err)
+		}
+		out = append(out, in.observations(machine.Key)...)
+	}
+	return out[:min(limit, len(out))], nil
+}
+
+// Latest reads the newest value of each signal and keeps those of the newest instant.
+func (h *InfluxHistory) Latest(ctx context.Context, machine Ref) (observation.Observation, error) {
+	spans, err := h.spans(ctx, machine)
+	if err != nil {
+		return observation.Observation{}, err
+	}
+	for _, s := range slices.Backward(spans) {
+		in := instants{}
+		flux := h.from(s, machine.Key, nil, influxMeasurement, influxQuality) + ` |> last() |> drop(columns: ["_start", "_stop", "machine"])`
+		if err := h.ask(ctx, flux, in.take); err != nil {
+			return observation.Observation{}, fmt.Errorf("read the newest row of %s: %w", machine.Key, err)
+		}
+		if list := in.observations(machine.Key); len(list) > 0 {
+			return list[len(list)-1], nil
+		}
+	}
+	return observation.Observation{}, problem.New(problem.NotFound, "machine %s has reported nothing", machine.Key)
+}
+
+// Range reads raw values where they are few enough, else lets InfluxDB reduce
+// them to buckets.
+func (h *InfluxHistory) Range(ctx context.Context, q Query) ([]Series, error) {
+	q, err := q.checked()
+	if err != nil {
+		return nil, err
+	}
+	all, err := h.spans(ctx, q.Machine)
+	if err != nil {
+		return nil, err
+	}
+	var spans []span
+	for _, s := range all {
+		if s, some := s.cut(q.From, q.To); some {
+			spans = append(spans, s)
+		}
+	}
+	series, few, err := h.rawRange(ctx, q, spans)
+	if err == nil && !few {
+		series, err = h.reducedRange(ctx, q, spans)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the history of %s: %w", q.Machine.Key, err)
+	}
+	return series, nil
+}
+
+// rawRange reads values as they are; few is false where a signal has too many.
+func (h *InfluxHistory) rawRange(ctx context.Context, q Query, spans []span) (series []Series, few bool, err error) {
+	values := map[string]map[int64]float64{}
+	for _, s := range spans {
+		flux := h.from(s, q.Machine.Key, q.Signals, influxMeasurement) + fmt.Sprintf(` |> limit(n: %d) |> drop(columns: ["_start", "_stop", "machine"])`, q.MaxPoints+1)
+		err := h.ask(ctx, flux, func(r *query.FluxRecord) {
+			if v, ok := number(r); ok {
+				if values[r.Field()] == nil {
+					values[r.Field()] = map[int64]float64{}
+				}
+				values[r.Field()][r.Time().UnixMicro()] = v
+			}
+		})
+		if err != nil {
+			return nil, false, err
+		}
+	}
+	set := seriesSet{}
+	for signal, list := range values {
+		if len(list) > q.MaxPoints {
+			return nil, false, nil
+		}
+		for _, at := range sortedKeys(list) {
+			set.of(signal).add(time.UnixMicro(at), list[at], list[at], list[at])
+		}
+	}
+	return set.list(), true, nil
+}
+
+// bucketOf is where a reduced value belongs.
+type bucketOf struct {
+	signal string
+	at     int64
+}
+
+// influxBucket is what the series of one signal (their model tags differ) say of
+// one bucket.
+type influxBucket struct {
+	sum, count float64
+	low, high  float64
+}
+
+const reduceFlux = `data = %s |> window(every: %s, offset: %s)
+data |> count() |> drop(columns: ["_stop", "machine"]) |> yield(name: "count")
+data |> mean() |> drop(columns: ["_stop", "machine"]) |> yield(name: "mean")
+data |> min() |> drop(columns: ["_stop", "machine"]) |> yield(name: "min")
+data |> max() |> drop(columns: ["_stop", "machine"]) |> yield(name: "max")`
+
+func (h *InfluxHistory) reducedRange(ctx context.Context, q Query, spans []span) ([]Series, error) {
+	width := q.bucket()
+	offset := time.Duration(q.From.UnixMicro()%width.Microseconds()) * time.Microsecond
+	parts := map[bucketOf]map[string]map[string]float64{} // by bucket, model and result
+	for _, s := range spans {
+		flux := fmt.Sprintf(reduceFlux, h.from(s, q.Machine.Key, q.Signals, influxMeasurement), fluxDuration(width), fluxDuration(offset))
+		err := h.ask(ctx, flux, func(r *query.FluxRecord) {
+			v, ok := number(r)
+			if !ok {
+				return
+			}
+			index := r.Start().Sub(q.From) / width // a span may begin within a bucket
+			b := bucketOf{r.Field(), q.From.Add(index * width).UnixMicro()}
+			model, _ := r.ValueByKey("model").(string)
+			key := s.from.String() + model
+			if parts[b] == nil {
+				parts[b] = map[string]map[string]float64{}
+			}
+			if parts[b][key] == nil {
+				parts[b][key] = map[string]float64{}
+			}
+			parts[b][key][r.Result()] = v
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return joined(parts), nil
+}
+
+// joined makes one bucket of what several series say of it.
+func joined(parts map[bucketOf]map[string]map[string]float64) []Series {
+	keys := make([]bucketOf, 0, len(parts))
+	for b := range parts {
+		keys = append(keys, b)
+	}
+	slices.SortFunc(keys, func(a, b bucketOf) int {
+		return cmp.Or(strings.Compare(a.signal, b.signal), cmp.Compare(a.at, b.at))
+	})
+	set := seriesSet{}
+	for _, b := range keys {
+		var all influxBucket
+		for _, p := range parts[b] {
+			if all.count == 0 {
+				all.low, all.high = p["min"], p["max"]
+			}
+			all.low, all.high = min(all.low, p["min"]), max(all.high, p["max"])
+			all.sum, all.count = all.sum+p["mean"]*p["count"], all.count+p["count"]
+		}
+		if all.count > 0 {
+			set.of(b.signal).add(time.UnixMicro(b.at), all.sum/all.count, all.low, all.high)
+		}
+	}
+	return set.list()
+}
