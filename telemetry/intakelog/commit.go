@@ -109,6 +109,7 @@ func (l *Log) store(b *batch) (*segment, error) {
 				return s, nil
 			}
 			l.options.Log.Error("write to the intake log failed", "segment", s.name, "error", err)
+			_ = s.file.Truncate(s.size) // else a next process may find the bytes in memory and take them for safe
 			l.abandon(s)
 		}
 		errs, s = errors.Join(errs, err), nil
