@@ -240,6 +240,7 @@ func (h *handle) Truncate(size int64) error {
 		return syscall.EINVAL
 	}
 	h.node.data = h.node.data[:size:size]
+	h.node.lost = min(h.node.lost, len(h.node.data)) // what is written now is new to the system
 	return nil
 }
 
