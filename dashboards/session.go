@@ -96,6 +96,7 @@ func (s *Site) mountSignIn(e *echo.Echo) {
 	e.POST("/language", s.open(s.setLanguage))
 	if s.Demo != nil {
 		e.POST("/sign-in/one-click", s.open(s.oneClick))
+		e.GET("/demo/login/:login", s.open(s.oneClick)) // the links that the demo prints
 	}
 }
 
@@ -164,12 +165,16 @@ const oneClickUserSQL = `SELECT id FROM app_user WHERE login = @login AND one_cl
 
 // oneClick signs in as one of the demo's people; it is mounted in the demo only.
 func (s *Site) oneClick(r *request) error {
-	if err := r.readForm(0); err != nil {
-		return err
+	login := r.Param("login")
+	if login == "" {
+		if err := r.readForm(0); err != nil {
+			return err
+		}
+		login = r.FormValue("login")
 	}
 	var who identity.Principal
 	err := postgres.As(r.ctx, s.Pool, identity.Program("sign-in"), func(tx pgx.Tx) error {
-		id, err := postgres.Value[uuid.UUID](r.ctx, tx, oneClickUserSQL, pgx.NamedArgs{"login": r.FormValue("login")})
+		id, err := postgres.Value[uuid.UUID](r.ctx, tx, oneClickUserSQL, pgx.NamedArgs{"login": login})
 		if err != nil {
 			return err
 		}
