@@ -30,12 +30,17 @@ func (y *system) openIntake(context.Context) error {
 	return nil
 }
 
-func (y *system) openHistory(ctx context.Context) error {
+func (y *system) openHistory(context.Context) error {
 	if y.InfluxURL == "" {
 		y.history = telemetry.NewPostgresHistory(y.pool)
 		return nil
 	}
-	return y.openInflux(ctx)
+	influx, err := telemetry.NewInfluxHistory(telemetry.InfluxConfig{URL: y.InfluxURL, Token: y.InfluxToken, Org: y.InfluxOrg, Bucket: y.InfluxBucket, Pool: y.pool})
+	if err != nil {
+		return err
+	}
+	y.history = influx
+	return nil
 }
 
 func (y *system) runHistory(ctx context.Context) error {

@@ -149,8 +149,11 @@ func (d *Demo) Run(ctx context.Context) error {
 		return unlessOver(ctx, err)
 	}
 	d.status.Store(&Status{Phase: "live"})
-	d.Clock.SetSpeed(d.Speed)
 	d.Log.Info("the demo is live", "at", d.Clock.Now())
+	if d.Story {
+		return unlessOver(ctx, d.story(ctx, wire))
+	}
+	d.Clock.SetSpeed(d.Speed)
 	return unlessOver(ctx, d.live(ctx, wire))
 }
 
@@ -184,7 +187,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // step lives from d.at to an instant: what the machines say, then the ticks, what
-// the rules make of it, what has become due, what people do.
+// the rules make of it, what people do, what has become due by then.
 func (d *Demo) step(ctx context.Context, w *wire, to time.Time, every time.Duration) error {
 	from := d.at
 	d.Clock.AdvanceTo(to)
@@ -197,17 +200,17 @@ func (d *Demo) step(ctx context.Context, w *wire, to time.Time, every time.Durat
 	if err := d.Settle(ctx); err != nil {
 		return err
 	}
-	if err := d.Housekeeping(ctx, to); err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		d.Log.Error("housekeeping failed, trying again", "error", err)
-	}
 	if err := d.people.play(ctx, from, to); err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
 		d.Log.Error("a person of the demo could not act, trying again", "error", err)
+	}
+	if err := d.Housekeeping(ctx, to); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		d.Log.Error("housekeeping failed, trying again", "error", err)
 	}
 	d.at = to
 	return d.Save(ctx)

@@ -101,15 +101,13 @@ func (p *people) play(ctx context.Context, from, to time.Time) error {
 		return err
 	}
 	for range mostRounds {
-		deeds, err := p.planned(ctx, to)
+		deeds, err := p.due(ctx, to, false)
 		if err != nil {
 			return err
 		}
-		deeds = slices.DeleteFunc(deeds, func(d deed) bool { return d.at.After(to) || p.later[d.words].After(to) })
 		if len(deeds) == 0 {
 			return nil
 		}
-		slices.SortStableFunc(deeds, func(a, b deed) int { return a.at.Compare(b.at) })
 		for _, d := range deeds {
 			if err := p.act(ctx, d, from); err != nil {
 				return err
@@ -148,8 +146,20 @@ func (p *people) act(ctx context.Context, d deed, from time.Time) error {
 // most bounds how much people look at in one round.
 const most = 200
 
-// planned lists what people have to do about the matters that are open now.
-func (p *people) planned(ctx context.Context, to time.Time) ([]deed, error) {
+// due lists, in the order of time, what has to be done by an instant: by the
+// demo's people, or in the visitor's matters.
+func (p *people) due(ctx context.Context, to time.Time, visitors bool) ([]deed, error) {
+	deeds, err := p.planned(ctx, to, visitors)
+	if err != nil {
+		return nil, err
+	}
+	deeds = slices.DeleteFunc(deeds, func(d deed) bool { return d.at.After(to) || p.later[d.words].After(to) })
+	slices.SortStableFunc(deeds, func(a, b deed) int { return a.at.Compare(b.at) })
+	return deeds, nil
+}
+
+// planned lists what people will have to do about the matters that are open now.
+func (p *people) planned(ctx context.Context, to time.Time, visitors bool) ([]deed, error) {
 	var cases []maintenance.CaseRow
 	var orders []maintenance.WorkOrderRow
 	var calls []maintenance.CallbackRow
@@ -170,7 +180,7 @@ func (p *people) planned(ctx context.Context, to time.Time) ([]deed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look what is open: %w", err)
 	}
-	b := board{people: p, cases: map[uuid.UUID]maintenance.CaseRow{}, visits: map[uuid.UUID]bool{}}
+	b := board{people: p, visitors: visitors, cases: map[uuid.UUID]maintenance.CaseRow{}, visits: map[uuid.UUID]bool{}}
 	if len(cases) > 0 {
 		p.noteFirst()
 	}
@@ -192,7 +202,10 @@ func (p *people) planned(ctx context.Context, to time.Time) ([]deed, error) {
 	for _, k := range calls {
 		deeds = append(deeds, b.ofCall(k)...)
 	}
-	return append(deeds, p.breakdowns(cases, to)...), nil
+	if !visitors {
+		deeds = append(deeds, p.breakdowns(cases, to)...)
+	}
+	return deeds, nil
 }
 
 // noteFirst tells who waits for it that a case has been opened.
@@ -207,12 +220,14 @@ func (p *people) noteFirst() {
 // board is what is open in one round.
 type board struct {
 	*people
-	cases  map[uuid.UUID]maintenance.CaseRow
-	visits map[uuid.UUID]bool // cases with an open work order
+	visitors bool // deeds in the visitor's cases, else in the demo's
+	cases    map[uuid.UUID]maintenance.CaseRow
+	visits   map[uuid.UUID]bool // cases with an open work order
 }
 
-// yours says whether a case is left to the visitor.
-func yours(c maintenance.CaseRow) bool { return c.PlayedBy == "yours" }
+// ours says whether a matter is one of those that this board is for. A matter of
+// no case is the demo's.
+func (b *board) ours(c maintenance.CaseRow) bool { return (c.PlayedBy == "yours") == b.visitors }
 
 // fault is the simulated one behind a case, if there is one.
 func (p *people) fault(c maintenance.CaseRow) (simulate.Fault, bool) {

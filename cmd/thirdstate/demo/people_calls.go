@@ -10,10 +10,13 @@ import (
 	"github.com/thirdstate/thirdstate/maintenance"
 )
 
+// halfPleased is the machine whose owner says "so-so" to the first repair.
+const halfPleased = "GS50D2000163"
+
 // ofCall is when the call centre makes a call, and how it goes.
 func (b *board) ofCall(k maintenance.CallbackRow) []deed {
 	c, open := b.cases[k.CaseID]
-	if !open || c.PlayedBy == "" || yours(c) {
+	if !open || c.PlayedBy == "" || !b.ours(c) {
 		return nil
 	}
 	words := about("call", c.Number, k.Kind, c.Comebacks, k.Attempts)
@@ -39,7 +42,7 @@ func (b *board) answer(k maintenance.CallbackRow, c maintenance.CaseRow) mainten
 	case "courtesy":
 		return maintenance.CallbackResult{Outcome: "satisfied", Note: "设备使用正常"}
 	}
-	if f, ok := b.fault(c); ok && c.Comebacks == 0 && f.Story == "so_so" {
+	if c.MachineKey == halfPleased && c.Comebacks == 0 {
 		return maintenance.CallbackResult{Outcome: "so_so", Note: "修好了,就是等得久;还有一点渗油,想再看看"}
 	}
 	return maintenance.CallbackResult{Outcome: "satisfied", Note: "修好了,满意"}

@@ -7,13 +7,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/thirdstate/thirdstate/cmd/thirdstate/simulate"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 )
 
 const (
-	hero        = "BC56T2411418"
 	mostYours   = 4                  // cases left to the visitor at a time
 	yoursWithin = 20 * time.Hour     // only what was found shortly before the present is his
 	proofIn     = 4 * 24 * time.Hour // then a repair is waived by name
@@ -21,10 +21,10 @@ const (
 
 // ofCase is what office people have to do about a case.
 func (b *board) ofCase(c maintenance.CaseRow) []deed {
-	if c.PlayedBy == "" {
+	if c.PlayedBy == "" && !b.visitors {
 		return []deed{{at: c.OpenedAt, words: about("case", c.Number, "is given out"), do: b.giveOut(c)}}
 	}
-	if yours(c) {
+	if !b.ours(c) {
 		return nil
 	}
 	words := about("case", c.Number, c.State, c.Comebacks)
@@ -80,22 +80,14 @@ func (b *board) giveOut(c maintenance.CaseRow) func(context.Context, pgx.Tx, tim
 		if err != nil {
 			return err
 		}
+		fault, _ := b.fault(c)
 		recent := !c.OpenedAt.Before(b.end().Add(-yoursWithin))
-		if c.MachineKey == hero && c.FailureMode == b.heroMode() || recent && mine < mostYours && c.Number%2 == 1 {
+		if fault.Story == "hero" || fault.Story == "yours" || recent && mine < mostYours && c.Number%2 == 1 {
 			by = "yours"
 		}
 		_, err = postgres.Run(ctx, tx, playedBySQL, pgx.NamedArgs{"by": by, "id": c.ID})
 		return err
 	}
-}
-
-func (p *people) heroMode() string {
-	for _, f := range p.faults {
-		if f.Story == "hero" {
-			return f.Mode
-		}
-	}
-	return ""
 }
 
 func (b *board) move(c maintenance.CaseRow, m maintenance.CaseMove) func(context.Context, pgx.Tx, time.Time) error {
@@ -175,13 +167,22 @@ func (b *board) schedule(c maintenance.CaseRow) func(context.Context, pgx.Tx, ti
 	}
 }
 
+// visit is the story's visit that comes next in a case.
+func (p *people) visit(c maintenance.CaseRow) (simulate.Visit, bool) {
+	f, ok := p.fault(c)
+	if !ok || c.Comebacks >= len(f.Visits) {
+		return simulate.Visit{}, false
+	}
+	return f.Visits[c.Comebacks], true
+}
+
 func (b *board) visitAt(c maintenance.CaseRow, now time.Time) time.Time {
 	words := about("visit", c.MachineKey, c.FailureMode, c.Comebacks)
 	if c.MachineDown || c.Severity == machines.Alarm {
 		return within(now.Add(time.Hour), words, 7, 19).Truncate(time.Minute)
 	}
-	if f, ok := b.fault(c); ok && c.Comebacks == 0 && !f.Visit.IsZero() {
-		if at := f.Visit.Add(-90 * time.Minute); at.After(now.Add(time.Hour)) && at.Before(now.AddDate(0, 0, 6)) {
+	if visit, ok := b.visit(c); ok {
+		if at := visit.At.Add(-90 * time.Minute); at.After(now.Add(time.Hour)) && at.Before(now.AddDate(0, 0, 6)) {
 			return at
 		}
 	}

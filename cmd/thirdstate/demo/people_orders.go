@@ -6,7 +6,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/thirdstate/thirdstate/cmd/thirdstate/simulate"
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/maintenance"
@@ -19,10 +18,12 @@ const goodRepair = 0.97
 func (b *board) ofOrder(o maintenance.WorkOrderRow) []deed {
 	c := maintenance.CaseRow{}
 	if o.CaseID != nil {
-		c = b.cases[*o.CaseID]
-		if c.PlayedBy == "" || yours(c) || c.State == maintenance.Waiting {
+		if c = b.cases[*o.CaseID]; c.PlayedBy == "" || c.State == maintenance.Waiting {
 			return nil
 		}
+	}
+	if !b.ours(c) {
+		return nil
 	}
 	words := about("order", o.Number, o.State)
 	one := func(at time.Time, do func(context.Context, pgx.Tx, time.Time) error) []deed {
@@ -36,7 +37,8 @@ func (b *board) ofOrder(o maintenance.WorkOrderRow) []deed {
 		}
 		return one(at, b.send(o))
 	case maintenance.OrderDispatched:
-		return one(after(o.StateAt, words, 3*time.Minute, 25*time.Minute, 6, 22), b.work(o, maintenance.OrderMove{To: maintenance.OrderAccepted}))
+		at := o.StateAt.Add(spread(words, 2*time.Minute, 9*time.Minute).Truncate(time.Minute)) // not accepted in 10 minutes, it goes back
+		return one(at, b.work(o, maintenance.OrderMove{To: maintenance.OrderAccepted}))
 	case maintenance.OrderAccepted:
 		return one(b.leaves(o, c, words), b.work(o, maintenance.OrderMove{To: maintenance.OrderEnRoute}))
 	case maintenance.OrderEnRoute:
@@ -172,12 +174,16 @@ func numberFor(item maintenance.ChecklistItem) float64 {
 // a bad one.
 func (b *board) finish(o maintenance.WorkOrderRow, c maintenance.CaseRow) func(context.Context, pgx.Tx, time.Time) error {
 	return func(ctx context.Context, tx pgx.Tx, now time.Time) error {
-		f, known := b.fault(c)
+		_, known := b.fault(c)
+		quality := goodRepair
+		if visit, ok := b.visit(c); ok {
+			quality = visit.Quality
+		}
 		person, err := b.contact(ctx, tx, o.CustomerID)
 		if err != nil {
 			return err
 		}
-		move := maintenance.OrderMove{To: maintenance.OrderCompleted, Result: result(o, f, known), FailureMode: c.FailureMode, Activity: activity(o, known),
+		move := maintenance.OrderMove{To: maintenance.OrderCompleted, Result: result(o, quality), FailureMode: c.FailureMode, Activity: activity(o, known),
 			SignedBy: person.Name, SignerCapacity: person.Capacity, WrenchMinutes: int(spread(about("wrench", o.Number), 25*time.Minute, 95*time.Minute).Minutes()),
 			WaitedMinutes: int(spread(about("waits", o.Number), 0, 30*time.Minute).Minutes()), TravelKM: float64(2 * int(spread(about("km", o.Number), 8*time.Second, 60*time.Second).Seconds()))}
 		if _, err := maintenance.MoveOrder(ctx, tx, now, b.engineer(o), o.ID, move); err != nil {
@@ -185,10 +191,6 @@ func (b *board) finish(o maintenance.WorkOrderRow, c maintenance.CaseRow) func(c
 		}
 		if o.CaseID == nil {
 			return nil
-		}
-		quality := goodRepair
-		if known && c.Comebacks == 0 && f.Quality > 0 {
-			quality = f.Quality
 		}
 		return b.repaired(ctx, tx, repair{Machine: c.MachineKey, Mode: modeOf(c, known), At: now, Quality: quality})
 	}
@@ -215,11 +217,11 @@ func (p *people) repaired(ctx context.Context, tx pgx.Tx, r repair) error {
 	return nil
 }
 
-func result(o maintenance.WorkOrderRow, f simulate.Fault, known bool) string {
+func result(o maintenance.WorkOrderRow, quality float64) string {
 	switch {
 	case o.CaseID == nil:
 		return "按保养单完成,试机正常"
-	case known && f.Quality > 0 && f.Quality < 0.5:
+	case quality < 0.5:
 		return "清洁外部,试机后交车"
 	}
 	return "已修复,带载试机正常"

@@ -62,7 +62,7 @@ func (p *people) events() []event {
 	list = append(list, p.promises()...)
 	list = append(list, p.meeting()...)
 	list = append(list, p.complaints()...)
-	list = append(list, event{p.end().Add(-13 * time.Hour), "swing motor seep", p.seep})
+	list = append(list, event{p.end().Add(-13 * time.Hour), "swing motor seep", p.seep}, event{p.end().Add(-16*24*time.Hour + 3*time.Hour), "missed", p.missed})
 	list = slices.DeleteFunc(list, func(e event) bool { return e.at.Before(p.ledger.Start) })
 	slices.SortStableFunc(list, func(a, b event) int { return cmp.Compare(a.at.UnixNano(), b.at.UnixNano()) })
 	return list
@@ -134,6 +134,24 @@ func (p *people) seep(ctx context.Context, tx pgx.Tx, now time.Time) error {
 	}
 	_, _, err = machines.SetHealth(ctx, tx, now, m.ID, false, machines.Text{ZH: "点检发现回转马达渗油", EN: "Swing motor seep, from the operator's daily check"}, "", nil)
 	return err
+}
+
+// missed is a breakdown that nobody saw coming: the machine has no telematics.
+func (p *people) missed(ctx context.Context, tx pgx.Tx, now time.Time) error {
+	for _, m := range p.fleet.Machines() {
+		row := p.machines[m.Key]
+		if m.HasDevice || m.Key == seeping || row.Kind != "excavator" {
+			continue
+		}
+		caller, err := p.contact(ctx, tx, row.CustomerID)
+		if err != nil {
+			return err
+		}
+		_, err = maintenance.OpenRequest(ctx, tx, now, p.caller, maintenance.Request{MachineID: row.ID, Down: true, Latitude: row.Latitude, Longitude: row.Longitude,
+			OperatorPhone: caller.Phone, CallerName: caller.Name, FailureMode: "hydraulic_hose_burst", Description: "大臂油管爆了,停在坡上"})
+		return err
+	}
+	return nil
 }
 
 // promise of the story: what was promised to whom, and what became of it.

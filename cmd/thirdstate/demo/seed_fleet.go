@@ -9,12 +9,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/thirdstate/thirdstate/cmd/thirdstate/simulate"
 	"github.com/thirdstate/thirdstate/internal/accounts"
 	"github.com/thirdstate/thirdstate/internal/identity"
-	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
@@ -32,6 +30,10 @@ func knownPacks() (map[string]*rules.Pack, error) {
 // fleet opens the machine files, each with its owner, site, engineer in charge,
 // components and calendar plan.
 func (s *seeding) fleet(ctx context.Context, list []simulate.Machine) error {
+	all, err := knownPacks()
+	if err != nil {
+		return err
+	}
 	kinds, makers := map[string]string{}, map[string]string{}
 	for _, m := range simulate.Models() {
 		kinds[m.Name], makers[m.Name] = m.Kind, m.Manufacturer
@@ -49,11 +51,8 @@ func (s *seeding) fleet(ctx context.Context, list []simulate.Machine) error {
 		if err != nil {
 			return fmt.Errorf("add machine %s: %w", m.Key, err)
 		}
-		for _, c := range components[kinds[m.Model]] {
-			c.MachineID, c.InstalledAt = added.ID, m.HandedOver
-			if _, err := machines.AddComponent(ctx, s.db, s.now, s.who, c); err != nil {
-				return fmt.Errorf("add component %s of %s: %w", c.Code, m.Key, err)
-			}
+		if err := s.components(ctx, added, m, all[m.Model]); err != nil {
+			return err
 		}
 		if err := s.plan(ctx, added, kinds[m.Model]); err != nil {
 			return err
@@ -136,46 +135,15 @@ func spread(words string, low, high time.Duration) time.Duration {
 	return low + time.Duration(float64(x>>11)/(1<<53)*float64(high-low))
 }
 
-const oneClickSQL = `UPDATE app_user SET one_click = true WHERE id = @id`
-
-// users may sign in by one click and not by password: nobody knows theirs.
+// users may sign in by one click; they have no password.
 func (s *seeding) users(ctx context.Context) error {
 	for i, l := range logins {
-		u, err := accounts.AddUser(ctx, s.db, s.now.Add(time.Duration(i)*time.Microsecond), s.who, accounts.NewUser{Login: l.login, Name: l.name, NameEN: l.nameEN,
+		_, err := accounts.AddUser(ctx, s.db, s.now.Add(time.Duration(i)*time.Microsecond), s.who, accounts.NewUser{Login: l.login, Name: l.name, NameEN: l.nameEN,
 			Role: identity.Role(l.role), CustomerID: known(s.customers, l.customer), TechnicianID: known(s.technicians, l.engineer),
-			ContactID: known(s.contacts, l.name), Password: postgres.NewID().String(), Language: "zh"})
+			ContactID: known(s.contacts, l.name), OneClick: true, Language: "zh"})
 		if err != nil {
 			return fmt.Errorf("add user %s: %w", l.login, err)
 		}
-		if _, err := postgres.Run(ctx, s.db, oneClickSQL, pgx.NamedArgs{"id": u.ID}); err != nil {
-			return fmt.Errorf("give %s his one-click login: %w", l.login, err)
-		}
 	}
 	return nil
-}
-
-// components of each kind of machine, as far as the story touches them; the codes
-// are those of the rule packs.
-var components = map[string][]machines.Component{
-	"concrete_pump": {
-		{Code: "hydraulic_cooler", Name: "液压油散热器", NameEN: "Hydraulic oil cooler"},
-		{Code: "main_pump", Name: "主油泵", NameEN: "Main pump"},
-		{Code: "wear_plate", Name: "眼镜板与切割环", NameEN: "Wear plate and cutting ring"},
-		{Code: "engine", Name: "发动机", NameEN: "Engine"},
-	},
-	"excavator": {
-		{Code: "engine", Name: "发动机", NameEN: "Engine"},
-		{Code: "main_pump", Name: "主泵", NameEN: "Main pump"},
-		{Code: "swing_motor", Name: "回转马达", NameEN: "Swing motor"},
-	},
-	"compressor": {
-		{Code: "airend", Name: "主机", NameEN: "Airend"},
-		{Code: "oil_cooler", Name: "油冷却器", NameEN: "Oil cooler"},
-		{Code: "intake_filter", Name: "进气滤芯", NameEN: "Intake filter"},
-	},
-	"genset": {
-		{Code: "engine", Name: "柴油机", NameEN: "Diesel engine"},
-		{Code: "alternator", Name: "发电机", NameEN: "Alternator"},
-		{Code: "fuel_system", Name: "燃油系统", NameEN: "Fuel system"},
-	},
 }

@@ -72,10 +72,9 @@ func (d *Demo) live(ctx context.Context, w *wire) error {
 			return ctx.Err()
 		case by := <-d.jumps:
 			timer.Stop()
-			if err := d.through(ctx, w, "advancing", d.Clock.Now().Add(by)); err != nil {
+			if err := d.jump(ctx, w, by); err != nil {
 				return err
 			}
-			d.status.Store(&Status{Phase: "live"})
 			continue
 		case <-timer.C:
 		}
