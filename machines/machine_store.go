@@ -54,9 +54,13 @@ func one(ctx context.Context, db postgres.DB, sql string, args pgx.NamedArgs) (M
 // longestKey of a machine; the constraint machine_key_check says the same.
 const longestKey = 64
 
-// KeyOf is the key that a serial number gives: full-width letters made plain, and
-// what a topic cannot hold turned into one dash.
+// KeyOf is the key that a serial number gives: itself where it can be one; else
+// with full-width letters made plain, and what a topic cannot hold turned into one
+// dash. "" where nothing is left.
 func KeyOf(serial string) string {
+	if validKey(serial) {
+		return serial
+	}
 	var key strings.Builder
 	for _, r := range norm.NFKC.String(serial) {
 		switch {
@@ -69,7 +73,7 @@ func KeyOf(serial string) string {
 			break
 		}
 	}
-	return strings.TrimRight(key.String(), "-")
+	return strings.Trim(key.String(), "-")
 }
 
 const addMachineSQL = `INSERT INTO machine AS m (id, key, manufacturer, serial, name, name_en, plate, model_id, customer_id, site_id, responsible_id,

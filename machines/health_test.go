@@ -1,0 +1,119 @@
+package machines_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/machines"
+)
+
+func (f *fleet) setHealth(down bool, cause string, finding *uuid.UUID) (health machines.Health, changed bool) {
+	f.Helper()
+	f.do(func(ctx context.Context, db postgres.DB) (err error) {
+		health, changed, err = machines.SetHealth(ctx, db, start.Add(time.Hour), f.machine.ID, down, machines.Text{ZH: cause, EN: cause}, "r1", finding)
+		return err
+	})
+	return health, changed
+}
+
+func TestHealth_IsOneStateWithItsCause(t *testing.T) {
+	f := newFleet(t)
+	step := func(want machines.Health, wantChanged, down bool, cause string, finding *uuid.UUID) {
+		t.Helper()
+		if health, changed := f.setHealth(down, cause, finding); health != want || changed != wantChanged {
+			t.Errorf("%s: %s, changed %v; want %s, %v", cause, health, changed, want, wantChanged)
+		}
+	}
+	step(machines.Unknown, false, false, "nothing was heard", nil)
+	info := hot(f.machine.ID, machines.FindingOpened, start, start)
+	info.Finding.Rule, info.Finding.Severity = "note", machines.Info
+	f.apply(info)
+	sensor := hot(f.machine.ID, machines.FindingOpened, start, start)
+	sensor.Finding.Rule, sensor.Finding.FailureMode = "stuck", machines.SensorFailure
+	f.apply(sensor)
+	step(machines.Unknown, false, false, "a note and a broken sensor say nothing of the machine", nil)
+	found, _ := f.apply(hot(f.machine.ID, machines.FindingOpened, start, start))
+	step(machines.ThirdState, true, false, "a finding", &found.ID)
+	step(machines.ThirdState, false, false, "the same again", &found.ID)
+	step(machines.Faulty, true, true, "the case says it is down", nil)
+	step(machines.ThirdState, true, false, "it works again", nil)
+	f.apply(hot(f.machine.ID, machines.FindingClosed, start, start.Add(time.Hour)))
+	step(machines.Well, true, false, "the finding is over", &found.ID)
+
+	f.do(func(ctx context.Context, db postgres.DB) error {
+		file, err := machines.ReadFile(ctx, db, f.machine.ID)
+		if err != nil {
+			return err
+		}
+		if len(file.HealthChanges) != 4 {
+			t.Fatalf("%d changes of health", len(file.HealthChanges))
+		}
+		for i := range 3 {
+			if newer, older := file.HealthChanges[i], file.HealthChanges[i+1]; newer.Previous != older.Health {
+				t.Errorf("%s follows %s, not %s", newer.Health, newer.Previous, older.Health)
+			}
+		}
+		first := file.HealthChanges[3]
+		if first.Cause != "a finding" || first.RuleHash != "r1" || first.FindingID == nil || *first.FindingID != found.ID || !first.At.Equal(start.Add(time.Hour)) {
+			t.Errorf("the first change: %+v", first)
+		}
+		if m := file.Machine; m.Health != machines.Well || m.HealthSince == nil || !m.HealthSince.Equal(start.Add(time.Hour)) {
+			t.Errorf("the machine is %s since %v", m.Health, m.HealthSince)
+		}
+		log, err := machines.Audits(ctx, db, machines.AuditFilter{Entity: "machine", EntityID: &f.machine.ID})
+		if len(log.Items) != 5 || log.Items[0].Action != "health" {
+			t.Errorf("audit: %+v", log.Items)
+		}
+		return err
+	})
+}
+
+func TestSeen_NeverGoesBack(t *testing.T) {
+	f := newFleet(t)
+	number := func(v float64) *float64 { return &v }
+	seen := func(list ...machines.Seen) {
+		t.Helper()
+		f.do(func(ctx context.Context, db postgres.DB) error { return machines.SetSeen(ctx, db, list) })
+	}
+	seen()
+	seen(machines.Seen{MachineID: f.machine.ID, At: start, Connectivity: "online", Hours: number(3219), Volume: number(118400)},
+		machines.Seen{MachineID: f.other.ID, At: start, Connectivity: "online"},
+		machines.Seen{MachineID: uuid.New(), At: start, Connectivity: "online"}) // one that was deleted
+	seen(machines.Seen{MachineID: f.machine.ID, At: start.Add(-time.Hour), Connectivity: "silent", Hours: number(3218)})
+	m := f.get(f.machine.ID)
+	if !m.LastSeenAt.Equal(start) || m.Connectivity != "online" || *m.OperatingHours != 3219 || *m.PumpedVolume != 118400 {
+		t.Errorf("an old sign of life moved the machine back: %+v", m)
+	}
+	if m.Health != machines.Well {
+		t.Errorf("a machine that speaks is %s", m.Health)
+	}
+	seen(machines.Seen{MachineID: f.machine.ID, At: start.Add(2 * time.Hour), Connectivity: "no_coverage"},
+		machines.Seen{MachineID: f.machine.ID, At: start.Add(time.Hour), Connectivity: "online", Hours: number(3220)})
+	m = f.get(f.machine.ID)
+	if !m.LastSeenAt.Equal(start.Add(2*time.Hour)) || m.Connectivity != "no_coverage" || *m.OperatingHours != 3220 {
+		t.Errorf("two in one batch: %+v", m)
+	}
+	if n := f.count(`SELECT count(*) FROM health_change`, nil); n != 2 {
+		t.Errorf("%d changes of health, want one a machine", n)
+	}
+}
+
+func TestScore_ShowsItsContributors(t *testing.T) {
+	f := newFleet(t)
+	f.do(func(ctx context.Context, db postgres.DB) error {
+		return machines.SetScore(ctx, db, f.machine.ID, 120, []machines.Contributor{{Signal: "oil_temp", Weight: 1, Loss: 13}})
+	})
+	if m := f.get(f.machine.ID); m.Score == nil || *m.Score != 100 || len(m.Contributors) != 1 || m.Contributors[0].Loss != 13 {
+		t.Errorf("score %v, contributors %v", m.Score, m.Contributors)
+	}
+	f.do(func(ctx context.Context, db postgres.DB) error {
+		return machines.SetScore(ctx, db, f.machine.ID, 87, nil)
+	})
+	if m := f.get(f.machine.ID); *m.Score != 87 || m.Contributors == nil || len(m.Contributors) != 0 {
+		t.Errorf("score %v, contributors %v", *m.Score, m.Contributors)
+	}
+}
