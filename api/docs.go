@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"slices"
 	"sort"
@@ -141,9 +142,9 @@ func describe(schemas huma.Registry, op *huma.Operation, known Operation) docsOp
 		out.Parameters = append(out.Parameters, docsField{Name: p.Name, In: p.In, Type: typeName(p.Schema), Doc: docOf(p.Schema, p.Description), Required: p.Required})
 	}
 	if op.RequestBody != nil {
-		for mediaType, media := range op.RequestBody.Content {
-			out.Body = mediaType
-			out.Fields = fields(schemas, media.Schema)
+		for _, mediaType := range slices.Sorted(maps.Keys(op.RequestBody.Content)) {
+			out.Body = strings.TrimPrefix(out.Body+", "+mediaType, ", ")
+			out.Fields = fields(schemas, op.RequestBody.Content[mediaType].Schema)
 		}
 	}
 	for status, response := range op.Responses {

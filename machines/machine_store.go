@@ -27,9 +27,11 @@ func Get(ctx context.Context, db postgres.DB, id uuid.UUID) (Machine, error) {
 	return one(ctx, db, getSQL, pgx.NamedArgs{"id": id})
 }
 
-// Lock reads one machine and keeps it from changing until the transaction ends.
+// Lock reads one machine and keeps it from changing until the transaction ends. Rows
+// that refer to it may still come: FOR UPDATE would wait for whoever has just added
+// one, and he for us.
 func Lock(ctx context.Context, db postgres.DB, id uuid.UUID) (Machine, error) {
-	return one(ctx, db, getSQL+` FOR UPDATE`, pgx.NamedArgs{"id": id})
+	return one(ctx, db, getSQL+` FOR NO KEY UPDATE`, pgx.NamedArgs{"id": id})
 }
 
 const byKeySQL = `SELECT ` + machineColumns + ` FROM machine m

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
@@ -122,5 +125,35 @@ func TestReading_OfNonsenseIsRefused(t *testing.T) {
 	}
 	if f.writes() != before {
 		t.Error("something was written")
+	}
+}
+
+func TestReading_OfManyAtOnceIsOneFinding(t *testing.T) {
+	f := newFleet(t)
+	ids := make(chan uuid.UUID, 40)
+	var people sync.WaitGroup
+	for i := range 40 {
+		people.Go(func() {
+			err := f.as(admin, func(ctx context.Context, db postgres.DB) error {
+				_, found, err := machines.AddReading(ctx, db, start, admin, machines.Reading{MachineID: f.machine.ID, At: start.Add(time.Duration(i) * time.Second),
+					Signal: "oil_temp", Value: 90, Source: "visit"})
+				if err == nil {
+					ids <- found.ID
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	people.Wait()
+	close(ids)
+	one := map[uuid.UUID]bool{}
+	for id := range ids {
+		one[id] = true
+	}
+	if n := f.count(`SELECT count(*) FROM health_change`, nil); len(one) != 1 || n != 1 {
+		t.Errorf("%d findings, %d changes of health", len(one), n)
 	}
 }
