@@ -25,7 +25,7 @@ func (w *World) tenant(t testing.TB, mark, phone string) *Tenant {
 	a := &Tenant{Mark: mark, Phone: phone + "1", People: map[identity.Role]Person{}}
 	w.do(t, func(ctx context.Context, tx pgx.Tx) error { return w.machineFile(ctx, tx, a, phone) })
 	for _, role := range customerRoles {
-		a.People[role] = w.person(t, role, &a.Customer.ID, mark+" "+string(role))
+		a.People[role] = w.person(t, role, &a.Customer.ID, mark)
 	}
 	w.do(t, func(ctx context.Context, tx pgx.Tx) error { return w.trouble(ctx, tx, a) })
 	w.do(t, func(ctx context.Context, tx pgx.Tx) error { return w.work(ctx, tx, a) })
@@ -43,8 +43,9 @@ func (w *World) machineFile(ctx context.Context, tx pgx.Tx, a *Tenant, phone str
 		Latitude: &lat, Longitude: &lon, TimeZone: "Asia/Shanghai"}); err != nil {
 		return err
 	}
-	for i, capacity := range []string{"owner", "operator", "representative"} {
-		c, err := machines.AddContact(ctx, tx, month, Program, machines.Contact{CustomerID: a.Customer.ID, Name: a.Mark + " " + capacity, NameEN: a.Mark + " " + capacity,
+	for i, name := range []string{"机主", "操作手", "代表"} {
+		capacity := []string{"owner", "operator", "representative"}[i]
+		c, err := machines.AddContact(ctx, tx, month, Program, machines.Contact{CustomerID: a.Customer.ID, Name: a.Mark + " " + name, NameEN: a.Mark + " " + capacity,
 			Salutation: a.Mark + " 总", SalutationEN: "Mr " + a.Mark, Capacity: capacity, Phone: fmt.Sprintf("%s%d", phone, i+1), Language: "zh"})
 		if err != nil {
 			return err
@@ -68,7 +69,7 @@ func (w *World) machineFile(ctx context.Context, tx pgx.Tx, a *Tenant, phone str
 func (w *World) AddMachine(ctx context.Context, tx pgx.Tx, a *Tenant, number string, device bool) (machines.Machine, error) {
 	return machines.AddMachine(ctx, tx, Now.Add(-30*24*time.Hour), Program, machines.Machine{Key: a.Mark + "-" + number, Manufacturer: "Beichen", Serial: a.Mark + "-S" + number,
 		Name: a.Mark + " 泵车 " + number, NameEN: a.Mark + " pump " + number, Plate: a.Mark + "P" + number, ModelID: &w.Model.ID, CustomerID: &a.Customer.ID, SiteID: &a.Site.ID,
-		ResponsibleID: &w.Technician, WarrantyMonths: 12, WarrantyHours: 2000, Contract: a.Mark + " contract", HasDevice: device})
+		ResponsibleID: &w.Technician, WarrantyMonths: 12, WarrantyHours: 2000, Contract: a.Mark + " 合同", HasDevice: device})
 }
 
 // Trouble is a finding of the oil's temperature.
@@ -100,7 +101,7 @@ func (w *World) trouble(ctx context.Context, tx pgx.Tx, a *Tenant) error {
 	}
 	a.Case = file.Case
 	a.Request, err = maintenance.OpenRequest(ctx, tx, Now.Add(-3*time.Hour), w.Principal(w.Staff[identity.CallCentre]), maintenance.Request{MachineID: a.Bare.ID, Down: true, PouringNow: true,
-		OperatorPhone: a.Phone, Description: a.Mark + " 不能打方", CallerName: a.Mark + " operator"})
+		OperatorPhone: a.Phone, Description: a.Mark + " 不能打方", CallerName: a.Mark + " 操作手"})
 	if err != nil {
 		return err
 	}
@@ -151,7 +152,7 @@ const (
 func (w *World) care(ctx context.Context, tx pgx.Tx, a *Tenant) (err error) {
 	agent := w.Principal(w.Staff[identity.CallCentre])
 	if a.Complaint, err = maintenance.AddComplaint(ctx, tx, Now.Add(-5*time.Hour), agent, maintenance.Complaint{CustomerID: &a.Customer.ID, MachineID: &a.Machine.ID, CaseID: &a.Case.ID,
-		Class: "service", Text: a.Mark + " 来晚了", RaisedBy: a.Mark + " owner"}); err != nil {
+		Class: "service", Text: a.Mark + " 来晚了", RaisedBy: a.Mark + " 机主"}); err != nil {
 		return err
 	}
 	if a.Promise, err = maintenance.AddPromise(ctx, tx, Now.Add(-5*time.Hour), agent, maintenance.Promise{CustomerID: &a.Customer.ID, MachineID: &a.Machine.ID, CaseID: &a.Case.ID,

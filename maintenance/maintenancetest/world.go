@@ -36,11 +36,12 @@ type World struct {
 
 // Person may sign in, and holds a token.
 type Person struct {
-	ID           uuid.UUID
-	Login, Token string
-	TokenID      uuid.UUID
-	Role         identity.Role
-	CustomerID   uuid.UUID
+	ID          uuid.UUID
+	Login, Name string
+	Token       string
+	TokenID     uuid.UUID
+	Role        identity.Role
+	CustomerID  uuid.UUID
 }
 
 // Tenant is a customer with one of everything. Mark stands in each of its names
@@ -68,6 +69,12 @@ type Tenant struct {
 	People    map[identity.Role]Person
 }
 
+// names are what people are called, as on the pages.
+var names = map[identity.Role][2]string{
+	identity.Admin: {"周凯", "Zhou Kai"}, identity.ServiceManager: {"赵敏", "Zhao Min"}, identity.Dispatcher: {"何琳", "He Lin"}, identity.FieldEngineer: {"陈海波", "Chen Haibo"},
+	identity.CallCentre: {"王倩", "Wang Qian"}, identity.OwnerAdmin: {"机主", "owner"}, identity.OwnerViewer: {"机主家属", "owner's family"}, identity.CustomerRepresentative: {"用户代表", "representative"},
+}
+
 // customerRoles are the roles on the customer's side.
 var customerRoles = []identity.Role{identity.OwnerAdmin, identity.OwnerViewer, identity.CustomerRepresentative}
 
@@ -93,7 +100,7 @@ func New(t testing.TB, pool *postgres.Pool) *World {
 	})
 	for _, role := range identity.Roles {
 		if !role.CustomerScoped() {
-			w.Staff[role] = w.person(t, role, nil, string(role))
+			w.Staff[role] = w.person(t, role, nil, "")
 		}
 	}
 	w.A = w.tenant(t, "Aardvark", "+861380000000")
@@ -134,15 +141,16 @@ func (w *World) organisation(ctx context.Context, tx pgx.Tx) (uuid.UUID, error) 
 	return engineer, nil
 }
 
-// person makes a user and a token of a role.
-func (w *World) person(t testing.TB, role identity.Role, customer *uuid.UUID, name string) Person {
+// person makes a user and a token of a role; mark stands in a customer's names.
+func (w *World) person(t testing.TB, role identity.Role, customer *uuid.UUID, mark string) Person {
 	t.Helper()
-	p := Person{Login: strings.ToLower(name), Role: role}
+	name, nameEN := strings.TrimSpace(mark+" "+names[role][0]), strings.TrimSpace(mark+" "+names[role][1])
+	p := Person{Login: strings.ToLower(mark + string(role)), Name: name, Role: role}
 	if customer != nil {
 		p.CustomerID = *customer
 	}
 	w.do(t, func(ctx context.Context, tx pgx.Tx) error {
-		user := accounts.NewUser{Login: p.Login, Name: name, NameEN: name, Role: role, CustomerID: customer, Password: Password, Language: "zh"}
+		user := accounts.NewUser{Login: p.Login, Name: name, NameEN: nameEN, Role: role, CustomerID: customer, Password: Password, Language: "zh"}
 		token := accounts.NewToken{Name: name, Role: role, CustomerID: customer}
 		if role == identity.FieldEngineer {
 			user.TechnicianID, token.TechnicianID = &w.Technician, &w.Technician
@@ -161,7 +169,7 @@ func (w *World) person(t testing.TB, role identity.Role, customer *uuid.UUID, na
 
 // Principal is a person as the database is asked in his name.
 func (w *World) Principal(p Person) identity.Principal {
-	who := identity.Principal{UserID: p.ID, Name: p.Login, Role: p.Role, CustomerID: p.CustomerID, Language: "zh"}
+	who := identity.Principal{UserID: p.ID, Name: p.Name, Role: p.Role, CustomerID: p.CustomerID, Language: "zh"}
 	if p.Role == identity.FieldEngineer {
 		who.TechnicianID = w.Technician
 	}
