@@ -111,6 +111,7 @@ type Move struct {
 	ToState   string    `json:"toState" db:"to_state"`
 	Actor     string    `json:"actor" db:"actor"`
 	Note      string    `json:"note" db:"note"`
+	NoteEN    string    `json:"noteEn" db:"note_en" doc:"of the program's own notes; a person's words are in note alone"`
 }
 
 // CaseFile is a case with everything that was done about it.

@@ -100,11 +100,14 @@ func workDone(result, activity string) machines.Text {
 	return said
 }
 
-// activities are those of ISO 14224 that a work order may name.
-var activities = []struct {
+// activity is a kind of work as ISO 14224 names it, and how it is said.
+type activity struct {
 	name string
 	text machines.Text
-}{
+}
+
+// activities are those that are said on the phone.
+var activities = []activity{
 	{"replace", machines.Text{ZH: "换了件", EN: "a part was replaced"}},
 	{"repair", machines.Text{ZH: "做了修理", EN: "it was repaired"}},
 	{"adjust", machines.Text{ZH: "做了调整", EN: "it was adjusted"}},

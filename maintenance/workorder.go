@@ -106,6 +106,7 @@ type ChecklistItem struct {
 	High        *float64   `json:"high" db:"high"`
 	Choices     []string   `json:"choices" db:"choices"`
 	Required    bool       `json:"required" db:"required"`
+	Proof       bool       `json:"proof" db:"proof" doc:"decides whether a repair held where no telemetry can"`
 	Component   string     `json:"component" db:"component"`
 	FailureMode string     `json:"failureMode" db:"failure_mode" doc:"of the case that a failed item opens"`
 	Signal      string     `json:"signal" db:"signal" doc:"a number is also kept as a reading of this signal"`

@@ -1,0 +1,114 @@
+package maintenance
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/machines"
+)
+
+// Inform tells the customer of a case: the contact that is named, else the owner;
+// text "" = the standard message in the contact's language. The first telling
+// stamps the case, moves it to informed and takes the call off the queue.
+func Inform(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, id uuid.UUID, contactID *uuid.UUID, channel, text string) (Case, error) {
+	c, err := lockCase(ctx, db, id)
+	if err != nil {
+		return Case{}, err
+	}
+	if c.State.Ended() {
+		return Case{}, refuse(problem.Conflict, "the case has ended", "服务单已结束")
+	}
+	contact, err := contactOf(ctx, db, c, contactID)
+	if err != nil {
+		return Case{}, err
+	}
+	return inform(ctx, db, now, who, c, contact, channel, text)
+}
+
+func inform(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, contact machines.Contact, channel, text string) (Case, error) {
+	if text = strings.TrimSpace(text); text == "" {
+		m, err := machines.Get(ctx, db, c.MachineID)
+		if err != nil {
+			return Case{}, err
+		}
+		text = informText(c, m, contact).In(contact.Language)
+	}
+	recipient := contact.Phone
+	if recipient == "" {
+		recipient = contact.Name
+	}
+	if err := tell(ctx, db, now, Notice{CustomerID: c.CustomerID, MachineID: &c.MachineID, CaseID: &c.ID, ContactID: &contact.ID,
+		Channel: channel, Recipient: recipient, Text: text, Language: contact.Language}); err != nil {
+		return Case{}, err
+	}
+	note := machines.Text{ZH: "已告知" + contact.Name + ":" + text, EN: "told " + machines.InLanguage("en", contact.Name, contact.NameEN) + ": " + text}
+	if c.State == Open || c.State == Triaged {
+		return stepCase(ctx, db, now, who, c, Informed, note, nil)
+	}
+	if c.InformedAt == nil {
+		after := c
+		after.InformedAt = &now
+		var err error
+		if c, err = changeCase(ctx, db, now, who, "informed", c, after); err != nil {
+			return Case{}, err
+		}
+		if err := cancelCallbacks(ctx, db, now, who.Name, c.ID, "inform"); err != nil {
+			return Case{}, err
+		}
+	}
+	return c, noteText(ctx, db, now, who, c, note)
+}
+
+// tellFirst is the order in which a customer's people are told.
+var tellFirst = []string{"owner", "manager", "representative", "legal", "operator", "finance"}
+
+// contactOf is the person that is named, or the first of the customer's people.
+func contactOf(ctx context.Context, db postgres.DB, c Case, id *uuid.UUID) (machines.Contact, error) {
+	if c.CustomerID == nil {
+		return machines.Contact{}, refuse(problem.Conflict, "the machine has no owner that could be told", "该设备没有登记机主,无法告知")
+	}
+	people, err := machines.Contacts(ctx, db, c.CustomerID)
+	if err != nil {
+		return machines.Contact{}, err
+	}
+	if id != nil {
+		for _, p := range people {
+			if p.ID == *id {
+				return p, nil
+			}
+		}
+		return machines.Contact{}, notFound("contact of this customer")
+	}
+	if len(people) == 0 {
+		return machines.Contact{}, refuse(problem.Conflict, "no person of this customer is known", "该客户没有联系人")
+	}
+	return slices.MinFunc(people, func(a, b machines.Contact) int {
+		return slices.Index(tellFirst, a.Capacity) - slices.Index(tellFirst, b.Capacity)
+	}), nil
+}
+
+// informText is the standard message to a customer about a new case.
+func informText(c Case, m machines.Machine, contact machines.Contact) machines.Text {
+	called := calledMachine(m.Serial, m.Name, m.NameEN)
+	to := machines.Text{ZH: contact.Salutation, EN: machines.InLanguage("en", contact.Salutation, contact.SalutationEN)}
+	if to.ZH == "" {
+		to = machines.Text{ZH: contact.Name, EN: machines.InLanguage("en", contact.Name, contact.NameEN)}
+	}
+	state := machines.Text{ZH: "还能干活,但作业中可能停机", EN: "It still works, but may stop at work"}
+	switch {
+	case c.MachineDown:
+		state = machines.Text{ZH: "设备停机,我们优先处理", EN: "The machine is down; it comes first with us"}
+	case c.FailureMode == machines.SensorFailure:
+		state = machines.Text{ZH: "设备本身正常", EN: "The machine itself is well"}
+	}
+	title := machines.InLanguage("en", c.Title, c.TitleEN)
+	return machines.Text{ZH: "【设备服务】" + to.ZH + ":" + called.ZH + " " + c.Title + "。" + state.ZH + "。我们会与您约上门时间,检查免费。",
+		EN: "[Service] " + to.EN + ", " + called.EN + ": " + title + ". " + state.EN + ". We will agree a time for a visit with you; the inspection is free."}
+}
