@@ -225,12 +225,19 @@ func (l *Log) scan(s *segment, below LSN) (offset int64, next LSN, err error) {
 	return offset, next, nil
 }
 
-// cut removes the tail of the last segment. What it held was probably never
-// acknowledged, but if the disk has damaged it, readers have perhaps seen it: as
-// many positions are left out as it can have held.
+// pageBytes is where a system stops writing when the process is killed meanwhile.
+const pageBytes = 4 << 10
+
+// cut removes the tail of the last segment. When it looks like a write that a
+// kill has cut off, nothing of it was acknowledged. Otherwise the disk may have
+// damaged what readers have seen: as many positions are left out as it can have held.
 func (l *Log) cut(s *segment, offset int64) {
 	size := s.size - offset
 	lost := LSN(size / minFrame) //nolint:gosec // not negative
+	w := window{file: s.file, seed: l.seed, end: s.size}
+	if _, _, v, err := w.frameAt(offset, l.next, l.next+1); err == nil && v == short && s.size%pageBytes == 0 {
+		lost = 0
+	}
 	l.hurt(s, Damage{Offset: offset, Bytes: size, From: l.next, To: l.next + lost - 1, Reason: "torn tail"})
 	if err := s.file.Truncate(offset); err != nil {
 		l.options.Log.Warn("the torn tail of the intake log stays", "segment", s.name, "error", err)

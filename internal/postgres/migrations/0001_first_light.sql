@@ -290,6 +290,7 @@ CREATE TABLE device (
   id uuid PRIMARY KEY, key text NOT NULL, machine_id uuid REFERENCES machine, token_hash bytea NOT NULL UNIQUE,
   gateway boolean NOT NULL DEFAULT false, created_at timestamptz NOT NULL, revoked_at timestamptz, last_seen_at timestamptz
 );
+CREATE UNIQUE INDEX device_key ON device (key) WHERE revoked_at IS NULL;
 CREATE TABLE unclaimed (
   key text PRIMARY KEY, first_seen_at timestamptz NOT NULL, last_seen_at timestamptz NOT NULL, messages bigint NOT NULL, kept int NOT NULL DEFAULT 0,
   topic text NOT NULL, payload bytea NOT NULL, signals text[] NOT NULL DEFAULT '{}', claimed_by uuid REFERENCES machine

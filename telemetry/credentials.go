@@ -1,0 +1,130 @@
+package telemetry
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/postgres"
+)
+
+const (
+	credentialsEvery = 3 * time.Second // how often they are read again
+	credentialsAfter = time.Second     // how soon an unknown token may have them read
+	credentialsWait  = 5 * time.Second // how long a reading may take
+)
+
+// grant is what one device may do. It is never changed, only replaced.
+type grant struct {
+	key     string
+	gateway bool
+	names   []string // the device's key, its machine's key and aliases
+}
+
+func (g *grant) owns(machine string) bool { return g.gateway || slices.Contains(g.names, machine) }
+
+// credentials knows the devices' tokens, by their hashes. What was read last
+// stays good while the database is away: known devices are not refused.
+type credentials struct {
+	pool *postgres.Pool
+
+	reading sync.Mutex // one reading at a time
+	mu      sync.RWMutex
+	grants  map[[sha256.Size]byte]*grant
+	read    time.Time // wall clock
+	took    time.Duration
+	broken  bool // the last reading failed
+}
+
+const grantsSQL = `SELECT d.key, d.token_hash, d.gateway, coalesce(m.key, '') AS machine,
+  coalesce((SELECT array_agg(a.alias) FROM machine_alias a WHERE a.machine_id = d.machine_id), '{}') AS aliases
+FROM device d LEFT JOIN machine m ON m.id = d.machine_id
+WHERE d.revoked_at IS NULL`
+
+// load reads the devices that may sign in.
+func (c *credentials) load(ctx context.Context) error {
+	type row struct {
+		Key     string   `db:"key"`
+		Hash    []byte   `db:"token_hash"`
+		Gateway bool     `db:"gateway"`
+		Machine string   `db:"machine"`
+		Aliases []string `db:"aliases"`
+	}
+	ctx, cancel := context.WithTimeout(ctx, credentialsWait)
+	defer cancel()
+	start := time.Now()
+	var rows []row
+	err := postgres.As(ctx, c.pool, identity.Program("intake"), func(tx pgx.Tx) (err error) {
+		rows, err = postgres.All[row](ctx, tx, grantsSQL, nil)
+		return err
+	})
+	grants := make(map[[sha256.Size]byte]*grant, len(rows))
+	for _, r := range rows {
+		if len(r.Hash) == sha256.Size {
+			names := append(r.Aliases, r.Key)
+			if r.Machine != "" {
+				names = append(names, r.Machine)
+			}
+			grants[[sha256.Size]byte(r.Hash)] = &grant{key: r.Key, gateway: r.Gateway, names: names}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.read, c.took, c.broken = time.Now(), time.Since(start), err != nil
+	if err != nil {
+		return fmt.Errorf("read the devices: %w", err)
+	}
+	c.grants = grants
+	return nil
+}
+
+// byHash returns what the holder of a token may do now, nil when it is unknown.
+func (c *credentials) byHash(hash [sha256.Size]byte) *grant {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.grants[hash]
+}
+
+// of returns what the holder of a token may do. A token that is not known may be
+// new: the devices are read again, though not for each who tries his luck.
+// When they cannot be read, sure is false: the token may be a good one.
+func (c *credentials) of(ctx context.Context, hash [sha256.Size]byte) (g *grant, sure bool) {
+	if g := c.byHash(hash); g != nil || c.pool == nil {
+		return g, true
+	}
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if c.older(credentialsAfter) {
+		_ = c.load(ctx) // said by broken
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	g = c.grants[hash]
+	return g, g != nil || !c.broken
+}
+
+// refresh reads the devices again when they are old enough.
+func (c *credentials) refresh(ctx context.Context, age time.Duration) error {
+	if c.pool == nil {
+		return nil
+	}
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if !c.older(age) {
+		return nil
+	}
+	return c.load(ctx)
+}
+
+// older says whether the last reading is; slow readings are not done as often.
+func (c *credentials) older(age time.Duration) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return time.Since(c.read) > max(age, min(10*c.took, 2*credentialsWait))
+}

@@ -1,0 +1,75 @@
+package telemetry
+
+import (
+	"strconv"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Why a client or a message was refused, as the metrics call it.
+const (
+	reasonTooMany     = "too_many_connections"
+	reasonClientID    = "client_id"
+	reasonCredentials = "credentials"
+	reasonRevoked     = "revoked"
+	reasonUnavailable = "devices_unknown"
+	reasonTopic       = "topic"
+	reasonTooLarge    = "too_large"
+	reasonMalformed   = "malformed"
+	reasonPanic       = "panic"
+	reasonLogFull     = "log_full"
+)
+
+// intakeCounts are the figures of one way in.
+type intakeCounts struct {
+	messages [3]atomic.Uint64 // by QoS
+	bytes    atomic.Uint64
+	refused  *prometheus.CounterVec
+
+	messagesDesc, bytesDesc, waitingDesc, linksDesc *prometheus.Desc
+}
+
+func newIntakeCounts(source string) *intakeCounts {
+	fixed := prometheus.Labels{"source": source}
+	return &intakeCounts{
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "thirdstate_mqtt_refused_total", ConstLabels: fixed,
+			Help: "Connections and messages that were refused, by reason."}, []string{"reason"}),
+		messagesDesc: prometheus.NewDesc("thirdstate_mqtt_messages_total", "Messages given to the intake log, by quality of service.", []string{"qos"}, fixed),
+		bytesDesc:    prometheus.NewDesc("thirdstate_mqtt_payload_bytes_total", "Payload bytes given to the intake log.", nil, fixed),
+		waitingDesc:  prometheus.NewDesc("thirdstate_mqtt_unacknowledged", "Messages that wait for the disk or for their acknowledgement to be written.", nil, fixed),
+		linksDesc:    prometheus.NewDesc("thirdstate_mqtt_connections", "Connections that are open.", nil, fixed),
+	}
+}
+
+func (c *intakeCounts) took(qos byte, bytes int) {
+	c.messages[min(qos, 2)].Add(1)
+	c.bytes.Add(uint64(bytes)) //nolint:gosec // a length
+}
+
+func (c *intakeCounts) refuse(reason string) { c.refused.WithLabelValues(reason).Inc() }
+
+func (c *intakeCounts) describe(to chan<- *prometheus.Desc) {
+	c.refused.Describe(to)
+	for _, d := range []*prometheus.Desc{c.messagesDesc, c.bytesDesc, c.waitingDesc, c.linksDesc} {
+		to <- d
+	}
+}
+
+func (c *intakeCounts) collect(to chan<- prometheus.Metric, waiting, links int) {
+	c.refused.Collect(to)
+	for qos := range c.messages {
+		to <- prometheus.MustNewConstMetric(c.messagesDesc, prometheus.CounterValue, float64(c.messages[qos].Load()), strconv.Itoa(qos))
+	}
+	to <- prometheus.MustNewConstMetric(c.bytesDesc, prometheus.CounterValue, float64(c.bytes.Load()))
+	to <- prometheus.MustNewConstMetric(c.waitingDesc, prometheus.GaugeValue, float64(waiting))
+	to <- prometheus.MustNewConstMetric(c.linksDesc, prometheus.GaugeValue, float64(links))
+}
+
+// Describe makes the broker a prometheus.Collector.
+func (e *Embedded) Describe(to chan<- *prometheus.Desc) { e.counts.describe(to) }
+
+// Collect gives the broker's figures.
+func (e *Embedded) Collect(to chan<- prometheus.Metric) {
+	e.counts.collect(to, int(e.unacked.Load()), e.Connections())
+}
