@@ -16,9 +16,9 @@ func audits(s *Server) {
 
 func (s *Server) listAudits(ctx context.Context, in *struct {
 	Paged
-	ofMachine
-	Entity   string    `query:"entity" maxLength:"50" doc:"case, work_order, finding, machine ..."`
-	EntityID uuid.UUID `query:"entityId"`
+	MachineID uuid.UUID `query:"machineId"`
+	Entity    string    `query:"entity" maxLength:"50" doc:"case, work_order, finding, machine ..."`
+	EntityID  uuid.UUID `query:"entityId"`
 }) (*Listed[machines.AuditEntry], error) {
 	page, err := read(ctx, s, func(db postgres.DB) (machines.Page[machines.AuditEntry], error) {
 		return machines.Audits(ctx, db, machines.AuditFilter{Entity: in.Entity, EntityID: someID(in.EntityID), MachineID: someID(in.MachineID), Limit: in.Limit, Cursor: in.Cursor})
