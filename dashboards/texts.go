@@ -64,6 +64,14 @@ func (v view) has(key string) bool {
 // Name picks between the Chinese and the English form.
 func (v view) Name(zh, en string) string { return machines.InLanguage(v.Language, zh, en) }
 
+// Actor names who did something: a person, or a part of the program.
+func (v view) Actor(name string) string {
+	if key := "actor." + name; v.has(key) {
+		return v.T(key)
+	}
+	return name
+}
+
 // Text picks the text in the view's language.
 func (v view) Text(t machines.Text) string { return t.In(v.Language) }
 

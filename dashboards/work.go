@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/maintenance/dispatch"
 )
@@ -88,6 +89,7 @@ func showMyDay(_ *Site, r *request) error {
 // workOrderPage is one job, made for a phone held in a glove.
 type workOrderPage struct {
 	File       maintenance.OrderFile
+	Signals    []machines.Signal
 	Candidates []dispatch.Candidate
 	Plans      bool
 	Works      bool
@@ -102,6 +104,11 @@ func showWorkOrder(_ *Site, r *request) error {
 	err = r.read(func(tx pgx.Tx) error {
 		if p.File, err = maintenance.GetWorkOrder(r.ctx, tx, r.who, id); err != nil {
 			return err
+		}
+		if model := p.File.Machine.ModelID; model != nil {
+			if p.Signals, err = machines.Signals(r.ctx, tx, *model); err != nil {
+				return err
+			}
 		}
 		if p.Plans && p.File.State == maintenance.OrderOpen {
 			p.Candidates, err = maintenance.Candidates(r.ctx, tx, r.now, id)

@@ -37,7 +37,7 @@ type User struct {
 
 // Principal is who a user is when signed in.
 func (u User) Principal() identity.Principal {
-	p := identity.Principal{UserID: u.ID, Name: u.Name, Role: u.Role, Language: u.Language}
+	p := identity.Principal{UserID: u.ID, Name: u.Name, NameEN: u.NameEN, Role: u.Role, Language: u.Language}
 	if u.CustomerID != nil {
 		p.CustomerID = *u.CustomerID
 	}

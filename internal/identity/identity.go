@@ -48,6 +48,7 @@ type Principal struct {
 	UserID       uuid.UUID // zero for tokens and the program itself
 	TokenID      uuid.UUID // zero for people
 	Name         string    // shown and written to the audit log
+	NameEN       string    // shown on English pages; "" where there is none
 	Role         Role
 	CustomerID   uuid.UUID // set for customer-scoped roles: all that they see
 	TechnicianID uuid.UUID // set for field engineers

@@ -141,7 +141,7 @@ func (w *World) work(ctx context.Context, tx pgx.Tx, a *Tenant) error {
 const (
 	callbackSQL = `INSERT INTO callback (id, case_id, machine_id, customer_id, contact_id, kind, state, due_at, created_at)
 		VALUES (@id, @case, @machine, @customer, @contact, 'satisfaction', 'due', @now, @now)`
-	attemptSQL = `INSERT INTO callback_attempt (id, callback_id, customer_id, at, actor, outcome, note) VALUES (@id, @callback, @customer, @now, 'test', 'unreachable', @note)`
+	attemptSQL = `INSERT INTO callback_attempt (id, callback_id, customer_id, at, actor, outcome, note) VALUES (@id, @callback, @customer, @now, '王倩', 'unreachable', @note)`
 	meetingSQL = `INSERT INTO meeting (id, month, chair, chair_en) VALUES (@id, '2026-06-01', '李振华', 'Li Zhenhua') ON CONFLICT (month) DO UPDATE SET chair = excluded.chair RETURNING id`
 	issueSQL   = `INSERT INTO meeting_issue (id, meeting_id, customer_id, case_id, text, text_en, raised_by, raised_by_en, raised_at)
 		VALUES (@id, @meeting, @customer, @case, @note, @note, @note, @note, @now)`

@@ -72,14 +72,14 @@ type Tenant struct {
 // names are what people are called, as on the pages.
 var names = map[identity.Role][2]string{
 	identity.Admin: {"周凯", "Zhou Kai"}, identity.ServiceManager: {"赵敏", "Zhao Min"}, identity.Dispatcher: {"何琳", "He Lin"}, identity.FieldEngineer: {"陈海波", "Chen Haibo"},
-	identity.CallCentre: {"王倩", "Wang Qian"}, identity.OwnerAdmin: {"机主", "owner"}, identity.OwnerViewer: {"机主家属", "owner's family"}, identity.CustomerRepresentative: {"用户代表", "representative"},
+	identity.CallCentre: {"王倩", "Wang Qian"}, identity.OwnerAdmin: {"刘总", "Mr Liu"}, identity.OwnerViewer: {"张总", "Ms Zhang"}, identity.CustomerRepresentative: {"李代表", "Mr Li"},
 }
 
 // customerRoles are the roles on the customer's side.
 var customerRoles = []identity.Role{identity.OwnerAdmin, identity.OwnerViewer, identity.CustomerRepresentative}
 
 // Program acts where no person does.
-var Program = identity.Program("test")
+var Program = identity.Program("scheduler")
 
 // New fills the database.
 func New(t testing.TB, pool *postgres.Pool) *World {
