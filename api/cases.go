@@ -29,8 +29,8 @@ func cases(s *Server) {
 
 type caseFilter struct {
 	Paged
-	ofMachine
-	ofCustomer
+	OfMachine
+	OfCustomer
 	State  string `query:"state" enum:"open,triaged,informed,planned,in_work,verifying,awaiting_callback,satisfied,closed,remote_guidance,deferred,waiting,cancelled"`
 	Open   bool   `query:"open" doc:"only cases that are neither closed nor cancelled"`
 	Search string `query:"search" maxLength:"100"`

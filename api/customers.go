@@ -43,7 +43,7 @@ func (s *Server) addCustomer(ctx context.Context, in *struct{ Body newCustomer }
 	return answered(c, 0, err)
 }
 
-// ofCustomer narrows a list to one customer.
-type ofCustomer struct {
+// OfCustomer narrows a list to one customer.
+type OfCustomer struct {
 	CustomerID uuid.UUID `query:"customerId"`
 }

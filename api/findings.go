@@ -27,14 +27,14 @@ func components(s *Server) {
 	add(s, route{ID: "add-component", Method: http.MethodPost, Path: "/components", Roles: managers, Status: http.StatusCreated, EN: "Install a component", ZH: "安装部件"}, s.addComponent)
 }
 
-// ofMachine narrows a list to one machine.
-type ofMachine struct {
+// OfMachine narrows a list to one machine.
+type OfMachine struct {
 	MachineID uuid.UUID `query:"machineId"`
 }
 
 func (s *Server) listFindings(ctx context.Context, in *struct {
 	Paged
-	ofMachine
+	OfMachine
 	State string `query:"state" enum:"open,closed,dismissed"`
 }) (*Listed[machines.Finding], error) {
 	page, err := read(ctx, s, func(db postgres.DB) (machines.Page[machines.Finding], error) {

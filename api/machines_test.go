@@ -24,7 +24,7 @@ func TestMachines_OneFileEach(t *testing.T) {
 		{"nothing there", manager, false, get, "/machines/" + nil128, "", nil, 404, nil, nil, 0},
 		{"no id at all", manager, false, get, "/machines/x", "", nil, 400, []string{`"/id"`}, nil, 0},
 
-		{"add", manager, false, post, "/machines", machine, nil, 201, []string{`"key":"NEW77"`, `"version":1`}, nil, 1},
+		{"add", manager, false, post, "/machines", machine, nil, 201, []string{`"key":"new-77"`, `"version":1`}, nil, 1},
 		{"the same serial number again", manager, false, post, "/machines", machine, nil, 409, nil, nil, 0},
 		{"a dispatcher may not", dispatcher, false, post, "/machines", machine, nil, 403, nil, nil, 0},
 		{"all faults at once", manager, false, post, "/machines", `{"manufacturer":"","key":"a b","warrantyMonths":-1,"customerId":"x","health":"well"}`, nil, 400,
@@ -37,7 +37,7 @@ func TestMachines_OneFileEach(t *testing.T) {
 		{"a viewer may not", viewer, false, post, "/machines/" + bare + "/operating-status", `{"status":"working"}`, nil, 403, nil, nil, 0},
 		{"an unknown status", owner, false, post, "/machines/" + bare + "/operating-status", `{"status":"on"}`, nil, 400, []string{`"/status"`}, nil, 0},
 
-		{"sold to nobody", manager, false, post, "/machines/" + bare + "/transfers", `{"customerId":"` + nil128 + `"}`, nil, 404, nil, nil, 0},
+		{"sold to nobody", manager, false, post, "/machines/" + bare + "/transfers", `{"customerId":"` + nil128 + `"}`, nil, 400, []string{"/customerId"}, nil, 0},
 		{"an owner may not sell here", owner, false, post, "/machines/" + bare + "/transfers", `{"customerId":"` + h.b.Customer.ID.String() + `"}`, nil, 403, nil, nil, 0},
 	})
 	if w := h.ask(manager, post, "/machines/"+bare+"/transfers", `{"customerId":"`+h.b.Customer.ID.String()+`"}`); w.Code != 200 {

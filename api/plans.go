@@ -20,7 +20,7 @@ func technicians(s *Server) {
 	add(s, route{ID: "list-technicians", Method: http.MethodGet, Path: "/technicians", Roles: staff, EN: "Technicians with skills, van parts and open orders", ZH: "工程师列表"}, s.listTechnicians)
 }
 
-func (s *Server) listPlans(ctx context.Context, in *ofMachine) (*Listed[maintenance.ServicePlan], error) {
+func (s *Server) listPlans(ctx context.Context, in *OfMachine) (*Listed[maintenance.ServicePlan], error) {
 	items, err := read(ctx, s, func(db postgres.DB) ([]maintenance.ServicePlan, error) {
 		return maintenance.Plans(ctx, db, someID(in.MachineID))
 	})

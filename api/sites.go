@@ -20,7 +20,7 @@ func contacts(s *Server) {
 	add(s, route{ID: "add-contact", Method: http.MethodPost, Path: "/contacts", Roles: office, Status: http.StatusCreated, EN: "Add a contact", ZH: "新增联系人"}, s.addContact)
 }
 
-func (s *Server) listSites(ctx context.Context, in *ofCustomer) (*Listed[machines.Site], error) {
+func (s *Server) listSites(ctx context.Context, in *OfCustomer) (*Listed[machines.Site], error) {
 	items, err := read(ctx, s, func(db postgres.DB) ([]machines.Site, error) { return machines.Sites(ctx, db, someID(in.CustomerID)) })
 	return whole(ctx, items, err)
 }
@@ -43,7 +43,7 @@ func (s *Server) addSite(ctx context.Context, in *struct{ Body newSite }) (*Answ
 	return answered(site, 0, err)
 }
 
-func (s *Server) listContacts(ctx context.Context, in *ofCustomer) (*Listed[machines.Contact], error) {
+func (s *Server) listContacts(ctx context.Context, in *OfCustomer) (*Listed[machines.Contact], error) {
 	items, err := read(ctx, s, func(db postgres.DB) ([]machines.Contact, error) {
 		return machines.Contacts(ctx, db, someID(in.CustomerID))
 	})

@@ -27,15 +27,18 @@ func workOrders(s *Server) {
 	add(s, route{ID: "answer-checklist-item", Method: http.MethodPost, Path: "/checklist-items/{id}/answers", Roles: engineers, EN: "Answer one item of a checklist; a failed one opens a case", ZH: "填写检查项；不合格即生成案件"}, s.answerItem)
 }
 
-type orderFilter struct {
+// OrderFilter narrows a list of work orders. Like every embedded list of parameters
+// it is exported, or huma would not see it.
+// OrderFilter narrows a list of work orders.
+type OrderFilter struct {
 	Paged
-	ofMachine
+	OfMachine
 	State        string    `query:"state" enum:"open,dispatched,accepted,en_route,on_site,completed,cannot_complete,cancelled"`
 	TechnicianID uuid.UUID `query:"technicianId"`
 	Open         bool      `query:"open" doc:"only orders that are not ended"`
 }
 
-func (s *Server) workOrders(ctx context.Context, in orderFilter, kind string) (*Listed[maintenance.WorkOrderRow], error) {
+func (s *Server) workOrders(ctx context.Context, in OrderFilter, kind string) (*Listed[maintenance.WorkOrderRow], error) {
 	page, err := read(ctx, s, func(db postgres.DB) (machines.Page[maintenance.WorkOrderRow], error) {
 		return maintenance.WorkOrders(ctx, db, maintenance.OrderFilter{State: maintenance.WorkOrderState(in.State), TechnicianID: someID(in.TechnicianID),
 			MachineID: someID(in.MachineID), Kind: kind, Open: in.Open, Limit: in.Limit, Cursor: in.Cursor})
@@ -43,15 +46,15 @@ func (s *Server) workOrders(ctx context.Context, in orderFilter, kind string) (*
 	return listed(ctx, page, err)
 }
 
-func (s *Server) listInspections(ctx context.Context, in *orderFilter) (*Listed[maintenance.WorkOrderRow], error) {
+func (s *Server) listInspections(ctx context.Context, in *OrderFilter) (*Listed[maintenance.WorkOrderRow], error) {
 	return s.workOrders(ctx, *in, "inspection")
 }
 
 func (s *Server) listWorkOrders(ctx context.Context, in *struct {
-	orderFilter
+	OrderFilter
 	Kind string `query:"kind" enum:"inspection,maintenance,repair,patrol,special,remote"`
 }) (*Listed[maintenance.WorkOrderRow], error) {
-	return s.workOrders(ctx, in.orderFilter, in.Kind)
+	return s.workOrders(ctx, in.OrderFilter, in.Kind)
 }
 
 func (s *Server) getWorkOrder(ctx context.Context, in *struct {
@@ -64,7 +67,8 @@ func (s *Server) getWorkOrder(ctx context.Context, in *struct {
 	return unlessSeen(in.Cached, o, o.Version, err)
 }
 
-type newInspection struct {
+// NewInspection asks for an inspection or, with a kind, for other work.
+type NewInspection struct {
 	MachineID uuid.UUID  `json:"machineId"`
 	CaseID    *uuid.UUID `json:"caseId,omitempty"`
 	Title     string     `json:"title,omitempty" maxLength:"200"`
@@ -77,7 +81,7 @@ type newInspection struct {
 	Checklist string     `json:"checklist,omitempty" maxLength:"100" doc:"name of a template; by default chosen by kind and failure mode"`
 }
 
-func (s *Server) schedule(ctx context.Context, b newInspection, kind string) (*Answer[maintenance.WorkOrder], error) {
+func (s *Server) schedule(ctx context.Context, b NewInspection, kind string) (*Answer[maintenance.WorkOrder], error) {
 	o, err := write(ctx, s, func(a act) (maintenance.WorkOrder, error) {
 		return maintenance.ScheduleOrder(ctx, a.tx, a.now, a.who, maintenance.NewOrder{CaseID: b.CaseID, MachineID: b.MachineID, Kind: kind, Title: b.Title, TitleEN: b.TitleEN,
 			PlannedAt: b.PlannedAt, DueAt: b.DueAt, Priority: b.Priority, Skills: b.Skills, Parts: b.Parts, Checklist: b.Checklist})
@@ -85,17 +89,17 @@ func (s *Server) schedule(ctx context.Context, b newInspection, kind string) (*A
 	return answered(o, o.Version, err)
 }
 
-func (s *Server) scheduleInspection(ctx context.Context, in *struct{ Body newInspection }) (*Answer[maintenance.WorkOrder], error) {
+func (s *Server) scheduleInspection(ctx context.Context, in *struct{ Body NewInspection }) (*Answer[maintenance.WorkOrder], error) {
 	return s.schedule(ctx, in.Body, "inspection")
 }
 
 type newWorkOrder struct {
-	newInspection
+	NewInspection
 	Kind string `json:"kind" enum:"inspection,maintenance,repair,patrol,special,remote"`
 }
 
 func (s *Server) scheduleWorkOrder(ctx context.Context, in *struct{ Body newWorkOrder }) (*Answer[maintenance.WorkOrder], error) {
-	return s.schedule(ctx, in.Body.newInspection, in.Body.Kind)
+	return s.schedule(ctx, in.Body.NewInspection, in.Body.Kind)
 }
 
 func (s *Server) rankCandidates(ctx context.Context, in *ByID) (*Listed[dispatch.Candidate], error) {
