@@ -65,9 +65,9 @@ func printImport(out io.Writer, r machines.Report, dryRun bool) error {
 	for _, made := range []struct {
 		what  string
 		names []string
-	}{{"customers", r.Customers}, {"sites", r.Sites}, {"models, of no kind and without a rule pack", r.Models}} {
+	}{{"customers", r.Customers}, {"sites", r.Sites}, {"models of no kind and without a rule pack", r.Models}} {
 		if len(made.names) > 0 {
-			text += fmt.Sprintf("made %d %s: %s\n", len(made.names), made.what, strings.Join(made.names, ", "))
+			text += fmt.Sprintf("%s made (%d): %s\n", made.what, len(made.names), strings.Join(made.names, ", "))
 		}
 	}
 	if len(r.Ignored) > 0 {
