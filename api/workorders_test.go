@@ -22,8 +22,8 @@ func TestWorkOrders_AreScheduledAndMoved(t *testing.T) {
 		{"inspections", viewer, false, get, "/inspections", "", nil, 200, []string{`"kind":"inspection"`}, []string{`"kind":"repair"`, h.b.Mark}, 0},
 		{"of nothing", dispatcher, false, post, "/inspections", `{"machineId":"` + nil128 + `"}`, nil, 404, nil, nil, 0},
 		{"an owner schedules nothing", owner, false, post, "/inspections", `{"machineId":"` + machine + `"}`, nil, 403, nil, nil, 0},
-		{"all faults at once", dispatcher, false, post, "/work-orders", `{"machineId":"x","kind":"party","priority":9,"skills":null,"technicianId":"` + nil128 + `"}`, nil, 400,
-			[]string{`"/machineId"`, `"/kind"`, `"/priority"`, `"/skills"`, `"/technicianId"`}, nil, 0},
+		{"all faults at once", dispatcher, false, post, "/work-orders", `{"machineId":"x","kind":"party","priority":9,"technicianId":"` + nil128 + `"}`, nil, 400,
+			[]string{`"/machineId"`, `"/kind"`, `"/priority"`, `"/technicianId"`}, nil, 0},
 		{"a case of another machine", dispatcher, false, post, "/work-orders", `{"machineId":"` + machine + `","kind":"repair","caseId":"` + h.b.Case.ID.String() + `"}`, nil, 400, nil, nil, 0},
 
 		{"no version", engineer, false, post, "/work-orders/" + order + "/transitions", `{"to":"en_route"}`, nil, 428, nil, nil, 0},
