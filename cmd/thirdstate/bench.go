@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/publish"
+)
+
+type benchCommand struct {
+	Intake  benchIntake  `cmd:"" help:"Messages a second from the wire to acknowledged, stored and evaluated."`
+	HTTP    benchHTTP    `cmd:"" name:"http" help:"Latency of the pages and the API of a running demo."`
+	Publish benchPublish `cmd:"" hidden:"" help:"The devices of 'bench intake'."`
+}
+
+// benchLoad is what the devices send.
+type benchLoad struct {
+	Messages    int `help:"Messages in all." default:"200000"`
+	Machines    int `help:"Machines that send them." default:"1000"`
+	Connections int `help:"Connections over which they come." default:"8"`
+}
+
+// The bounds keep a mistyped number from filling a disk.
+const (
+	maxBenchMessages    = 50_000_000
+	maxBenchMachines    = 100_000
+	maxBenchConnections = 256
+)
+
+func (l benchLoad) check() error {
+	switch {
+	case l.Messages < 1 || l.Messages > maxBenchMessages:
+		return problem.New(problem.Invalid, "--messages must be between 1 and %d", maxBenchMessages)
+	case l.Machines < 1 || l.Machines > maxBenchMachines:
+		return problem.New(problem.Invalid, "--machines must be between 1 and %d", maxBenchMachines)
+	case l.Connections < 1 || l.Connections > maxBenchConnections:
+		return problem.New(problem.Invalid, "--connections must be between 1 and %d", maxBenchConnections)
+	}
+	return nil
+}
+
+// benchIntake runs the whole product on a fresh folder, with the rules of the
+// model's pack on, and sends it messages of four signals from another process.
+type benchIntake struct{ benchLoad }
+
+// benchModel has a rule pack, so that every message is evaluated.
+const benchModel = "BC5430THB-56"
+
+// Run prints how fast messages were acknowledged, stored and evaluated.
+func (c *benchIntake) Run(ctx context.Context) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "thirdstate-bench")
+	if err != nil {
+		return fmt.Errorf("make a folder: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // the database's user must pass through
+		return fmt.Errorf("open the folder to the database's user: %w", err)
+	}
+	y, err := open(ctx, settings{Data: filepath.Join(dir, "data"), MQTTListen: "127.0.0.1:0", Speed: 1, KeepRaw: 35 * 24 * time.Hour}, false, newLogger("error"))
+	if err != nil {
+		return err
+	}
+	err = y.listen(ctx)
+	if err == nil {
+		err = c.measure(ctx, y)
+	}
+	return errors.Join(err, y.close(context.WithoutCancel(ctx)))
+}
+
+func (c *benchIntake) measure(ctx context.Context, y *system) error {
+	if err := c.enter(ctx, y); err != nil {
+		return err
+	}
+	life, stop := context.WithCancel(ctx)
+	defer stop()
+	g, life := errgroup.WithContext(life)
+	g.Go(func() error { return y.run(life, y.runTicks) })
+	g.Go(func() error {
+		defer stop()
+		return c.send(life, y)
+	})
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// enter makes the machines known.
+func (c *benchIntake) enter(ctx context.Context, y *system) error {
+	var file strings.Builder
+	file.WriteString("manufacturer,serial,model,name,customer,site\n")
+	for i := range c.Machines {
+		fmt.Fprintf(&file, "Bench,%s,%s,,Bench,Yard\n", benchKey(i), benchModel)
+	}
+	who := identity.Program("bench")
+	return postgres.As(ctx, y.pool, who, func(tx pgx.Tx) error {
+		_, err := machines.Import(ctx, tx, y.clock.Now(), who, strings.NewReader(file.String()), false)
+		return err
+	})
+}
+
+func benchKey(i int) string { return fmt.Sprintf("bench%06d", i) }
+
+func (c *benchIntake) send(ctx context.Context, y *system) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the program: %w", err)
+	}
+	devices := exec.CommandContext(ctx, self, "bench", "publish", "--url", "mqtt://"+y.embedded.Addr().String(), //nolint:gosec // ourselves
+		"--messages", strconv.Itoa(c.Messages), "--machines", strconv.Itoa(c.Machines), "--connections", strconv.Itoa(c.Connections))
+	devices.Stderr = os.Stderr
+	before, began := processorTime(), time.Now()
+	if err := devices.Run(); err != nil {
+		return fmt.Errorf("send the messages: %w", err)
+	}
+	acknowledged := time.Since(began)
+	if err := y.settled(ctx); err != nil {
+		return err
+	}
+	settled := time.Since(began)
+	used := processorTime() - before
+	n := float64(c.Messages)
+	fmt.Fprintf(y.out, "%d messages of 4 signals from %d machines over %d connections, QoS 1, rules of %s on\n", c.Messages, c.Machines, c.Connections, benchModel)
+	fmt.Fprintf(y.out, "acknowledged after the fsync  %8.0f messages/s\n", n/acknowledged.Seconds())
+	fmt.Fprintf(y.out, "stored and evaluated          %8.0f messages/s\n", n/settled.Seconds())
+	fmt.Fprintf(y.out, "processor time                %8.1f us a message (this program, without PostgreSQL and the senders)\n", float64(used.Microseconds())/n)
+	return nil
+}
+
+// processorTime is what this process has used so far.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// benchPublish is the devices: a process of its own, so that what they cost is
+// not counted.
+type benchPublish struct {
+	benchLoad
+	URL string `name:"url" required:""`
+}
+
+// Run sends the messages and ends when the last is acknowledged.
+func (c *benchPublish) Run(ctx context.Context) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	start := time.Now()
+	g, ctx := errgroup.WithContext(ctx)
+	for n := range c.Connections {
+		g.Go(func() error { return c.connection(ctx, n, start) })
+	}
+	return g.Wait()
+}
+
+// connection sends the messages of every Connections-th machine, in turn.
+func (c *benchPublish) connection(ctx context.Context, n int, start time.Time) (err error) {
+	p, err := publish.Dial(ctx, c.URL, publish.Options{ClientID: fmt.Sprintf("bench-%d", n), InFlight: 1_024})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	for i := n; i < c.Messages; i += c.Connections {
+		round, machine := i/c.Machines, i%c.Machines
+		// One machine's messages are a second apart and end now, as a backlog's do.
+		at := start.Add(time.Duration(round-c.Messages/c.Machines) * time.Second).UnixMilli()
+		payload := fmt.Appendf(nil, `{"ts":%d,"boot":"b1","seq":%d,"values":{"ignition":1,"pump_power_avg":%d,"ambient_temp":24.5,"hydraulic_oil_temp":%d.%d}}`,
+			at, round, 80+round%50, 58+round%5, machine%10)
+		if err := p.Publish(ctx, "fleet/"+benchKey(machine)+"/telemetry", payload); err != nil {
+			return err
+		}
+	}
+	return p.Flush(ctx)
+}
