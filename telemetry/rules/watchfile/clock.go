@@ -83,6 +83,9 @@ func (t *table) findTime(rows [][]string, wanted string) error {
 		if t.take(rows, i, true) {
 			return nil
 		}
+		if i >= len(rows[0]) {
+			return t.fault(t.line, "%d fields, the first row has %d", len(rows[0]), len(t.columns))
+		}
 		return t.fault(t.line, "column %s: %q is not a time that is understood", t.columns[i].name, short(rows[0][i]))
 	}
 	for i := range t.columns {

@@ -53,21 +53,35 @@ func (t *table) shape(opts Options) error {
 	return t.assign(rows, opts)
 }
 
-// separator is the one that cuts all lines into the same number of fields, the most of them.
+// separator is the first that cuts most lines into the same number of fields, more
+// than one. Commas go last: they may be the decimal ones.
 func separator(lines []numbered) byte {
-	best, most := byte(' '), 0
 	for _, sep := range []byte{'\t', ';', ','} {
-		n := strings.Count(lines[len(lines)-1].text, string(sep))
+		agree := map[int]int{}
 		for _, line := range lines[1:] {
-			if strings.Count(line.text, string(sep)) != n {
-				n = 0
+			agree[count(line.text, sep)]++
+		}
+		for n, of := range agree {
+			if n > 0 && 2*of > len(lines)-1 {
+				return sep
 			}
 		}
-		if n > most {
-			best, most = sep, n
+	}
+	return ' '
+}
+
+// count is how often a separator stands outside quotes.
+func count(line string, sep byte) int {
+	n, quoted := 0, false
+	for i := range len(line) {
+		switch {
+		case line[i] == '"':
+			quoted = !quoted
+		case line[i] == sep && !quoted:
+			n++
 		}
 	}
-	return best
+	return n
 }
 
 func decimalComma(lines []numbered) bool {

@@ -21,7 +21,12 @@ const (
 	maxLine     = 1 << 20 // bytes
 	maxColumns  = 2_000
 	maxEpisodes = 100_000
+	maxName     = 200 // bytes of a machine's name
 )
+
+// putBack is how far a clock may go back, as at the end of summer time: the rows of
+// an hour that comes twice follow one another.
+const putBack = 2 * time.Hour
 
 // Options of a run. Columns are given by their names or by their numbers from 1.
 type Options struct {
@@ -146,10 +151,10 @@ func (r *run) row(row row) error {
 		at = epoch.Add(time.Duration(m.rows) * r.every())
 	}
 	switch {
-	case at.Before(m.last):
+	case at.Before(m.last.Add(-putBack)):
 		return r.table.fault(row.line, "time goes back to %s: sort the file by time", at.Format(time.RFC3339))
 	case !at.After(m.last):
-		at = m.last.Add(1) // several rows of one second
+		at = m.last.Add(1) // several rows of one second, or of an hour that comes twice
 	}
 	m.last = at
 	found := m.rules.Observe(observation.Observation{Machine: m.name, At: at, Received: at, Values: row.values})
@@ -172,6 +177,9 @@ func (r *run) every() time.Duration {
 func (r *run) machine(name string) (*watched, error) {
 	if m := r.machines[name]; m != nil {
 		return m, nil
+	}
+	if len(name) > maxName {
+		return nil, fmt.Errorf("column %s: %q is too long: is it the machine's name?", r.opts.Group, short(name))
 	}
 	if len(r.machines) == maxMachines {
 		return nil, fmt.Errorf("more than %d machines in column %s: is it the machine's name?", maxMachines, r.opts.Group)
