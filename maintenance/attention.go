@@ -72,26 +72,26 @@ func (o oddMachine) line(now time.Time) Attention {
 		}
 	case "locked":
 		if said.ZH == "" {
-			said = machines.Text{ZH: "出租方锁机,非故障,不派工", EN: "locked by the lessor, not a fault, no visit"}
+			said = machines.Text{ZH: "出租方锁机，非故障，不派工", EN: "locked by the lessor, not a fault, no visit"}
 		}
 	case "site_shut":
 		day := localDay(*o.At)
-		said = machines.Text{ZH: "停工至" + day.ZH + ",保养计时暂停", EN: "shut till " + day.EN + ", service clock paused"}
+		said = machines.Text{ZH: "停工至" + day.ZH + "，保养计时暂停", EN: "shut till " + day.EN + ", service clock paused"}
 		if given.ZH != "" {
-			said = machines.Text{ZH: given.ZH + "," + said.ZH, EN: given.EN + ", " + said.EN}
+			said = machines.Text{ZH: given.ZH + "，" + said.ZH, EN: given.EN + ", " + said.EN}
 		}
 	case "no_coverage":
-		said = machines.Text{ZH: "无信号工地,不派工", EN: "no coverage here, no visit"}
+		said = machines.Text{ZH: "无信号工地，不派工", EN: "no coverage here, no visit"}
 		if o.At != nil {
 			at := clockFrom(now, *o.At)
-			said = machines.Text{ZH: "无信号工地,最后数据 " + at.ZH + ",不派工", EN: "no coverage here, last data " + at.EN + ", no visit"}
+			said = machines.Text{ZH: "无信号工地，最后数据 " + at.ZH + "，不派工", EN: "no coverage here, last data " + at.EN + ", no visit"}
 		}
 	case "silent":
 		a.Class = "advice"
-		said = machines.Text{ZH: "一直没有数据,先查终端", EN: "never heard of, check the device first"}
+		said = machines.Text{ZH: "一直没有数据，先查终端", EN: "never heard of, check the device first"}
 		if o.At != nil {
 			at := clockFrom(now, *o.At)
-			said = machines.Text{ZH: at.ZH + " 起没有数据,先查终端", EN: "no data since " + at.EN + ", check the device first"}
+			said = machines.Text{ZH: at.ZH + " 起没有数据，先查终端", EN: "no data since " + at.EN + ", check the device first"}
 		}
 	}
 	a.Text, a.TextEN = said.ZH, said.EN

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -84,8 +85,11 @@ func mayAttempt(call Callback, c Case, r CallbackResult) error {
 	if err := sameVersion(r.Version, call.Version); err != nil {
 		return err
 	}
-	if call.State != "due" {
+	if call.State != "due" && (call.State != "unreachable" || r.Outcome == "unreachable" || call.later(r)) { // he may ring us up
 		return refuse(problem.Conflict, "this call is over: it is not due any more", "这个回访已经结束")
+	}
+	if utf8.RuneCountInString(r.Note) > longestComment {
+		return refuse(problem.Invalid, "a note has %d characters at most", "备注最多 %d 个字", longestComment)
 	}
 	for _, rule := range callRules {
 		if rule.kind != call.Kind {
@@ -98,7 +102,7 @@ func mayAttempt(call Callback, c Case, r CallbackResult) error {
 		if !slices.Contains(rule.states, c.State) {
 			is := c.State.Text()
 			return problem.New(problem.Conflict, "the case is %s: this call has its time in other states", is.EN).
-				WithZH("服务单处于「%s」,现在不能登记这个回访", is.ZH).WithAllowed(stateNames(rule.states)...)
+				WithZH("服务单处于「%s」，现在不能登记这个回访", is.ZH).WithAllowed(stateNames(rule.states)...)
 		}
 		return nil
 	}
@@ -115,7 +119,7 @@ func attempted(call Callback, now time.Time, who identity.Principal, r CallbackR
 		return call
 	case r.Outcome == "unreachable":
 		call.State = "unreachable"
-	case r.Outcome == "deferred" && call.Kind != "inform": // "call me later"
+	case call.later(r):
 		call.DueAt = morningAfter(now)
 		return call
 	default:
@@ -124,6 +128,10 @@ func attempted(call Callback, now time.Time, who identity.Principal, r CallbackR
 	call.DoneAt, call.DoneBy = &now, who.Name
 	return call
 }
+
+// later says whether somebody asked to be called at another time; on an inform call
+// he puts off the matter, not the call.
+func (k Callback) later(r CallbackResult) bool { return r.Outcome == "deferred" && k.Kind != "inform" }
 
 // nextCall tries again in two hours, and every second time the next morning;
 // never before nine or after eight in the evening.
@@ -176,7 +184,7 @@ func callWent(k Callback) machines.Text {
 		"so_so": {ZH: "一般", EN: "so-so"}, "dissatisfied": {ZH: "不满意", EN: "dissatisfied"},
 		"unreachable": {ZH: "无人接听", EN: "no answer"}, "deferred": {ZH: "推后", EN: "put off"}}
 	kind, outcome := kinds[k.Kind], outcomes[k.Outcome]
-	text := machines.Text{ZH: kind.ZH + ":" + outcome.ZH, EN: kind.EN + ": " + outcome.EN}
+	text := machines.Text{ZH: kind.ZH + "：" + outcome.ZH, EN: kind.EN + ": " + outcome.EN}
 	if k.Note == "" {
 		return text
 	}

@@ -18,7 +18,7 @@ import (
 func callEnded(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, k Callback, c Case) (Case, error) {
 	switch {
 	case k.State == "unreachable":
-		text := machines.Text{ZH: fmt.Sprintf("服务单 %d:打了 %d 次电话都无人接听(%s)。请决定下一步。", c.Number, k.Attempts, c.Title),
+		text := machines.Text{ZH: fmt.Sprintf("服务单 %d：打了 %d 次电话都无人接听（%s）。请决定下一步。", c.Number, k.Attempts, c.Title),
 			EN: fmt.Sprintf("Case %d: %d calls without an answer (%s). Please decide what comes next.", c.Number, k.Attempts, machines.InLanguage("en", c.Title, c.TitleEN))}
 		return c, tellManager(ctx, db, now, Notice{MachineID: &c.MachineID, CaseID: &c.ID}, text)
 	case k.Outcome == "unreachable":
@@ -108,7 +108,7 @@ func followUnhappy(ctx context.Context, db postgres.DB, now time.Time, who ident
 	if k.Outcome == "dissatisfied" {
 		return c, complain(ctx, db, now, who, k, c)
 	}
-	text := machines.Text{ZH: fmt.Sprintf("服务单 %d:客户说「一般」,不算满意。%s", c.Number, k.Note),
+	text := machines.Text{ZH: fmt.Sprintf("服务单 %d：客户说「一般」，不算满意。%s", c.Number, k.Note),
 		EN: fmt.Sprintf("Case %d: the customer says so-so, which is not satisfied. %s", c.Number, k.Note)}
 	return c, tellManager(ctx, db, now, Notice{MachineID: &c.MachineID, CaseID: &c.ID}, shorten(text))
 }
@@ -120,7 +120,7 @@ func complain(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 	}
 	complaint := Complaint{CustomerID: c.CustomerID, MachineID: &c.MachineID, CaseID: &c.ID, Class: "service", Text: k.Note, RaisedBy: person}
 	if complaint.Text == "" {
-		complaint.Text, complaint.TextEN = "电话回访:不满意", "Said on the phone: dissatisfied"
+		complaint.Text, complaint.TextEN = "电话回访：不满意", "Said on the phone: dissatisfied"
 	}
 	_, err = AddComplaint(ctx, db, now, who, complaint)
 	return err

@@ -118,17 +118,17 @@ func (m matter) title() machines.Text {
 
 func informScript(m matter) machines.Text {
 	machine, title := m.machine(), m.title()
-	said := machines.Text{ZH: fmt.Sprintf("您的设备%s:%s,现在还能用,但需要处理。", machine.ZH, title.ZH),
+	said := machines.Text{ZH: fmt.Sprintf("您的设备%s：%s，现在还能用，但需要处理。", machine.ZH, title.ZH),
 		EN: fmt.Sprintf("Your machine %s: %s. It still works, but needs attention. ", machine.EN, title.EN)}
 	if m.MachineDown {
-		said = machines.Text{ZH: fmt.Sprintf("您的设备%s已停机:%s。我们优先安排。", machine.ZH, title.ZH),
+		said = machines.Text{ZH: fmt.Sprintf("您的设备%s已停机：%s。我们优先安排。", machine.ZH, title.ZH),
 			EN: fmt.Sprintf("Your machine %s is down: %s. It goes before everything else. ", machine.EN, title.EN)}
 	}
 	if m.VisitAt != nil {
 		at := localTime(*m.VisitAt)
-		return and(said, machines.Text{ZH: "我们想 " + at.ZH + " 上门,您看可以吗?", EN: "We propose a visit on " + at.EN + ". Does that suit you?"})
+		return and(said, machines.Text{ZH: "我们想 " + at.ZH + " 上门，您看可以吗？", EN: "We propose a visit on " + at.EN + ". Does that suit you?"})
 	}
-	return and(said, machines.Text{ZH: "什么时候方便我们上门检查?", EN: "When may we come and check it?"})
+	return and(said, machines.Text{ZH: "什么时候方便我们上门检查？", EN: "When may we come and check it?"})
 }
 
 func courtesyScript(m matter) machines.Text {
@@ -140,11 +140,11 @@ func courtesyScript(m matter) machines.Text {
 		if who.ZH == "" {
 			who = machines.Text{ZH: "我们的工程师", EN: "Our engineer"}
 		}
-		visit := machines.Text{ZH: fmt.Sprintf("%s%s到过%s现场:%s。", day.ZH, who.ZH, machine.ZH, done.ZH),
+		visit := machines.Text{ZH: fmt.Sprintf("%s%s到过%s现场：%s。", day.ZH, who.ZH, machine.ZH, done.ZH),
 			EN: fmt.Sprintf("%s was at %s on %s: %s. ", who.EN, machine.EN, day.EN, done.EN)}
-		return and(and(visit, said), machines.Text{ZH: "现在用着怎么样?", EN: "How is it running now?"})
+		return and(and(visit, said), machines.Text{ZH: "现在用着怎么样？", EN: "How is it running now?"})
 	}
-	return and(said, machines.Text{ZH: fmt.Sprintf("您的设备%s现在用着怎么样?", machine.ZH), EN: fmt.Sprintf("How is your machine %s running now?", machine.EN)})
+	return and(said, machines.Text{ZH: fmt.Sprintf("您的设备%s现在用着怎么样？", machine.ZH), EN: fmt.Sprintf("How is your machine %s running now?", machine.EN)})
 }
 
 func satisfactionScript(m matter) machines.Text {
@@ -152,13 +152,13 @@ func satisfactionScript(m matter) machines.Text {
 	said := machines.Text{ZH: fmt.Sprintf("%s的「%s」已处理", machine.ZH, title.ZH), EN: fmt.Sprintf("%s, %q, has been dealt with", machine.EN, title.EN)}
 	if m.DoneAt != nil {
 		day, done := localDay(*m.DoneAt), workDone(m.Result, m.Activity)
-		said = and(said, machines.Text{ZH: ":" + day.ZH + done.ZH, EN: ": " + done.EN + " on " + day.EN})
+		said = and(said, machines.Text{ZH: "：" + day.ZH + done.ZH, EN: ": " + done.EN + " on " + day.EN})
 	}
 	if left := deviationLeft(m.Verification); left.ZH != "" {
-		said = and(said, machines.Text{ZH: "," + left.ZH, EN: "; " + left.EN})
+		said = and(said, machines.Text{ZH: "，" + left.ZH, EN: "; " + left.EN})
 	}
 	said = and(said, machines.Text{ZH: "。", EN: ". "})
-	return and(and(said, m.promised()), machines.Text{ZH: "您对这次服务满意吗?", EN: "Are you satisfied with it?"})
+	return and(and(said, m.promised()), machines.Text{ZH: "您对这次服务满意吗？", EN: "Are you satisfied with it?"})
 }
 
 // promised says the next promise that is still open.
@@ -167,6 +167,6 @@ func (m matter) promised() machines.Text {
 		return machines.Text{}
 	}
 	by, text := localTime(*m.PromiseDueAt), machines.InLanguage("en", m.Promise, m.PromiseEN)
-	return machines.Text{ZH: fmt.Sprintf("%s答应 %s 前:%s。", m.Promiser, by.ZH, machines.InLanguage("zh", m.Promise, m.PromiseEN)),
+	return machines.Text{ZH: fmt.Sprintf("%s答应 %s 前：%s。", m.Promiser, by.ZH, machines.InLanguage("zh", m.Promise, m.PromiseEN)),
 		EN: fmt.Sprintf("%s promised by %s: %s. ", m.Promiser, by.EN, text)}
 }

@@ -34,11 +34,11 @@ func TestGetCallback_SaysTheFirstSentenceFromTheFacts(t *testing.T) {
 		state CaseState
 		want  machines.Text
 	}{
-		{"inform", Open, machines.Text{ZH: "刘总您好,我是王倩。您的设备尾号1418:液压油温偏高,现在还能用,但需要处理。什么时候方便我们上门检查?",
+		{"inform", Open, machines.Text{ZH: "刘总您好，我是王倩。您的设备尾号1418：液压油温偏高，现在还能用，但需要处理。什么时候方便我们上门检查？",
 			EN: "Good day Mr Liu, 王倩 here. Your machine ..1418: Hydraulic oil running hot. It still works, but needs attention. When may we come and check it?"}},
-		{"courtesy", Verifying, machines.Text{ZH: "刘总您好,我是王倩。6月3日陈海波到过尾号1418现场:洗了散热器。陈海波答应 6月4日 12:00 前:带风扇马达到场。现在用着怎么样?",
+		{"courtesy", Verifying, machines.Text{ZH: "刘总您好，我是王倩。6月3日陈海波到过尾号1418现场：洗了散热器。陈海波答应 6月4日 12:00 前：带风扇马达到场。现在用着怎么样？",
 			EN: "Good day Mr Liu, 王倩 here. Chen Haibo was at ..1418 on 3 Jun: it was serviced. 陈海波 promised by 4 Jun 12:00: bring a fan motor. How is it running now?"}},
-		{"satisfaction", AwaitingCallback, machines.Text{ZH: "刘总您好,我是王倩。尾号1418的「液压油温偏高」已处理:6月3日洗了散热器,数据已恢复正常。陈海波答应 6月4日 12:00 前:带风扇马达到场。您对这次服务满意吗?",
+		{"satisfaction", AwaitingCallback, machines.Text{ZH: "刘总您好，我是王倩。尾号1418的「液压油温偏高」已处理：6月3日洗了散热器，数据已恢复正常。陈海波答应 6月4日 12:00 前：带风扇马达到场。您对这次服务满意吗？",
 			EN: `Good day Mr Liu, 王倩 here. ..1418, "Hydraulic oil running hot", has been dealt with: it was serviced on 3 Jun; the data are back to normal. 陈海波 promised by 4 Jun 12:00: bring a fan motor. Are you satisfied with it?`}},
 	} {
 		err := o.as(t, o.agent, func(ctx context.Context, tx pgx.Tx) error {
@@ -79,7 +79,7 @@ func TestSay_SpeaksOfTimesAndMachinesAsPeopleDo(t *testing.T) {
 		{workDone("", ""), machines.Text{ZH: "做了检修", EN: "it was worked on"}},
 		{deviationLeft(&Verdict{Enough: true, Deviation: -5.2, Unit: "Cel"}), machines.Text{ZH: "数据上还偏 5.2 ℃", EN: "the data still show it 5.2 ℃ off"}},
 		{deviationLeft(&Verdict{}), machines.Text{ZH: "数据还在验证", EN: "the data are still being verified"}},
-		{greeting("", "", ""), machines.Text{ZH: "您好,这里是服务中心。", EN: "Good day, service centre here. "}},
+		{greeting("", "", ""), machines.Text{ZH: "您好，这里是服务中心。", EN: "Good day, service centre here. "}},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)

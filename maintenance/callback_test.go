@@ -113,7 +113,7 @@ func TestAttempt_SatisfiedClosesTheCaseAndItsFindingWasTrue(t *testing.T) {
 			if n := noted(ctx, t, tx, `SELECT count(*) FROM callback WHERE state = 'due'`, nil); n != 0 {
 				t.Errorf("%d calls are still due", n)
 			}
-			if n := noted(ctx, t, tx, `SELECT count(*) FROM lifecycle_event WHERE kind = 'callback' AND text LIKE '满意度回访:满意%' AND text_en LIKE 'Satisfaction call: satisfied%'`, nil); n != 1 {
+			if n := noted(ctx, t, tx, `SELECT count(*) FROM lifecycle_event WHERE kind = 'callback' AND text LIKE '满意度回访：满意%' AND text_en LIKE 'Satisfaction call: satisfied%'`, nil); n != 1 {
 				t.Errorf("%d lines in the machine's file", n)
 			}
 			return nil
@@ -216,8 +216,58 @@ func TestAttempt_UnreachableIsTriedFiveTimesAndThenTheManagerDecides(t *testing.
 		if err != nil || !anyNotice(told, "赵敏", "5 次电话") {
 			t.Errorf("the manager was not told: %v %v", told, err)
 		}
-		_, _, err = Attempt(ctx, tx, now, o.agent, call.ID, CallbackResult{Outcome: "satisfied"})
-		wantProblem(t, err, problem.Conflict)
+		for _, outcome := range []string{"unreachable", "deferred"} {
+			_, _, err = Attempt(ctx, tx, now, o.agent, call.ID, CallbackResult{Outcome: outcome})
+			wantProblem(t, err, problem.Conflict)
+		}
+		if _, c, err = Attempt(ctx, tx, now, o.agent, call.ID, CallbackResult{Outcome: "satisfied"}); err != nil || c.State != Closed {
+			t.Errorf("he rings up and is satisfied: %s %v", c.State, err)
+		}
+		return nil
+	})
+}
+
+func TestAttempt_OfTwoAgentsAtOnceOneCounts(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	_, call := o.calling(t, o.a, AwaitingCallback, "satisfaction")
+	went := make(chan error, 2)
+	for _, outcome := range []string{"satisfied", "dissatisfied"} {
+		go func() {
+			went <- o.as(t, o.agent, func(ctx context.Context, tx pgx.Tx) error {
+				_, _, err := Attempt(ctx, tx, morning, o.agent, call.ID, CallbackResult{Outcome: outcome, Version: call.Version})
+				return err
+			})
+		}()
+	}
+	first, second := <-went, <-went
+	if (first == nil) == (second == nil) {
+		t.Fatalf("%v, %v: want one to count", first, second)
+	}
+	wantProblem(t, errors.Join(first, second), problem.PreconditionFailed)
+}
+
+func TestDueCallback_OfManyAtOnceOneIsMade(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	c, _ := o.calling(t, o.a, Verifying, "courtesy")
+	went := make(chan error, 20)
+	for range cap(went) {
+		go func() {
+			went <- o.as(t, o.agent, func(ctx context.Context, tx pgx.Tx) error {
+				return dueCallback(ctx, tx, morning, c, "satisfaction", morning)
+			})
+		}()
+	}
+	for range cap(went) {
+		if err := <-went; err != nil {
+			t.Error(err)
+		}
+	}
+	o.do(t, func(ctx context.Context, tx pgx.Tx) error {
+		if n := noted(ctx, t, tx, `SELECT count(*) FROM callback WHERE kind = 'satisfaction'`, nil); n != 1 {
+			t.Errorf("%d calls", n)
+		}
 		return nil
 	})
 }

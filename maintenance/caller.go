@@ -102,7 +102,7 @@ func lastContact(ctx context.Context, db postgres.DB, customer uuid.UUID) (*time
 func firstSentence(ctx context.Context, db postgres.DB, now time.Time, f CallerFile) (machines.Text, error) {
 	hello := greeting(f.Contact.Salutation, f.Contact.SalutationEN, speaker(ctx))
 	if len(f.OpenCases) == 0 {
-		return and(hello, machines.Text{ZH: "您的设备目前没有未了结的事项。请问有什么可以帮您?", EN: "There is no open matter with your machines. What can I do for you?"}), nil
+		return and(hello, machines.Text{ZH: "您的设备目前没有未了结的事项。请问有什么可以帮您？", EN: "There is no open matter with your machines. What can I do for you?"}), nil
 	}
 	ids := make([]uuid.UUID, len(f.OpenCases))
 	for i, c := range f.OpenCases {
@@ -146,16 +146,16 @@ func (m matter) news(now time.Time) machines.Text {
 		said = machines.Text{ZH: machine.ZH + day.ZH + done.ZH, EN: machine.EN + ": " + done.EN + " " + day.EN}
 	}
 	if left := deviationLeft(m.Verification); left.ZH != "" {
-		said = and(said, machines.Text{ZH: "," + left.ZH, EN: ", " + left.EN})
+		said = and(said, machines.Text{ZH: "，" + left.ZH, EN: ", " + left.EN})
 	}
 	switch {
 	case m.PromiseDueAt != nil:
 		by := clockFrom(now, *m.PromiseDueAt)
-		said = and(said, machines.Text{ZH: fmt.Sprintf(",%s答应 %s 前:%s", m.Promiser, by.ZH, machines.InLanguage("zh", m.Promise, m.PromiseEN)),
+		said = and(said, machines.Text{ZH: fmt.Sprintf("，%s答应 %s 前：%s", m.Promiser, by.ZH, machines.InLanguage("zh", m.Promise, m.PromiseEN)),
 			EN: fmt.Sprintf(", and %s promised by %s: %s", m.Promiser, by.EN, machines.InLanguage("en", m.Promise, m.PromiseEN))})
 	case m.VisitAt != nil && m.VisitAt.After(now):
 		at := clockFrom(now, *m.VisitAt)
-		said = and(said, machines.Text{ZH: ",定于 " + at.ZH + " 上门", EN: ", a visit is planned for " + at.EN})
+		said = and(said, machines.Text{ZH: "，定于 " + at.ZH + " 上门", EN: ", a visit is planned for " + at.EN})
 	}
-	return and(said, machines.Text{ZH: "。现在设备怎么样?", EN: ". How is it running now?"})
+	return and(said, machines.Text{ZH: "。现在设备怎么样？", EN: ". How is it running now?"})
 }

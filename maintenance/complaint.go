@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -51,8 +52,8 @@ func AddComplaint(ctx context.Context, db postgres.DB, now time.Time, who identi
 	if c.Class == "" {
 		c.Class = "service"
 	}
-	if c.Text == "" || !slices.Contains(complaintClasses, c.Class) {
-		return c, refuse(problem.Invalid, "a complaint has a text and a known class", "投诉须有内容和类别")
+	if c.Text == "" || utf8.RuneCountInString(c.Text) > longestComment || !slices.Contains(complaintClasses, c.Class) {
+		return c, refuse(problem.Invalid, "a complaint has a text, not too long, and a known class", "投诉须有内容（不过长）和类别")
 	}
 	if c.PromiseDueAt != nil && !c.PromiseDueAt.After(now) {
 		return c, refuse(problem.Invalid, "the answer must be promised for a time in the future", "答复时间须在将来").WithFields(problem.Field{Pointer: "/promiseDueAt", Detail: "must lie in the future"})
@@ -73,11 +74,11 @@ func AddComplaint(ctx context.Context, db postgres.DB, now time.Time, who identi
 	if err != nil {
 		return c, fmt.Errorf("store the complaint: %w", err)
 	}
-	text := machines.Text{ZH: "投诉:" + c.Text, EN: "Complaint: " + machines.InLanguage("en", c.Text, c.TextEN)}
+	text := machines.Text{ZH: "投诉：" + c.Text, EN: "Complaint: " + machines.InLanguage("en", c.Text, c.TextEN)}
 	if err := complaintChanged(ctx, db, now, who, "added", nil, c, text); err != nil {
 		return c, err
 	}
-	text = machines.Text{ZH: fmt.Sprintf("收到投诉 %d(%s):%s。请于 %s 前答复。", c.Number, c.RaisedBy, c.Text, localTime(due).ZH),
+	text = machines.Text{ZH: fmt.Sprintf("收到投诉 %d（%s）：%s。请于 %s 前答复。", c.Number, c.RaisedBy, c.Text, localTime(due).ZH),
 		EN: fmt.Sprintf("Complaint %d (%s): %s. To be answered by %s.", c.Number, c.RaisedBy, machines.InLanguage("en", c.Text, c.TextEN), localTime(due).EN)}
 	return c, tellManager(ctx, db, now, Notice{MachineID: c.MachineID, CaseID: c.CaseID}, shorten(text))
 }
@@ -102,8 +103,8 @@ WHERE id = @id RETURNING ` + complaintColumns
 // AnswerComplaint answers a complaint; a better answer may follow until it is
 // closed. version is the one that was read, 0 = whatever it is now.
 func AnswerComplaint(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, id uuid.UUID, answer string, version int) (Complaint, error) {
-	if answer == "" {
-		return Complaint{}, refuse(problem.Invalid, "an answer has a text", "请填写答复")
+	if answer == "" || utf8.RuneCountInString(answer) > longestComment {
+		return Complaint{}, refuse(problem.Invalid, "an answer has a text, not too long", "请填写答复（不过长）")
 	}
 	before, err := postgres.One[Complaint](ctx, db, lockComplaintSQL, pgx.NamedArgs{"id": id})
 	if problem.Of(err) == problem.NotFound {
@@ -116,7 +117,7 @@ func AnswerComplaint(ctx context.Context, db postgres.DB, now time.Time, who ide
 		return before, err
 	}
 	if before.State != "received" && before.State != "answered" {
-		return before, refuse(problem.Conflict, "the complaint is over and takes no answer", "投诉已结束,不能再答复")
+		return before, refuse(problem.Conflict, "the complaint is over and takes no answer", "投诉已结束，不能再答复")
 	}
 	c, err := postgres.One[Complaint](ctx, db, answerComplaintSQL, pgx.NamedArgs{"id": id, "answer": answer, "now": now})
 	if err != nil {

@@ -30,11 +30,11 @@ func TestComplaint_IsTakenAnsweredAndOnRecord(t *testing.T) {
 	err = o.as(t, o.manager, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := AnswerComplaint(ctx, tx, morning, o.manager, c.ID, "对不起", c.Version+1)
 		wantProblem(t, err, problem.PreconditionFailed)
-		answered, err := AnswerComplaint(ctx, tx, morning.Add(time.Hour), o.manager, c.ID, "对不起,明天到场", c.Version)
+		answered, err := AnswerComplaint(ctx, tx, morning.Add(time.Hour), o.manager, c.ID, "对不起，明天到场", c.Version)
 		if err != nil {
 			return err
 		}
-		if answered.State != "answered" || answered.Version != c.Version+1 || answered.AnsweredAt == nil || answered.Answer != "对不起,明天到场" {
+		if answered.State != "answered" || answered.Version != c.Version+1 || answered.AnsweredAt == nil || answered.Answer != "对不起，明天到场" {
 			t.Errorf("answered: %+v", answered)
 		}
 		if n := noted(ctx, t, tx, `SELECT count(*) FROM audit WHERE entity = 'complaint' AND customer_id = @c`, pgx.NamedArgs{"c": o.a.ID}); n != 2 {

@@ -87,9 +87,6 @@ func (j *Jobs) Run(ctx context.Context) error {
 		return fmt.Errorf("make the jobs' client: %w", err)
 	}
 	if err := client.Start(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
 		return fmt.Errorf("start the jobs: %w", err)
 	}
 	<-client.Stopped()

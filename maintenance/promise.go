@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -57,14 +58,14 @@ func AddPromise(ctx context.Context, db postgres.DB, now time.Time, who identity
 	if err != nil {
 		return p, fmt.Errorf("store the promise: %w", err)
 	}
-	text := machines.Text{ZH: "承诺:" + p.Text, EN: "Promise: " + machines.InLanguage("en", p.Text, p.TextEN)}
+	text := machines.Text{ZH: "承诺：" + p.Text, EN: "Promise: " + machines.InLanguage("en", p.Text, p.TextEN)}
 	return p, promiseChanged(ctx, db, now, who, "added", nil, p, text)
 }
 
 func checkPromise(p Promise, now time.Time) error {
 	var faults []problem.Field
-	if p.Text == "" {
-		faults = append(faults, problem.Field{Pointer: "/text", Detail: "what is promised?"})
+	if n := utf8.RuneCountInString(p.Text); n == 0 || n > noticeRunes {
+		faults = append(faults, problem.Field{Pointer: "/text", Detail: "what is promised, in short"})
 	}
 	if p.Person == "" {
 		faults = append(faults, problem.Field{Pointer: "/person", Detail: "who keeps it?"})
@@ -75,7 +76,7 @@ func checkPromise(p Promise, now time.Time) error {
 	if faults == nil {
 		return nil
 	}
-	return refuse(problem.Invalid, "something is missing, see errors", "信息不完整:请填写必填项").WithFields(faults...)
+	return refuse(problem.Invalid, "something is missing, see errors", "信息不完整：请填写必填项").WithFields(faults...)
 }
 
 // promiseChanged writes what a change of a promise leaves behind.
@@ -120,7 +121,7 @@ func settlePromise(ctx context.Context, db postgres.DB, now time.Time, who ident
 		return p, fmt.Errorf("settle promise %s: %w", before.ID, err)
 	}
 	said := settledAs(state)
-	text := machines.Text{ZH: "承诺" + said.ZH + ":" + p.Text, EN: "Promise " + said.EN + ": " + machines.InLanguage("en", p.Text, p.TextEN)}
+	text := machines.Text{ZH: "承诺" + said.ZH + "：" + p.Text, EN: "Promise " + said.EN + ": " + machines.InLanguage("en", p.Text, p.TextEN)}
 	return p, promiseChanged(ctx, db, now, who, "settled", before, p, text)
 }
 
@@ -151,9 +152,9 @@ func settleDuePromises(ctx context.Context, db postgres.DB, now time.Time) (int,
 		if p, err = settlePromise(ctx, db, now, who, p, "broken", evidence); err != nil {
 			return 0, err
 		}
-		text := machines.Text{ZH: fmt.Sprintf("承诺未兑现:%s(责任人 %s,应于 %s)", p.Text, p.Person, localTime(p.DueAt).ZH),
+		text := machines.Text{ZH: fmt.Sprintf("承诺未兑现：%s（责任人 %s，应于 %s）", p.Text, p.Person, localTime(p.DueAt).ZH),
 			EN: fmt.Sprintf("Promise broken: %s (%s, was due %s)", machines.InLanguage("en", p.Text, p.TextEN), p.Person, localTime(p.DueAt).EN)}
-		if err := tellManager(ctx, db, now, Notice{MachineID: p.MachineID, CaseID: p.CaseID}, text); err != nil {
+		if err := tellManager(ctx, db, now, Notice{MachineID: p.MachineID, CaseID: p.CaseID}, shorten(text)); err != nil {
 			return 0, err
 		}
 	}

@@ -13,7 +13,7 @@ import (
 type TodayBoard struct {
 	ThirdState     []CaseRow      `json:"thirdState" doc:"open cases of machines that still work"`
 	Down           []CaseRow      `json:"down"`
-	PromisesAtRisk []Promise      `json:"promisesAtRisk" doc:"open and due within 24 h, or past due"`
+	PromisesAtRisk []Promise      `json:"promisesAtRisk" doc:"open and due within 24 h, past due, or found broken within the last 24 h"`
 	CallbacksDue   []CallbackRow  `json:"callbacksDue"`
 	NotAccepted    []WorkOrderRow `json:"notAccepted" doc:"dispatched and not accepted yet"`
 	Attention      []Attention    `json:"attention" doc:"machines whose state is not what it seems"`

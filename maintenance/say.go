@@ -75,9 +75,9 @@ func greeting(salutation, salutationEN, speaker string) machines.Text {
 		g.EN = "Good day " + who
 	}
 	if speaker == "" {
-		return machines.Text{ZH: g.ZH + ",这里是服务中心。", EN: g.EN + ", service centre here. "}
+		return machines.Text{ZH: g.ZH + "，这里是服务中心。", EN: g.EN + ", service centre here. "}
 	}
-	return machines.Text{ZH: g.ZH + ",我是" + speaker + "。", EN: g.EN + ", " + speaker + " here. "}
+	return machines.Text{ZH: g.ZH + "，我是" + speaker + "。", EN: g.EN + ", " + speaker + " here. "}
 }
 
 // workDone says what was done. The engineer's own words are quoted in the
@@ -89,7 +89,7 @@ func workDone(result, activity string) machines.Text {
 			said = a.text
 		}
 	}
-	result = strings.TrimRight(clip(strings.TrimSpace(result), 80), "。.;;")
+	result = strings.TrimRight(clip(strings.TrimSpace(result), 80), "。.;；")
 	switch {
 	case result == "":
 	case strings.ContainsFunc(result, func(r rune) bool { return unicode.Is(unicode.Han, r) }):

@@ -75,7 +75,7 @@ func notFound(what string) error {
 // that is stored; 0 = whatever it is now.
 func sameVersion(asked, is int) error {
 	if asked != 0 && asked != is {
-		return refuse(problem.PreconditionFailed, "it has changed since you read it (version %d, now %d)", "内容已被更新(您看到的是第 %d 版,现在是第 %d 版)", asked, is)
+		return refuse(problem.PreconditionFailed, "it has changed since you read it (version %d, now %d)", "内容已被更新（您看到的是第 %d 版，现在是第 %d 版）", asked, is)
 	}
 	return nil
 }

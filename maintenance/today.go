@@ -17,7 +17,9 @@ const liveOf = `c.state NOT IN ('closed','cancelled') AND c.machine_down = @down
 
 const byUrgency = `ORDER BY array_position(ARRAY['alarm','warning','advice','info'], c.severity), c.opened_at, c.id LIMIT 500`
 
-const atRiskSQL = `SELECT ` + promiseColumns + ` FROM promise WHERE state = 'open' AND due_at <= @until ORDER BY due_at, id LIMIT 500`
+// What was found broken within the last day still needs somebody today.
+const atRiskSQL = `SELECT ` + promiseColumns + ` FROM promise
+WHERE state = 'open' AND due_at <= @until OR state = 'broken' AND settled_at > @since ORDER BY due_at, id LIMIT 500`
 
 // Today is what needs somebody today: what will go wrong next and who is on it.
 func Today(ctx context.Context, db postgres.DB, now time.Time) (TodayBoard, error) {
@@ -32,7 +34,7 @@ func Today(ctx context.Context, db postgres.DB, now time.Time) (TodayBoard, erro
 			return err
 		},
 		func() (err error) {
-			b.PromisesAtRisk, err = postgres.All[Promise](ctx, db, atRiskSQL, pgx.NamedArgs{"until": now.Add(atRiskWithin)})
+			b.PromisesAtRisk, err = postgres.All[Promise](ctx, db, atRiskSQL, pgx.NamedArgs{"until": now.Add(atRiskWithin), "since": now.Add(-atRiskWithin)})
 			return err
 		},
 		func() (err error) {

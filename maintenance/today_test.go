@@ -29,10 +29,10 @@ func TestToday_TellsWhatOnlyLooksLikeAFault(t *testing.T) {
 		o.run(ctx, t, tx, `INSERT INTO site (id, customer_id, name, shut_until, shut_reason, shut_reason_en) VALUES (@id, @c, '雁峰', @until, '高考', 'Exams')`,
 			pgx.NamedArgs{"id": site, "c": o.a.ID, "until": time.Date(2026, 6, 9, 0, 0, 0, 0, zone)})
 		sensor := o.odd(ctx, t, tx, "KF132", "health = 'well'")
-		o.aFinding(ctx, t, tx, machines.Finding{MachineID: sensor, Rule: "s", FailureMode: machines.SensorFailure, Title: "油温传感器故障,设备正常", TitleEN: "Sensor at fault, machine well", Severity: "advice", Source: "rule", OpenedAt: morning})
+		o.aFinding(ctx, t, tx, machines.Finding{MachineID: sensor, Rule: "s", FailureMode: machines.SensorFailure, Title: "油温传感器故障，设备正常", TitleEN: "Sensor at fault, machine well", Severity: "advice", Source: "rule", OpenedAt: morning})
 		old := o.odd(ctx, t, tx, "BE215", "has_device = false, connectivity = 'none', health = 'third_state'")
 		o.aFinding(ctx, t, tx, machines.Finding{MachineID: old, Rule: "d", FailureMode: "leak", Title: "回转马达渗油", TitleEN: "Swing motor seep", Severity: "advice", Source: "daily_check", OpenedAt: morning})
-		o.odd(ctx, t, tx, "BE365", "operating_status = 'locked', connectivity = 'silent', operating_note = '已锁机(融资租赁),非故障', operating_note_en = 'Locked by the lessor, not a fault'")
+		o.odd(ctx, t, tx, "BE365", "operating_status = 'locked', connectivity = 'silent', operating_note = '已锁机（融资租赁），非故障', operating_note_en = 'Locked by the lessor, not a fault'")
 		o.odd(ctx, t, tx, "PT37", "connectivity = 'silent', site_id = '"+site.String()+"'")
 		o.odd(ctx, t, tx, "GS500", "connectivity = 'no_coverage', last_seen_at = '2026-06-03 22:02Z'")
 		o.odd(ctx, t, tx, "QY25", "connectivity = 'silent', last_seen_at = '2026-06-02 22:02Z'")
@@ -42,12 +42,12 @@ func TestToday_TellsWhatOnlyLooksLikeAFault(t *testing.T) {
 			return err
 		}
 		want := []Attention{
-			{MachineName: "KF132", Kind: "sensor_fault", Class: "info", Text: "油温传感器故障,设备正常", TextEN: "Sensor at fault, machine well"},
+			{MachineName: "KF132", Kind: "sensor_fault", Class: "info", Text: "油温传感器故障，设备正常", TextEN: "Sensor at fault, machine well"},
 			{MachineName: "BE215", Kind: "no_device", Class: "advice", Text: "回转马达渗油", TextEN: "Swing motor seep"},
-			{MachineName: "BE365", Kind: "locked", Class: "info", Text: "已锁机(融资租赁),非故障", TextEN: "Locked by the lessor, not a fault"},
-			{MachineName: "PT37", Kind: "site_shut", Class: "info", Text: "高考,停工至6月9日,保养计时暂停", TextEN: "Exams, shut till 9 Jun, service clock paused"},
-			{MachineName: "GS500", Kind: "no_coverage", Class: "info", Text: "无信号工地,最后数据 06:02,不派工", TextEN: "no coverage here, last data 06:02, no visit"},
-			{MachineName: "QY25", Kind: "silent", Class: "advice", Text: "6月3日 06:02 起没有数据,先查终端", TextEN: "no data since 3 Jun 06:02, check the device first"},
+			{MachineName: "BE365", Kind: "locked", Class: "info", Text: "已锁机（融资租赁），非故障", TextEN: "Locked by the lessor, not a fault"},
+			{MachineName: "PT37", Kind: "site_shut", Class: "info", Text: "高考，停工至6月9日，保养计时暂停", TextEN: "Exams, shut till 9 Jun, service clock paused"},
+			{MachineName: "GS500", Kind: "no_coverage", Class: "info", Text: "无信号工地，最后数据 06:02，不派工", TextEN: "no coverage here, last data 06:02, no visit"},
+			{MachineName: "QY25", Kind: "silent", Class: "advice", Text: "6月3日 06:02 起没有数据，先查终端", TextEN: "no data since 3 Jun 06:02, check the device first"},
 		}
 		if len(board.Attention) != len(want) {
 			t.Fatalf("%d rows: %+v", len(board.Attention), board.Attention)
@@ -84,11 +84,15 @@ func TestToday_EachNumberIsTheLengthOfItsList(t *testing.T) {
 				VALUES (@id, @machine, @customer, 'repair', 'x', @state, @engineer, @at, @at, @at)`, pgx.NamedArgs{"id": postgres.NewID(), "machine": o.a.Machine,
 				"customer": o.a.ID, "state": state, "engineer": o.engineer, "at": morning})
 		}
+		for _, settled := range []time.Time{morning.Add(-time.Hour), morning.Add(-30 * time.Hour)} { // the first one was broken today
+			o.run(ctx, t, tx, `INSERT INTO promise (id, customer_id, text, person, made_at, due_at, state, settled_at) VALUES (@id, @c, 'x', 'y', @at, @at, 'broken', @at)`,
+				pgx.NamedArgs{"id": postgres.NewID(), "c": o.a.ID, "at": settled})
+		}
 		b, err := Today(ctx, tx, morning)
 		if err != nil {
 			return err
 		}
-		if len(b.ThirdState) != 1 || b.ThirdState[0].ID != up.ID || len(b.Down) != 1 || b.Down[0].ID != down.ID || len(b.PromisesAtRisk) != 1 || len(b.CallbacksDue) != 1 || len(b.NotAccepted) != 1 {
+		if len(b.ThirdState) != 1 || b.ThirdState[0].ID != up.ID || len(b.Down) != 1 || b.Down[0].ID != down.ID || len(b.PromisesAtRisk) != 2 || len(b.CallbacksDue) != 1 || len(b.NotAccepted) != 1 {
 			t.Errorf("third state %d, down %d, promises %d, calls %d, not accepted %d", len(b.ThirdState), len(b.Down), len(b.PromisesAtRisk), len(b.CallbacksDue), len(b.NotAccepted))
 		}
 		return nil
