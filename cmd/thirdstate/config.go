@@ -28,7 +28,6 @@ type settings struct {
 	ClockStart   time.Time     `name:"clock-start" help:"Program time to start at on the first start (RFC 3339)." placeholder:"T"`
 	Speed        float64       `help:"Program seconds a real second." default:"1"`
 	KeepRaw      time.Duration `name:"keep-raw" help:"How long telemetry is kept as it came; older is kept as 15-minute mean, lowest and highest." default:"840h"`
-	LogLevel     string        `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
 }
 
 // check finds every fault before anything is started, and says them all at once.

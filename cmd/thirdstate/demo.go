@@ -25,6 +25,7 @@ type demoCommand struct {
 	Machines int           `help:"How many machines the simulated fleet has; 0 means those of the story." default:"0"`
 	Story    bool          `help:"Let the clock go ahead by itself and stop where you decide; what waits for 20 s is played by the demo."`
 	Every    time.Duration `help:"Time between two messages of a machine when live." default:"10s"`
+	LogLevel string        `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"warn"`
 	days     int           // of history; 0 = the story's
 	ready    func(*system, *web, *demo.Demo)
 }
@@ -85,7 +86,10 @@ func (c *demoCommand) play(ctx context.Context, y *system, speed float64) error 
 		Settle:       y.settled,
 		Housekeeping: y.housekeeping,
 		Save:         func(ctx context.Context) error { return saveClock(ctx, y.pool, y.clock) },
-		Speed:        speed, Machines: c.Machines, Days: c.days, Every: c.Every, Story: c.Story,
+		Live: func(at time.Time, took time.Duration) {
+			fmt.Fprintf(y.out, "The history took %v. There it is %s now, and people and machines go on.\n", took.Round(time.Second), at.In(demo.Zone).Format("2 January 15:04"))
+		},
+		Speed: speed, Machines: c.Machines, Days: c.days, Every: c.Every, Story: c.Story,
 	})
 	if err != nil {
 		return err
@@ -103,7 +107,7 @@ func greet(w io.Writer, url, data string) {
 	for _, l := range demo.Logins() {
 		fmt.Fprintf(w, "  %s/demo/login/%-12s %s %s, %s\n", url, l.Login, l.Name, l.NameEN, l.Role)
 	}
-	fmt.Fprintf(w, "\n30 days of history are lived through in a few minutes; look meanwhile. Ctrl-C ends it, the data stay in %s.\n\n", data)
+	fmt.Fprintf(w, "\n30 days of history are lived through in a few minutes; look meanwhile. Ctrl-C ends it, the data stay in %s.\n", data)
 }
 
 // fleetBroker is where the simulated fleet publishes: the external broker where

@@ -43,7 +43,7 @@ func startDemo(t *testing.T, data string) *showing {
 	ctx, stop := context.WithCancel(t.Context())
 	show := &showing{stop: stop, ended: make(chan error, 1)}
 	ready := make(chan struct{})
-	c := &demoCommand{settings: s, Every: 10 * time.Second, ready: func(y *system, w *web, d *demo.Demo) {
+	c := &demoCommand{settings: s, LogLevel: "warn", Every: 10 * time.Second, ready: func(y *system, w *web, d *demo.Demo) {
 		show.product, show.demo = &product{system: y, url: w.url()}, d
 		close(ready)
 	}}

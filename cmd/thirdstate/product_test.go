@@ -32,7 +32,7 @@ const patience = 60 * time.Second
 func testSettings(t *testing.T) settings {
 	t.Helper()
 	return settings{Data: t.TempDir(), HTTP: "127.0.0.1:0", MQTTListen: "127.0.0.1:0", DatabaseURL: postgrestest.URL(t), Speed: 1,
-		KeepRaw: 840 * time.Hour, LogLevel: "error", MQTTTopics: []string{"fleet/#", "v1/gateway/#", "telegraf/#"}}
+		KeepRaw: 840 * time.Hour, MQTTTopics: []string{"fleet/#", "v1/gateway/#", "telegraf/#"}}
 }
 
 // product is the running program, as serve starts it.

@@ -20,7 +20,10 @@ import (
 	"github.com/thirdstate/thirdstate/internal/problem"
 )
 
-type serveCommand struct{ settings }
+type serveCommand struct {
+	settings
+	LogLevel string `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
+}
 
 // Run serves until it is told to stop.
 func (c *serveCommand) Run(ctx context.Context) error {

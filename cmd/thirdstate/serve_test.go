@@ -43,7 +43,7 @@ func TestServe_SaysInOneLineWhatToDo(t *testing.T) {
 			t.Parallel()
 			s := testSettings(t)
 			c.change(&s)
-			err := (&serveCommand{s}).Run(t.Context())
+			err := (&serveCommand{settings: s, LogLevel: "error"}).Run(t.Context())
 			if err == nil {
 				t.Fatal("it was started")
 			}
@@ -86,7 +86,7 @@ func TestServe_ASecondOneOnTheSameFolderIsRefusedAndHarmsNobody(t *testing.T) {
 	s := testSettings(t)
 	p := serveProduct(t, s)
 	s.HTTP = "127.0.0.1:0"
-	err := (&serveCommand{s}).Run(t.Context())
+	err := (&serveCommand{settings: s, LogLevel: "error"}).Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "another thirdstate is at work in "+s.Data) {
 		t.Errorf("a second one on the same folder: %v", err)
 	}

@@ -34,6 +34,8 @@ type Config struct {
 	Housekeeping func(ctx context.Context, now time.Time) error
 	// Save keeps the program clock.
 	Save func(ctx context.Context) error
+	// Live is told when the history is over.
+	Live func(at time.Time, took time.Duration)
 
 	Speed    float64       // of the clock after the history
 	Machines int           // 0 = the fleet of the story
@@ -44,15 +46,15 @@ type Config struct {
 
 // Start is when the story's history begins, where no other time is asked for: 30
 // days before the morning of 4 June that the storyboard tells of.
-var Start = time.Date(2026, 6, 4, 6, 10, 0, 0, zone).AddDate(0, 0, -simulate.Days)
+var Start = time.Date(2026, 6, 4, 6, 10, 0, 0, Zone).AddDate(0, 0, -simulate.Days)
 
-// zone is the service organisation's.
-var zone = time.FixedZone("UTC+8", 8*3600)
+// Zone is the service organisation's.
+var Zone = time.FixedZone("UTC+8", 8*3600)
 
 const (
 	historyEvery = 10 * time.Minute // between two messages of a machine in the history and in jumps
 	liveEvery    = 10 * time.Second
-	stepLength   = 20 * time.Minute // of the clock in the history and in jumps
+	stepLength   = historyEvery // of the clock in the history and in jumps
 	maxJump      = 7 * 24 * time.Hour
 )
 
@@ -143,13 +145,14 @@ func (d *Demo) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("connect the simulated fleet: %w", err)
 	}
-	wire := &wire{Publisher: publisher, taken: d.Taken}
+	wire := wireTo(publisher, d.Taken)
 	defer func() { _ = publisher.Close() }()
+	began := time.Now()
 	if err := d.through(ctx, wire, "history", d.end()); err != nil {
 		return unlessOver(ctx, err)
 	}
 	d.status.Store(&Status{Phase: "live"})
-	d.Log.Info("the demo is live", "at", d.Clock.Now())
+	d.Live(d.Clock.Now(), time.Since(began))
 	if d.Story {
 		return unlessOver(ctx, d.story(ctx, wire))
 	}
@@ -181,6 +184,13 @@ func (d *Demo) through(ctx context.Context, w *wire, phase string, until time.Ti
 
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
 		return b
 	}
 	return a

@@ -97,7 +97,8 @@ func (d *Demo) meet(ctx context.Context) (*people, error) {
 // play lets the people do what is due in (from, to], in the order of time; what
 // one does may bring about what another does next.
 func (p *people) play(ctx context.Context, from, to time.Time) error {
-	if err := p.perform(ctx, from, to); err != nil {
+	from, err := p.perform(ctx, from, to)
+	if err != nil {
 		return err
 	}
 	for range mostRounds {
@@ -108,21 +109,27 @@ func (p *people) play(ctx context.Context, from, to time.Time) error {
 		if len(deeds) == 0 {
 			return nil
 		}
+		latest := from
 		for _, d := range deeds {
-			if err := p.act(ctx, d, from); err != nil {
+			done, err := p.act(ctx, d, from, to)
+			if err != nil {
 				return err
 			}
+			if done.After(latest) {
+				latest = done
+			}
 		}
+		from = latest // what this round brought about comes after it
 	}
 	return nil
 }
 
-// act does one deed in a transaction of its own. What the product refuses (a
-// busy engineer, a visitor who was quicker) is tried again later.
-func (p *people) act(ctx context.Context, d deed, from time.Time) error {
+// act does one deed in a transaction of its own and says when. What the product
+// refuses (a busy engineer, a visitor who was quicker) is tried again later.
+func (p *people) act(ctx context.Context, d deed, from, to time.Time) (time.Time, error) {
 	now := d.at
-	if now.Before(from) {
-		now = from
+	if !now.After(from) { // a minute later, so that what follows can be told from what it follows
+		now = earlier(from.Add(time.Minute), later(from, to))
 	}
 	err := postgres.As(ctx, p.Pool, identity.Program("demo"), func(tx pgx.Tx) error {
 		p.then = nil // it may run again
@@ -133,14 +140,14 @@ func (p *people) act(ctx context.Context, d deed, from time.Time) error {
 		for _, do := range p.then {
 			do()
 		}
-		return nil
+		return now, nil
 	}
 	if said := problem.As(err); said != nil && said.Kind != problem.Internal && said.Kind != problem.Unavailable {
 		p.Log.Debug("the demo's person was refused", "deed", d.words, "at", now, "error", err)
 		p.later[d.words] = now.Add(againAfter)
-		return nil
+		return from, nil
 	}
-	return fmt.Errorf("%s: %w", d.words, err)
+	return from, fmt.Errorf("%s: %w", d.words, err)
 }
 
 // most bounds how much people look at in one round.
@@ -226,8 +233,30 @@ type board struct {
 }
 
 // ours says whether a matter is one of those that this board is for. A matter of
-// no case is the demo's.
-func (b *board) ours(c maintenance.CaseRow) bool { return (c.PlayedBy == "yours") == b.visitors }
+// no case is the demo's; so is the visitor's case until the present, as far as the
+// story prepares it for him.
+func (b *board) ours(c maintenance.CaseRow) bool {
+	if c.PlayedBy != "yours" {
+		return !b.visitors
+	}
+	return b.prepared(c) != b.visitors
+}
+
+// prepared says whether the demo still prepares a case that will be the visitor's:
+// nobody lets a customer wait for days until a visitor comes.
+func (b *board) prepared(c maintenance.CaseRow) bool {
+	f, ok := b.fault(c)
+	if !ok || f.Story != "yours" || !b.at.Before(b.end()) {
+		return false
+	}
+	switch c.State {
+	case maintenance.Open, maintenance.Triaged:
+		return true
+	case maintenance.Informed:
+		return c.DeferredBy == "" // once put off, the visitor asks again
+	}
+	return false
+}
 
 // fault is the simulated one behind a case, if there is one.
 func (p *people) fault(c maintenance.CaseRow) (simulate.Fault, bool) {
@@ -244,7 +273,7 @@ func after(at time.Time, words string, low, high time.Duration, from, until int)
 // within moves a time that lies outside the hours [from, until) to a little after
 // the next beginning.
 func within(at time.Time, words string, from, until int) time.Time {
-	local := at.In(zone)
+	local := at.In(Zone)
 	if h := local.Hour(); h >= from && h < until {
 		return at
 	}
@@ -252,7 +281,7 @@ func within(at time.Time, words string, from, until int) time.Time {
 	if local.Hour() >= until {
 		day = local.AddDate(0, 0, 1)
 	}
-	start := time.Date(day.Year(), day.Month(), day.Day(), from, 0, 0, 0, zone)
+	start := time.Date(day.Year(), day.Month(), day.Day(), from, 0, 0, 0, Zone)
 	return start.Add(spread(words+" morning", 2*time.Minute, 40*time.Minute).Truncate(time.Minute)).UTC()
 }
 

@@ -54,7 +54,7 @@ func (p *people) breakdowns(cases []maintenance.CaseRow, to time.Time) []deed {
 	var deeds []deed
 	for _, l := range p.fleet.Labels() {
 		words := about("breakdown", l.Machine, l.ID)
-		if l.Mild || l.Failure.IsZero() || l.Failure.After(to) || p.ledger.Done[words] {
+		if l.Mild || !l.Passes.IsZero() || l.Failure.IsZero() || l.Failure.After(to) || p.ledger.Done[words] {
 			continue
 		}
 		if !l.RepairedAt.IsZero() || handled(cases, l) {
@@ -78,15 +78,7 @@ func handled(cases []maintenance.CaseRow, l simulate.Label) bool {
 
 func (p *people) ringUp(l simulate.Label, words string) func(context.Context, pgx.Tx, time.Time) error {
 	return func(ctx context.Context, tx pgx.Tx, now time.Time) error {
-		m := p.machines[l.Machine]
-		caller, err := p.contact(ctx, tx, m.CustomerID)
-		if err != nil {
-			return err
-		}
-		_, err = maintenance.OpenRequest(ctx, tx, now, p.caller, maintenance.Request{MachineID: m.ID, Down: true, PouringNow: m.Kind == "concrete_pump",
-			Latitude: m.Latitude, Longitude: m.Longitude, OperatorPhone: caller.Phone, CallerName: caller.Name, FailureMode: l.Mode,
-			Description: "机器停了,现场在等,请尽快来人"})
-		if err != nil {
+		if _, err := p.phoneIn(ctx, tx, now, p.machines[l.Machine], l.Mode, "机器停了,现场在等,请尽快来人"); err != nil {
 			return err
 		}
 		return p.done(ctx, tx, words)

@@ -24,23 +24,22 @@ func (b *board) ofCase(c maintenance.CaseRow) []deed {
 	if c.PlayedBy == "" && !b.visitors {
 		return []deed{{at: c.OpenedAt, words: about("case", c.Number, "is given out"), do: b.giveOut(c)}}
 	}
-	if !b.ours(c) {
+	if !b.ours(c) || c.PlayedBy == scripted {
 		return nil
 	}
 	words := about("case", c.Number, c.State, c.Comebacks)
-	urgent := c.MachineDown || c.Severity == machines.Alarm
+	from, until := 6, 22
+	if c.MachineDown || c.Severity == machines.Alarm {
+		from, until = 0, 24 // there is always somebody
+	}
 	one := func(at time.Time, do func(context.Context, pgx.Tx, time.Time) error) []deed {
 		return []deed{{at: at, words: words, do: do}}
 	}
 	switch c.State {
 	case maintenance.Open:
-		high := 50 * time.Minute
-		if urgent {
-			high = 12 * time.Minute
-		}
-		return one(after(c.StateAt, words, 4*time.Minute, high, 6, 22), b.move(c, maintenance.CaseMove{To: maintenance.Triaged, Note: "数据与历史已核对"}))
+		return one(after(c.StateAt, words, 4*time.Minute, 40*time.Minute, from, until), b.move(c, maintenance.CaseMove{To: maintenance.Triaged, Note: "数据与历史已核对"}))
 	case maintenance.Triaged:
-		return one(after(c.StateAt, words, 6*time.Minute, 55*time.Minute, 7, 21), b.tell(c))
+		return one(after(c.StateAt, words, 6*time.Minute, 45*time.Minute, from, until), b.tell(c))
 	case maintenance.Informed:
 		return b.decide(c, words)
 	case maintenance.InWork, maintenance.Planned:
@@ -53,9 +52,14 @@ func (b *board) ofCase(c maintenance.CaseRow) []deed {
 	case maintenance.Satisfied:
 		return one(after(c.StateAt, words, 5*time.Minute, 30*time.Minute, 7, 22), b.move(c, maintenance.CaseMove{To: maintenance.Closed}))
 	case maintenance.Waiting:
-		return one(after(c.StateAt, words, 20*time.Hour, 44*time.Hour, 7, 19), b.move(c, maintenance.CaseMove{To: c.PreviousState, Note: "等待结束"}))
+		return one(after(c.StateAt, words, 4*24*time.Hour, 6*24*time.Hour, 7, 19), b.move(c, maintenance.CaseMove{To: c.PreviousState, Note: "等待结束"}))
+	case maintenance.Deferred:
+		if c.MachineDown {
+			return one(after(c.StateAt, words, 4*time.Minute, 15*time.Minute, from, until), b.move(c, maintenance.CaseMove{To: maintenance.Informed, Note: "机主来电:已停机,请马上来修"}))
+		}
+		return nil
 	default:
-		return nil // telephone guidance and deferrals end by themselves
+		return nil
 	}
 }
 
@@ -67,6 +71,9 @@ func (b *board) proofEnds(c maintenance.CaseRow) time.Time {
 	}
 	return c.StateAt.Add(proofIn)
 }
+
+// scripted marks a case that the script moves itself.
+const scripted = "script"
 
 const playedBySQL = `UPDATE service_case SET played_by = @by WHERE id = @id`
 
@@ -82,7 +89,7 @@ func (b *board) giveOut(c maintenance.CaseRow) func(context.Context, pgx.Tx, tim
 		}
 		fault, _ := b.fault(c)
 		recent := !c.OpenedAt.Before(b.end().Add(-yoursWithin))
-		if fault.Story == "hero" || fault.Story == "yours" || recent && mine < mostYours && c.Number%2 == 1 {
+		if fault.Story == "hero" || fault.Story == "yours" || recent && mine < mostYours && c.Number%2 == 1 && c.FailureMode != "sensor_failure" {
 			by = "yours"
 		}
 		_, err = postgres.Run(ctx, tx, playedBySQL, pgx.NamedArgs{"by": by, "id": c.ID})
@@ -136,20 +143,31 @@ func (b *board) decide(c maintenance.CaseRow, words string) []deed {
 		return nil
 	}
 	fault, _ := b.fault(c)
-	if fault.Story == "declined" && !c.MachineDown {
+	if !c.MachineDown && (fault.Story == "declined" || fault.Story == "yours" && fault.Mode != plannedForYou && c.DeferredBy == "") {
 		at := after(c.StateAt, words, 10*time.Minute, 40*time.Minute, 7, 21)
-		return []deed{{at: at, words: words, do: b.putOff(c)}}
+		return []deed{{at: at, words: words, do: b.putOff(c, fault.Story)}}
+	}
+	if c.FailureMode == "sensor_failure" && c.StateAt.Before(c.OpenedAt.Add(24*time.Hour)) { // afterwards the wait is over
+		at := after(c.StateAt, words, 10*time.Minute, 40*time.Minute, 7, 21)
+		return []deed{{at: at, words: words, do: b.move(c, maintenance.CaseMove{To: maintenance.Waiting, WaitingFor: "parts", Note: "设备正常,传感器随下次保养更换,不单独派工"})}}
 	}
 	return []deed{{at: after(c.StateAt, words, 8*time.Minute, 80*time.Minute, 7, 21), words: words, do: b.schedule(c)}}
 }
 
-func (b *board) putOff(c maintenance.CaseRow) func(context.Context, pgx.Tx, time.Time) error {
+// plannedForYou is the fault for which the visitor finds a planned visit that
+// waits for an engineer; the owner of the other one had put it off until today.
+const plannedForYou = "imbalance"
+
+func (b *board) putOff(c maintenance.CaseRow, story string) func(context.Context, pgx.Tx, time.Time) error {
 	return func(ctx context.Context, tx pgx.Tx, now time.Time) error {
 		person, err := b.contact(ctx, tx, c.CustomerID)
 		if err != nil {
 			return err
 		}
 		until := now.Add(3 * 24 * time.Hour)
+		if early := b.end().Add(-70 * time.Minute); story == "yours" && early.After(now) {
+			until = early
+		}
 		_, err = maintenance.MoveCase(ctx, tx, now, b.caller, c.ID, maintenance.CaseMove{To: maintenance.Deferred, Until: &until, Person: person.Name,
 			Reason: "作业中可能停机;机主知悉,忙完这一段再修", Note: "机主推迟"})
 		return err
@@ -167,27 +185,39 @@ func (b *board) schedule(c maintenance.CaseRow) func(context.Context, pgx.Tx, ti
 	}
 }
 
-// visit is the story's visit that comes next in a case.
+// visit is the story's visit that comes next about a case's fault.
 func (p *people) visit(c maintenance.CaseRow) (simulate.Visit, bool) {
 	f, ok := p.fault(c)
-	if !ok || c.Comebacks >= len(f.Visits) {
+	if !ok {
 		return simulate.Visit{}, false
 	}
-	return f.Visits[c.Comebacks], true
+	done := 0
+	for _, r := range p.ledger.Repairs {
+		if r.Machine == c.MachineKey && r.Mode == f.Mode {
+			done++
+		}
+	}
+	if done >= len(f.Visits) {
+		return simulate.Visit{}, false
+	}
+	return f.Visits[done], true
 }
 
 func (b *board) visitAt(c maintenance.CaseRow, now time.Time) time.Time {
 	words := about("visit", c.MachineKey, c.FailureMode, c.Comebacks)
 	if c.MachineDown || c.Severity == machines.Alarm {
-		return within(now.Add(time.Hour), words, 7, 19).Truncate(time.Minute)
+		return now.Add(time.Hour).Truncate(time.Minute)
 	}
-	if visit, ok := b.visit(c); ok {
+	if f, _ := b.fault(c); f.Story == "yours" && now.Before(b.end()) {
+		return b.end().Add(3*time.Hour + 20*time.Minute)
+	}
+	if visit, ok := b.visit(c); ok && c.Severity != machines.Warning {
 		if at := visit.At.Add(-90 * time.Minute); at.After(now.Add(time.Hour)) && at.Before(now.AddDate(0, 0, 6)) {
 			return at
 		}
 	}
-	day := now.In(zone).AddDate(0, 0, 1)
-	morning := time.Date(day.Year(), day.Month(), day.Day(), 8, 0, 0, 0, zone).UTC()
+	day := now.In(Zone).AddDate(0, 0, 1)
+	morning := time.Date(day.Year(), day.Month(), day.Day(), 8, 0, 0, 0, Zone).UTC()
 	return morning.Add(spread(words, 0, 7*time.Hour).Truncate(30 * time.Minute))
 }
 

@@ -95,8 +95,8 @@ func (b *board) send(o maintenance.WorkOrderRow) func(context.Context, pgx.Tx, t
 
 // nextSlot is a time on the next working day.
 func nextSlot(now time.Time, words string) time.Time {
-	day := now.In(zone).AddDate(0, 0, 1)
-	morning := time.Date(day.Year(), day.Month(), day.Day(), 8, 0, 0, 0, zone)
+	day := now.In(Zone).AddDate(0, 0, 1)
+	morning := time.Date(day.Year(), day.Month(), day.Day(), 8, 0, 0, 0, Zone)
 	return morning.Add(spread(words, 0, 8*time.Hour).Truncate(30 * time.Minute)).UTC()
 }
 
@@ -183,17 +183,28 @@ func (b *board) finish(o maintenance.WorkOrderRow, c maintenance.CaseRow) func(c
 		if err != nil {
 			return err
 		}
-		move := maintenance.OrderMove{To: maintenance.OrderCompleted, Result: result(o, quality), FailureMode: c.FailureMode, Activity: activity(o, known),
+		move := maintenance.OrderMove{To: maintenance.OrderCompleted, Result: result(o, quality, !known && b.causeKnown(c)), FailureMode: c.FailureMode, Activity: activity(o, known),
 			SignedBy: person.Name, SignerCapacity: person.Capacity, WrenchMinutes: int(spread(about("wrench", o.Number), 25*time.Minute, 95*time.Minute).Minutes()),
 			WaitedMinutes: int(spread(about("waits", o.Number), 0, 30*time.Minute).Minutes()), TravelKM: float64(2 * int(spread(about("km", o.Number), 8*time.Second, 60*time.Second).Seconds()))}
 		if _, err := maintenance.MoveOrder(ctx, tx, now, b.engineer(o), o.ID, move); err != nil {
 			return err
 		}
-		if o.CaseID == nil {
+		if o.CaseID == nil || !known && b.causeKnown(c) {
 			return nil
 		}
 		return b.repaired(ctx, tx, repair{Machine: c.MachineKey, Mode: modeOf(c, known), At: now, Quality: quality})
 	}
+}
+
+// causeKnown says whether the fault behind a case that is only its effect (oil too
+// hot) has a case of its own, in which it is repaired.
+func (b *board) causeKnown(c maintenance.CaseRow) bool {
+	for _, other := range b.cases {
+		if _, known := b.fault(other); known && other.MachineKey == c.MachineKey {
+			return true
+		}
+	}
+	return false
 }
 
 // modeOf is what a repair touches: where the report did not name it, everything.
@@ -217,8 +228,10 @@ func (p *people) repaired(ctx context.Context, tx pgx.Tx, r repair) error {
 	return nil
 }
 
-func result(o maintenance.WorkOrderRow, quality float64) string {
+func result(o maintenance.WorkOrderRow, quality float64, elsewhere bool) string {
 	switch {
+	case elsewhere:
+		return "停机降温后试机;根本原因另有服务单处理"
 	case o.CaseID == nil:
 		return "按保养单完成,试机正常"
 	case quality < 0.5:

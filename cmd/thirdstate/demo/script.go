@@ -23,23 +23,28 @@ type event struct {
 	do   func(ctx context.Context, tx pgx.Tx, now time.Time) error
 }
 
-// perform does the events of the story that are due, each once.
-func (p *people) perform(ctx context.Context, from, to time.Time) error {
+// perform does the events of the story that are due, each once, and says when the
+// last was.
+func (p *people) perform(ctx context.Context, from, to time.Time) (time.Time, error) {
+	latest := from
 	for _, e := range p.script {
 		if e.at.After(to) || p.ledger.Done[e.name] {
 			continue
 		}
-		err := p.act(ctx, deed{at: e.at, words: e.name, do: func(ctx context.Context, tx pgx.Tx, now time.Time) error {
+		done, err := p.act(ctx, deed{at: e.at, words: e.name, do: func(ctx context.Context, tx pgx.Tx, now time.Time) error {
 			if err := e.do(ctx, tx, now); err != nil {
 				return err
 			}
 			return p.done(ctx, tx, e.name)
-		}}, from)
+		}}, from, to)
 		if err != nil {
-			return err
+			return latest, err
+		}
+		if done.After(latest) {
+			latest = done
 		}
 	}
-	return nil
+	return latest, nil
 }
 
 // done keeps that something was played, so that it is played once.
@@ -62,6 +67,7 @@ func (p *people) events() []event {
 	list = append(list, p.promises()...)
 	list = append(list, p.meeting()...)
 	list = append(list, p.complaints()...)
+	list = append(list, p.morning()...)
 	list = append(list, event{p.end().Add(-13 * time.Hour), "swing motor seep", p.seep}, event{p.end().Add(-16*24*time.Hour + 3*time.Hour), "missed", p.missed})
 	list = slices.DeleteFunc(list, func(e event) bool { return e.at.Before(p.ledger.Start) })
 	slices.SortStableFunc(list, func(a, b event) int { return cmp.Compare(a.at.UnixNano(), b.at.UnixNano()) })
@@ -104,7 +110,7 @@ func (p *people) status(id uuid.UUID, s machines.OperatingStatus, note, noteEN s
 func (p *people) shut(row machines.Row, g simulate.Gap, m simulate.Machine) func(context.Context, pgx.Tx, time.Time) error {
 	return func(ctx context.Context, tx pgx.Tx, now time.Time) error {
 		if row.SiteID != nil && !g.To.IsZero() {
-			_, err := postgres.Run(ctx, tx, shutSiteSQL, pgx.NamedArgs{"id": *row.SiteID, "until": g.To, "reason": m.Note, "reason_en": m.NoteEN})
+			_, err := postgres.Run(ctx, tx, shutSiteSQL, pgx.NamedArgs{"id": *row.SiteID, "until": g.To, "reason": "高考停工", "reason_en": "Site shut for the college entrance exams"})
 			if err != nil {
 				return err
 			}
@@ -138,20 +144,12 @@ func (p *people) seep(ctx context.Context, tx pgx.Tx, now time.Time) error {
 
 // missed is a breakdown that nobody saw coming: the machine has no telematics.
 func (p *people) missed(ctx context.Context, tx pgx.Tx, now time.Time) error {
-	for _, m := range p.fleet.Machines() {
-		row := p.machines[m.Key]
-		if m.HasDevice || m.Key == seeping || row.Kind != "excavator" {
-			continue
-		}
-		caller, err := p.contact(ctx, tx, row.CustomerID)
-		if err != nil {
-			return err
-		}
-		_, err = maintenance.OpenRequest(ctx, tx, now, p.caller, maintenance.Request{MachineID: row.ID, Down: true, Latitude: row.Latitude, Longitude: row.Longitude,
-			OperatorPhone: caller.Phone, CallerName: caller.Name, FailureMode: "hydraulic_hose_burst", Description: "大臂油管爆了,停在坡上"})
-		return err
+	row, ok := p.bare(0)
+	if !ok {
+		return nil
 	}
-	return nil
+	_, err := p.phoneIn(ctx, tx, now, row, "hydraulic_hose_burst", "大臂油管爆了,停在坡上")
+	return err
 }
 
 // promise of the story: what was promised to whom, and what became of it.

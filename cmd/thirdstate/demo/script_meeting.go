@@ -23,7 +23,7 @@ VALUES (@id, @meeting, @customer, @text, @text_en, @by, @by_en, @at)`
 // coming one has matters that were raised word for word.
 func (p *people) meeting() []event {
 	day := 24 * time.Hour
-	month := time.Date(p.end().In(zone).Year(), p.end().In(zone).Month(), 1, 0, 0, 0, 0, time.UTC)
+	month := time.Date(p.end().In(Zone).Year(), p.end().In(Zone).Month(), 1, 0, 0, 0, 0, time.UTC)
 	issue := func(before time.Duration, name, customer, by, byEN, text, textEN string) event {
 		return event{p.end().Add(-before), about("issue", name), func(ctx context.Context, tx pgx.Tx, now time.Time) error {
 			return raise(ctx, tx, now, month, customer, by, byEN, text, textEN)

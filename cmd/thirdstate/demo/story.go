@@ -41,7 +41,7 @@ func (d *Demo) story(ctx context.Context, w *wire) error {
 				since = now
 			case now.Sub(since) >= visitorIn:
 				since = time.Time{}
-				if err := d.people.act(ctx, deeds[0], d.at); err != nil {
+				if _, err := d.people.act(ctx, deeds[0], d.at, d.at); err != nil {
 					d.Log.Error("a person of the demo could not act, trying again", "error", err)
 				}
 			}

@@ -8,10 +8,15 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/publish"
 )
 
-// wire is the fleet's connection to the broker.
+// wire is the fleet's way to the intake log.
 type wire struct {
-	*publish.Publisher
-	taken func() uint64
+	publish func(ctx context.Context, topic string, payload []byte) error
+	flush   func(ctx context.Context) error // returns when all is acknowledged
+	taken   func() uint64
+}
+
+func wireTo(p *publish.Publisher, taken func() uint64) *wire {
+	return &wire{publish: p.Publish, flush: p.Flush, taken: taken}
 }
 
 const (
@@ -29,13 +34,13 @@ func (d *Demo) speak(ctx context.Context, w *wire, from, to time.Time, every tim
 			if !ok {
 				continue
 			}
-			if err := w.Publish(ctx, topic, payload); err != nil {
+			if err := w.publish(ctx, topic, payload); err != nil {
 				return fmt.Errorf("publish what %s says: %w", m.Key, err)
 			}
 			sent++
 		}
 	}
-	if err := w.Flush(ctx); err != nil {
+	if err := w.flush(ctx); err != nil {
 		return fmt.Errorf("wait for the broker: %w", err)
 	}
 	return w.arrived(ctx, before+sent)
