@@ -232,8 +232,8 @@ func (d *decoding) bury(r *intakelog.Record, decoder string, part int, f Fault, 
 
 // hear notes when the device behind a record was heard last.
 func (d *decoding) hear(r *intakelog.Record) {
-	if r.Device != "" && !replayed(r.Source) && r.Received.After(d.Devices[r.Device]) {
-		d.Devices[r.Device] = r.Received.UTC()
+	if device := storable(r.Device); device != "" && !replayed(r.Source) && r.Received.After(d.Devices[device]) {
+		d.Devices[device] = r.Received.UTC()
 	}
 }
 
