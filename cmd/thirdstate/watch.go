@@ -46,7 +46,7 @@ func (c *watchCommand) watch(ctx context.Context, in io.Reader, out, notes io.Wr
 		if err != nil {
 			return problem.New(problem.Invalid, "%v", err)
 		}
-		defer file.Close() //nolint:errcheck // it was only read
+		defer file.Close()
 		in, name = file, c.File
 	}
 	summary, err := watchfile.Run(ctx, in, name, watchfile.Options{

@@ -31,7 +31,7 @@ func (s *speech) compressor() {
 			return intake + w.rise + u.self(3)
 		}
 		return u.compressorHouse(at) + u.warm(at, b).rise + u.self(3)
-	}, 0.3, 0.5)
+	}, 0.5)
 	s.say("discharge_pressure", on*(6.6+0.7*load+0.1*u.self(4)), 0.04*on, 0.03*on, 0.01)
 	s.say("motor_current", on*(88+165*load), 1.5*on, 1.5*on, 0.5)
 	bearing := u.effect(Bearing, s.at)

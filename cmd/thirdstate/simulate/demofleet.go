@@ -15,7 +15,6 @@ type lot struct {
 	silent   string // serials of machines without a device
 	work     Work
 	format   Format
-	contract string
 }
 
 // Ways to work.

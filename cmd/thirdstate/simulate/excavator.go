@@ -42,7 +42,7 @@ func (s *speech) excavator() {
 			return oil + u.self(3)
 		}
 		return u.ambient(at) + u.warm(at, b).rise + u.self(3)
-	}, 0.3, 0.45)
+	}, 0.45)
 	s.say("coolant_temp", air+(57+9*math.Min(1, w.power/size.power))*math.Min(1, w.rise/20), 0.5, 0.5, 0.5)
 	s.say("main_pump_pressure", on*(35+270*load), 5*on, 0, 1)
 	pilot := 39 + 0.4*u.self(4) - 0.02*(oil-55) - u.effect(HydraulicLeak, s.at)

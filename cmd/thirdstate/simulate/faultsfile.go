@@ -38,7 +38,7 @@ func ReadFaults(name string, start time.Time, machines []Machine) ([]Machine, er
 	if err != nil {
 		return nil, fmt.Errorf("read the faults: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	text, err := io.ReadAll(io.LimitReader(file, maxMapping+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the faults: %w", err)

@@ -30,7 +30,7 @@ func (s *speech) genset() {
 		}
 		air := u.ambient(at)
 		return air + (80+0.012*w.power-0.6*(air-25)-air)*math.Min(1, w.rise/25)
-	}, 0.3, 0.4)
+	}, 0.4)
 	gas := 235 + 0.42*w.power
 	injector := u.effect(Injector, s.at) * (0.5 + w.power/400)
 	s.say("exhaust_temp_left", air+on*(gas+4*u.self(3)+injector), 2, 1.5, 0.5)

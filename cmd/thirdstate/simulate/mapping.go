@@ -50,7 +50,7 @@ func ReadMapping(name string) (*Mapping, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the mapping: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	text, err := io.ReadAll(io.LimitReader(file, maxMapping+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the mapping: %w", err)

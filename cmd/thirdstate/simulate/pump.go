@@ -48,7 +48,7 @@ func (s *speech) pump() {
 			return oil + u.self(3)
 		}
 		return u.ambient(at) + u.warm(at, b).rise + u.self(3)
-	}, 0.3, 0.45)
+	}, 0.45)
 	s.say("coolant_temp", air+(58+8*math.Min(1, w.power/size.power))*math.Min(1, w.rise/20), 0.5, 0.5, 0.5)
 	if pumping {
 		efficiency := 88 + u.self(4) - 5*(load-0.5) - u.effect(WornWearPlate, s.at)

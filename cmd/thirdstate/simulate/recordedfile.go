@@ -59,7 +59,7 @@ func readFile(mapping *Mapping, name string) ([]recordedRow, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the recording: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	f := &recordedFile{Mapping: mapping, name: name, seen: map[string]*recordedMachine{}}
 	rows, err := f.read(file)
 	if err != nil {

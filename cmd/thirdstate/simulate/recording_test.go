@@ -3,6 +3,7 @@ package simulate
 import (
 	"compress/gzip"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -196,7 +197,7 @@ func TestFleet_PlaysInTimeAndStopsWhenAsked(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		sent, err := f.Play(ctx, func(context.Context, string, []byte) error { return nil }, Pace{Start: fleetStart, Interval: time.Hour, Speed: 3600})
-		if err != context.DeadlineExceeded || time.Since(begin) != time.Minute {
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Minute {
 			t.Errorf("ended after %s: %v", time.Since(begin), err)
 		}
 		if sent < 60*20 || sent > 60*51 {

@@ -79,16 +79,19 @@ func (s *speech) momentary() float64 {
 	return math.Max(0.02, s.slot.load*(1+0.07*gauss(s.u.seed, streamNoise+90, s.at)))
 }
 
+// sensorNoise is the spread of a temperature sensor, K.
+const sensorNoise = 0.3
+
 // sensor says a temperature, frozen since its sensor has failed.
-func (s *speech) sensor(signal string, value func(at int64) float64, noise, drift float64) {
+func (s *speech) sensor(signal string, value func(at int64) float64, drift float64) {
 	if onset := s.u.onset(SensorFailure, s.at); onset > 0 {
 		frozen := *s
 		frozen.at, frozen.values = onset, make([]observation.Value, len(s.values), len(s.values)+1)
-		frozen.say(signal, value(onset), noise, drift, 0.1)
+		frozen.say(signal, value(onset), sensorNoise, drift, 0.1)
 		s.values = append(s.values, frozen.values[len(s.values)])
 		return
 	}
-	s.say(signal, value(s.at), noise, drift, 0.1)
+	s.say(signal, value(s.at), sensorNoise, drift, 0.1)
 }
 
 // counters are those that every machine has.

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -257,7 +258,7 @@ func TestRun_StopsWhenAsked(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Run(ctx, strings.NewReader(header+noisy(3000, 5000, csvRow)), "a.csv", Options{}, io.Discard); err != context.Canceled {
+	if _, err := Run(ctx, strings.NewReader(header+noisy(3000, 5000, csvRow)), "a.csv", Options{}, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }
