@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -70,3 +71,5 @@ func sell(t testing.TB, pool *postgres.Pool, machine uuid.UUID, at time.Time) id
 	})
 	return who
 }
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -72,6 +72,7 @@ type RecordParts struct {
 	Known        int32 // unclaimed too, and kept already before a replay
 	Dead         int32
 	Tick         bool // a tick or cohort record: written by the program itself
+	Replay       bool // written again after a person asked for it
 }
 
 // Counts of a batch; readings are single values.

@@ -121,6 +121,7 @@ func (d *decoding) locate(i int) {
 		return
 	}
 	d.Counts.Messages++
+	parts.Replay = replayed(r.Source)
 	d.hear(r)
 	if p.whole != nil {
 		d.bury(r, p.decoder, 0, *p.whole, parts)

@@ -32,7 +32,7 @@ func (h *historian) settle(b *Batch) *settled {
 		fresh := 0
 		for ; next < len(b.Observations) && b.Observations[next].LSN == r.LSN; next++ {
 			o := &b.Observations[next]
-			if h.dedup.Seen(&o.Observation) {
+			if h.dedup.Seen(&o.Observation) && !r.Replay { // what was seen before need not have been stored: its machine was unknown
 				continue
 			}
 			fresh++
