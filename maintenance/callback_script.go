@@ -19,6 +19,7 @@ type matter struct {
 	State         CaseState  `db:"state"`
 	Title         string     `db:"title"`
 	TitleEN       string     `db:"title_en"`
+	FailureMode   string     `db:"failure_mode"`
 	MachineDown   bool       `db:"machine_down"`
 	Serial        string     `db:"serial"`
 	MachineName   string     `db:"machine_name"`
@@ -36,7 +37,7 @@ type matter struct {
 	PromiseDueAt  *time.Time `db:"promise_due_at"`
 }
 
-const mattersSQL = `SELECT c.id AS case_id, c.state, c.title, c.title_en, c.machine_down, c.verification,
+const mattersSQL = `SELECT c.id AS case_id, c.state, c.title, c.title_en, c.failure_mode, c.machine_down, c.verification,
 	m.serial, m.name AS machine_name, m.name_en AS machine_name_en,
 	coalesce(o.result, '') AS result, coalesce(o.activity, '') AS activity, o.completed_at AS done_at,
 	coalesce(o.name, '') AS engineer, coalesce(o.name_en, '') AS engineer_en, v.planned_at AS visit_at,
@@ -120,7 +121,11 @@ func informScript(m matter) machines.Text {
 	machine, title := m.machine(), m.title()
 	said := machines.Text{ZH: fmt.Sprintf("您的设备%s：%s，现在还能用，但需要处理。", machine.ZH, title.ZH),
 		EN: fmt.Sprintf("Your machine %s: %s. It still works, but needs attention. ", machine.EN, title.EN)}
-	if m.MachineDown {
+	switch {
+	case m.FailureMode == machines.SensorFailure:
+		said = machines.Text{ZH: fmt.Sprintf("您的设备%s：%s，设备本身正常。", machine.ZH, title.ZH),
+			EN: fmt.Sprintf("Your machine %s: %s. The machine itself is well. ", machine.EN, title.EN)}
+	case m.MachineDown:
 		said = machines.Text{ZH: fmt.Sprintf("您的设备%s已停机：%s。我们优先安排。", machine.ZH, title.ZH),
 			EN: fmt.Sprintf("Your machine %s is down: %s. It goes before everything else. ", machine.EN, title.EN)}
 	}

@@ -86,3 +86,19 @@ func TestSay_SpeaksOfTimesAndMachinesAsPeopleDo(t *testing.T) {
 		}
 	}
 }
+
+func TestInformScript_SaysHowBadItIs(t *testing.T) {
+	t.Parallel()
+	visit := time.Date(2026, 6, 4, 19, 30, 0, 0, zone)
+	for _, c := range []struct {
+		matter matter
+		want   string
+	}{
+		{matter{Title: "油温", TitleEN: "Oil sensor at fault", Serial: "BC1418", FailureMode: machines.SensorFailure}, "Your machine ..1418: Oil sensor at fault. The machine itself is well. When may we come and check it?"},
+		{matter{Title: "泵", TitleEN: "Pump stands", Serial: "BC1418", MachineDown: true, VisitAt: &visit}, "Your machine ..1418 is down: Pump stands. It goes before everything else. We propose a visit on 4 Jun 19:30. Does that suit you?"},
+	} {
+		if got := informScript(c.matter).EN; got != c.want {
+			t.Errorf("got %s\nwant %s", got, c.want)
+		}
+	}
+}
