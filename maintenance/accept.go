@@ -74,8 +74,12 @@ func takeFinding(ctx context.Context, db postgres.DB, now time.Time, who identit
 	case change.Change == machines.FindingClosed:
 		return findingEnded(ctx, db, now, who, f)
 	case f.CaseID != nil:
-		return escalate(ctx, db, now, who, *f.CaseID, f)
-	case change.Propose, !opensCase(m, f):
+		ended, err := escalate(ctx, db, now, who, *f.CaseID, f)
+		if err != nil || !ended {
+			return err
+		}
+	}
+	if change.Propose || !opensCase(m, f) {
 		return nil
 	}
 	_, err := caseFor(ctx, db, now, who, f)
@@ -167,26 +171,33 @@ func joinCase(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 	if err := noteText(ctx, db, now, who, c, note); err != nil {
 		return Case{}, err
 	}
-	return c, escalate(ctx, db, now, who, c.ID, f)
+	if _, err := escalate(ctx, db, now, who, c.ID, f); err != nil {
+		return Case{}, err
+	}
+	return loadCase(ctx, db, c.ID)
 }
 
-// escalate raises a case to its finding's severity; it never lowers it.
-func escalate(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, id uuid.UUID, f machines.Finding) error {
+// escalate raises a case to its finding's severity; it never lowers it. true = the
+// case has ended while the fault went on and grew worse: that wants a new one.
+func escalate(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, id uuid.UUID, f machines.Finding) (ended bool, err error) {
 	c, err := lockCase(ctx, db, id)
-	if err != nil || c.State.Ended() {
-		return err
+	if err != nil {
+		return false, err
 	}
 	severity := caseOf(f).Severity
 	if graver(c.Severity, severity) == c.Severity {
-		return nil
+		return false, nil
+	}
+	if c.State.Ended() {
+		return true, nil
 	}
 	after := c
 	after.Severity = severity
 	after, err = changeCase(ctx, db, now, who, "escalated", c, after)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return addMove(ctx, db, now, who, after, after.State, machines.Text{ZH: "升级:" + f.Title, EN: "escalated: " + machines.InLanguage("en", f.Title, f.TitleEN)})
+	return false, addMove(ctx, db, now, who, after, after.State, machines.Text{ZH: "升级:" + f.Title, EN: "escalated: " + machines.InLanguage("en", f.Title, f.TitleEN)})
 }
 
 // findingEnded notes on its case that a finding is no longer there.
@@ -201,5 +212,9 @@ func findingEnded(ctx context.Context, db postgres.DB, now time.Time, who identi
 	if err != nil || c.State.Ended() {
 		return err
 	}
-	return noteText(ctx, db, now, who, c, machines.Text{ZH: "发现已消失:" + f.Title, EN: "the finding is gone: " + machines.InLanguage("en", f.Title, f.TitleEN)})
+	note := machines.Text{ZH: "发现已消失:" + f.Title, EN: "the finding is gone: " + machines.InLanguage("en", f.Title, f.TitleEN)}
+	if f.CloseReason == "rule_changed" {
+		note = machines.Text{ZH: "规则已更新,服务单继续", EN: "the rule has changed; the case goes on"}
+	}
+	return noteText(ctx, db, now, who, c, note)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
 )
 
@@ -160,6 +161,46 @@ func TestAccept_AFaultThatShowsAgainGoesBackToWork(t *testing.T) {
 	f := s.file(t, c.ID)
 	if f.State != InWork || f.Comebacks != 1 || len(f.Findings) != 1 || len(f.WorkOrders) != 1 {
 		t.Errorf("%s, %d come-backs, %d findings, %d orders", f.State, f.Comebacks, len(f.Findings), len(f.WorkOrders))
+	}
+}
+
+func TestAccept_AClosedCasesFaultThatGrowsOpensANewOne(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	c := s.found(t, s.a.Machine, morning)
+	must[Case](t)(once(t, s, s.manager, func(ctx context.Context, tx pgx.Tx) (Case, error) {
+		return MoveCase(ctx, tx, morning.Add(time.Minute), s.manager, c.ID, CaseMove{To: Cancelled, Reason: "重复"})
+	}))
+	for i, severity := range []machines.Severity{machines.Warning, machines.Alarm} {
+		worse := hotOil(s.a.Machine, morning)
+		worse.Change, worse.Finding.Severity, worse.Finding.UpdatedAt = machines.FindingUpdated, severity, morning.Add(time.Duration(i+1)*time.Hour)
+		s.do(t, func(ctx context.Context, tx pgx.Tx) error {
+			return Accept(ctx, tx, morning.Add(3*time.Hour), []machines.FindingChange{worse})
+		})
+		if next := s.only(t, s.a.Machine); (next.ID != c.ID) != (severity == machines.Alarm) {
+			t.Errorf("%s: the newest case is %d, the old one %d", severity, next.Number, c.Number)
+		}
+	}
+}
+
+func TestRequest_AnOwnerReportsHisOwnMachineOnly(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	request := func(machine party) error {
+		_, err := once(t, s, s.b.who, func(ctx context.Context, tx pgx.Tx) (Case, error) {
+			return OpenRequest(ctx, tx, morning, s.b.who, Request{MachineID: machine.Machine, Description: "回转无力", OperatorPhone: "+8613973420026"})
+		})
+		return err
+	}
+	if err := request(s.b); err != nil {
+		t.Error(err)
+	}
+	wantProblem(t, request(s.a), problem.NotFound)
+	_, err := once(t, s, s.agent, func(ctx context.Context, tx pgx.Tx) (Case, error) {
+		return OpenRequest(ctx, tx, morning, s.agent, Request{MachineID: s.b.Machine})
+	})
+	if p := problem.As(err); p == nil || len(p.Fields) != 2 {
+		t.Errorf("without words and number: %+v", p)
 	}
 }
 

@@ -138,10 +138,15 @@ func follow(ctx context.Context, db postgres.DB, now time.Time, who identity.Pri
 	return nil
 }
 
+// courtesyAfter is when a customer is asked how a visit was; that call closes nothing.
+const courtesyAfter = 24 * time.Hour
+
 func followCalls(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, before, c Case) error {
 	switch {
 	case c.State.Ended():
 		return cancelCallbacks(ctx, db, now, who.Name, c.ID)
+	case c.State == Verifying && before.State == InWork:
+		return dueCallback(ctx, db, now, c, "courtesy", now.Add(courtesyAfter))
 	case c.State == AwaitingCallback:
 		return dueCallback(ctx, db, now, c, "satisfaction", now)
 	case c.State == InWork && before.State == AwaitingCallback:

@@ -120,7 +120,7 @@ func handOver(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 		if err := addAssignment(ctx, db, now, who, after, why, "accepted", nil); err != nil {
 			return err
 		}
-		_, err := changeOrder(ctx, db, now, who, "moved", to, after)
+		_, err := changeOrder(ctx, db, now, who, to, after)
 		return err
 	}
 	return nil

@@ -103,7 +103,7 @@ func takeBack(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 	}
 	after := before
 	enterOrder(&after, now, OrderMove{To: OrderOpen})
-	after, err := changeOrder(ctx, db, now, who, "moved", before, after)
+	after, err := changeOrder(ctx, db, now, who, before, after)
 	if err != nil {
 		return err
 	}

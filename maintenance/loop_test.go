@@ -354,7 +354,7 @@ func (s *shop) leavesNothingOpen(t *testing.T, id uuid.UUID) {
 		}
 		return nil
 	})
-	if f.Notices == nil || !strings.Contains(f.Notices[0].Text, "刘总") {
+	if len(f.Notices) == 0 || !strings.Contains(f.Notices[0].Text, "刘总") {
 		t.Errorf("the owner's message: %+v", f.Notices)
 	}
 }

@@ -157,7 +157,7 @@ type NewOrder struct {
 	TitleEN   string
 	PlannedAt *time.Time
 	DueAt     *time.Time
-	Priority  int // 0 = 1 for a machine that is down, else 3
+	Priority  int // 0 = 3; for a machine that is down always 1
 	Skills    []string
 	Parts     []string
 	Checklist string // name of a template; "" = chosen by kind and failure mode

@@ -13,9 +13,6 @@ import (
 	"github.com/thirdstate/thirdstate/machines"
 )
 
-// courtesyAfter is when a customer is asked how a visit was; that call closes nothing.
-const courtesyAfter = 24 * time.Hour
-
 // followOrder does what an order's move means for its case and its plan.
 func followOrder(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c *Case, o WorkOrder) error {
 	if o.State == OrderCompleted && o.PlanID != nil {
@@ -93,9 +90,6 @@ func workDoneOn(ctx context.Context, db postgres.DB, now time.Time, who identity
 	if c, err = stepCase(ctx, db, now, who, c, Verifying, note, nil); err != nil {
 		return err
 	}
-	if err := dueCallback(ctx, db, now, c, "courtesy", now.Add(courtesyAfter)); err != nil {
-		return err
-	}
 	telemetry, err := byTelemetry(ctx, db, c.ID)
 	if err != nil || telemetry {
 		return err
@@ -134,7 +128,7 @@ func cancelOrders(ctx context.Context, db postgres.DB, now time.Time, who identi
 		if err := setAssignment(ctx, db, now, who, before, "cancelled", after.Reason); err != nil {
 			return err
 		}
-		if _, err := changeOrder(ctx, db, now, who, "moved", before, after); err != nil {
+		if _, err := changeOrder(ctx, db, now, who, before, after); err != nil {
 			return err
 		}
 	}

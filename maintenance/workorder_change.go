@@ -36,7 +36,7 @@ func MoveOrder(ctx context.Context, db postgres.DB, now time.Time, who identity.
 	if after, err = followAssignment(ctx, db, now, who, before, after, m); err != nil {
 		return WorkOrder{}, err
 	}
-	if after, err = changeOrder(ctx, db, now, who, "moved", before, after); err != nil {
+	if after, err = changeOrder(ctx, db, now, who, before, after); err != nil {
 		return WorkOrder{}, err
 	}
 	return after, followOrder(ctx, db, now, who, c, after)

@@ -68,8 +68,8 @@ func forCase(ctx context.Context, db postgres.DB, now time.Time, who identity.Pr
 	if o.Title == "" {
 		o.Title, o.TitleEN = c.Title, c.TitleEN
 	}
-	if o.Priority == 0 && c.MachineDown {
-		o.Priority = 1
+	if c.MachineDown {
+		o.Priority = 1 // whatever was asked for: it never stands behind a preventive visit
 	}
 	if o.DueAt == nil {
 		due := now.Add(visitWithin(c))

@@ -115,18 +115,15 @@ const saveOrderSQL = `UPDATE work_order SET state = @state, priority = @priority
   reason = @reason, version = @version
 WHERE id = @id`
 
-// changeOrder saves what a locked order has become, with audit entry and, where its
-// state changed, a line in the machine's life.
-func changeOrder(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, action string, before, after WorkOrder) (WorkOrder, error) {
+// changeOrder saves where a locked order has gone, with its audit entry and a line
+// in the machine's life.
+func changeOrder(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, before, after WorkOrder) (WorkOrder, error) {
 	after.Version = before.Version + 1
 	if _, err := postgres.Run(ctx, db, saveOrderSQL, orderArgs(after)); err != nil {
 		return WorkOrder{}, fmt.Errorf("save work order %d: %w", after.Number, err)
 	}
-	if err := machines.Audit(ctx, db, now, who, "work_order", after.ID, &after.MachineID, after.CustomerID, action, before, after); err != nil {
+	if err := machines.Audit(ctx, db, now, who, "work_order", after.ID, &after.MachineID, after.CustomerID, "moved", before, after); err != nil {
 		return WorkOrder{}, err
-	}
-	if before.State == after.State {
-		return after, nil
 	}
 	return after, machines.AddEvent(ctx, db, orderEvent(now, who, after))
 }
