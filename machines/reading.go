@@ -45,6 +45,9 @@ func AddReading(ctx context.Context, db postgres.DB, now time.Time, who identity
 	if err := checkReading(r, signal); err != nil {
 		return Reading{}, nil, err
 	}
+	if err := photoOf(ctx, db, m, r.PhotoID); err != nil {
+		return Reading{}, nil, err
+	}
 	if r.At.IsZero() {
 		r.At = now
 	}
@@ -62,6 +65,23 @@ func AddReading(ctx context.Context, db postgres.DB, now time.Time, who identity
 	}
 	finding, err := judgeReading(ctx, db, now, who, m, signal, added)
 	return added, finding, err
+}
+
+const photoOfSQL = `SELECT count(*) FROM attachment WHERE id = @photo AND machine_id = @machine`
+
+// photoOf refuses a photo that is not of this machine, or not there for the caller.
+func photoOf(ctx context.Context, db postgres.DB, m Machine, photo *uuid.UUID) error {
+	if photo == nil {
+		return nil
+	}
+	n, err := postgres.Value[int](ctx, db, photoOfSQL, pgx.NamedArgs{"photo": *photo, "machine": m.ID})
+	if err != nil {
+		return fmt.Errorf("look for the photo of a reading: %w", err)
+	}
+	if n == 0 {
+		return problem.New(problem.Invalid, "see errors").WithZH("照片不属于这台设备").WithFields(problem.Field{Pointer: "/photoId", Detail: "is no photo of this machine"})
+	}
+	return nil
 }
 
 func signalOf(ctx context.Context, db postgres.DB, m Machine, name string) (*Signal, error) {

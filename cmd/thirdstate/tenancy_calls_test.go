@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -64,7 +65,7 @@ func (x things) byName(name string) (string, bool) {
 // words are texts of a customer that somebody else might search for; name is the
 // parameter's.
 func (x things) words(name string) (string, bool) {
-	known := map[string]string{"search": x.Mark + "-S1", "q": x.Mark + "-S1", "phone": x.Phone, "signal": "hydraulic_oil_temp", "key": x.Machine.Key, "machine": x.Machine.Key,
+	known := map[string]string{"search": x.Mark + "-S1", "q": x.Mark + "-S1", "phone": x.Phone, "signal": "hydraulic_oil_temp", "signals": "hydraulic_oil_temp", "key": x.Machine.Key, "machine": x.Machine.Key,
 		"kind": "concrete_pump", "month": "2026-06", "health": "third_state", "show": "third", "all": "1", "days": "30", "cursor": "",
 		"entity": "case", "from": "2026-06-03T00:00:00Z", "to": "2026-06-04T08:00:00Z"}
 	word, ok := known[name]
@@ -232,8 +233,10 @@ func (g generator) value(name string, s *huma.Schema, x things) any {
 		return s.Enum[0]
 	case s.Format == "uuid":
 		g.t.Errorf("say in byName what %q asks for", name)
+	case s.Format == "date-time" && slices.Contains([]string{"at", "installedAt"}, name):
+		return "2026-06-04T07:00:00Z" // what has happened
 	case s.Format == "date-time":
-		return "2026-06-04T07:00:00Z"
+		return "2026-07-04T07:00:00Z" // what is to come
 	}
 	switch s.Type {
 	case huma.TypeBoolean:
@@ -295,7 +298,11 @@ func (g generator) pages() []call {
 	var calls []call
 	for _, p := range dashboards.Pages() {
 		target, sent := g.path(p.Path, g.other)
-		calls = append(calls, call{name: "page " + p.Path, method: http.MethodGet, target: target, sent: sent})
+		whole := target
+		if strings.HasSuffix(p.Path, "/chart") {
+			whole += "?signal=hydraulic_oil_temp"
+		}
+		calls = append(calls, call{name: "page " + p.Path, method: http.MethodGet, target: whole, sent: sent})
 		for _, name := range p.Params {
 			word, ok := g.other.words(name)
 			if !ok {
