@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"time"
 
@@ -94,7 +95,7 @@ func (c *demoCommand) play(ctx context.Context, y *system, speed float64) error 
 	if err != nil {
 		return err
 	}
-	greet(y.out, web.url(), c.Data)
+	greet(y.out, web.url(), c.Data, show)
 	if c.ready != nil {
 		c.ready(y, web, show)
 	}
@@ -102,20 +103,26 @@ func (c *demoCommand) play(ctx context.Context, y *system, speed float64) error 
 }
 
 // greet tells where to look, and how to get in as each person.
-func greet(w io.Writer, url, data string) {
+func greet(w io.Writer, url, data string, show *demo.Demo) {
 	fmt.Fprintf(w, "\nthirdstate %s shows %s\n\n", version, url)
 	for _, l := range demo.Logins() {
 		fmt.Fprintf(w, "  %s/demo/login/%-12s %s %s, %s\n", url, l.Login, l.Name, l.NameEN, l.Role)
 	}
-	fmt.Fprintf(w, "\n30 days of history are lived through in a few minutes; look meanwhile. Ctrl-C ends it, the data stay in %s.\n", data)
+	if left := show.HistoryLeft(); left > 0 {
+		fmt.Fprintf(w, "\n%d days of history are lived through in a minute or two; look meanwhile.", int(math.Ceil(left.Hours()/24)))
+	} else {
+		fmt.Fprint(w, "\nIt goes on where it was.")
+	}
+	fmt.Fprintf(w, " Ctrl-C ends it, the data stay in %s.\n", data)
 }
 
 // fleetBroker is where the simulated fleet publishes: the external broker where
 // there is one, else the embedded one. Where that is open to the network, the
 // fleet signs in as a gateway.
 func (y *system) fleetBroker(ctx context.Context) (string, publish.Options, error) {
-	options := publish.Options{ClientID: "thirdstate-demo-fleet", InFlight: 1_024, Logger: y.log}
+	options := publish.Options{ClientID: "thirdstate-demo-fleet", InFlight: 1_024}
 	if y.external != nil {
+		options.Logger = y.log // the embedded broker needs nobody to tell that it is there
 		return y.MQTTURL, options, nil
 	}
 	tcp, ok := y.embedded.Addr().(*net.TCPAddr)

@@ -161,12 +161,23 @@ func (d *drift) state(t *testing.T, id uuid.UUID) (c maintenance.CaseFile) {
 	return c
 }
 
+// move asks for a transition of what is at path, as it is now.
+func (d *drift) move(t *testing.T, path string, body map[string]any, want int) {
+	t.Helper()
+	var now struct {
+		Version int `json:"version"`
+	}
+	d.call(t, http.MethodGet, path, nil, &now, http.StatusOK)
+	body["version"] = now.Version
+	d.call(t, http.MethodPost, path+"/transitions", body, nil, want)
+}
+
 // repair tells the owner, plans, dispatches and does the work.
 func (d *drift) repair(t *testing.T, c maintenance.CaseRow) {
 	t.Helper()
 	this := "/cases/" + c.ID.String()
-	d.call(t, http.MethodPost, this+"/transitions", map[string]any{"to": "closed"}, nil, http.StatusConflict)
-	d.call(t, http.MethodPost, this+"/transitions", map[string]any{"to": "triaged"}, nil, http.StatusOK)
+	d.move(t, this, map[string]any{"to": "closed"}, http.StatusConflict)
+	d.move(t, this, map[string]any{"to": "triaged"}, http.StatusOK)
 	d.call(t, http.MethodPost, this+"/inform", map[string]any{"channel": "sms", "text": "尾号1418泵车油温偏高,拟明早上门"}, nil, http.StatusOK)
 	var order maintenance.WorkOrder
 	d.call(t, http.MethodPost, "/work-orders", map[string]any{"machineId": c.MachineID, "caseId": c.ID, "kind": "repair", "plannedAt": d.at.Add(2 * time.Hour)}, &order, http.StatusCreated)
@@ -179,21 +190,25 @@ func (d *drift) repair(t *testing.T, c maintenance.CaseRow) {
 	if len(ranked.Items) != 1 || ranked.Items[0].Excluded != nil {
 		t.Fatalf("the only engineer may not go: %+v", ranked.Items)
 	}
-	d.call(t, http.MethodPost, that+"/transitions", map[string]any{"to": "dispatched", "technicianId": ranked.Items[0].TechnicianID}, nil, http.StatusOK)
+	d.move(t, that, map[string]any{"to": "dispatched", "technicianId": ranked.Items[0].TechnicianID}, http.StatusOK)
 	for _, to := range []string{"accepted", "en_route", "on_site"} {
-		d.call(t, http.MethodPost, that+"/transitions", map[string]any{"to": to}, nil, http.StatusOK)
+		d.move(t, that, map[string]any{"to": to}, http.StatusOK)
 	}
 	var file maintenance.OrderFile
 	d.call(t, http.MethodGet, that, nil, &file, http.StatusOK)
 	for _, item := range file.Checklist {
 		d.call(t, http.MethodPost, "/checklist-items/"+item.ID.String()+"/answers", answerBody(item), nil, http.StatusOK)
 	}
-	d.call(t, http.MethodPost, that+"/transitions", map[string]any{"to": "completed", "result": "清洗散热器,换风扇马达", "activity": "repair"}, nil, http.StatusOK)
+	d.move(t, that, map[string]any{"to": "completed", "result": "清洗散热器,换风扇马达", "activity": "repair"}, http.StatusOK)
 	d.fleet.Repair(d.machine.Key, "fouled_cooler", d.clock.Now(), 0.97)
 }
 
 func answerBody(item maintenance.ChecklistItem) map[string]any {
-	if item.Kind != "number" && item.Kind != "meter" {
+	switch item.Kind {
+	case "number", "meter":
+	case "photo":
+		return map[string]any{"result": "na", "note": "无相机"}
+	default:
 		return map[string]any{"result": "pass", "note": "ok"}
 	}
 	n := 50.0
@@ -214,7 +229,7 @@ func (d *drift) prove(t *testing.T, c maintenance.CaseRow) {
 	if got := d.state(t, c.ID).State; got != maintenance.Verifying {
 		t.Fatalf("after the work the case is %s", got)
 	}
-	d.call(t, http.MethodPost, "/cases/"+c.ID.String()+"/transitions", map[string]any{"to": "awaiting_callback"}, nil, http.StatusConflict)
+	d.move(t, "/cases/"+c.ID.String(), map[string]any{"to": "awaiting_callback"}, http.StatusConflict)
 	for range 4 {
 		d.hear(t, 12*time.Hour)
 		if got := d.state(t, c.ID); got.State == maintenance.AwaitingCallback {
@@ -235,7 +250,7 @@ func (d *drift) satisfy(t *testing.T, c maintenance.CaseRow) {
 		if k.Kind != "satisfaction" {
 			continue
 		}
-		d.call(t, http.MethodPost, "/callbacks/"+k.ID.String()+"/attempts", map[string]any{"outcome": "satisfied", "note": "满意"}, nil, http.StatusOK)
+		d.call(t, http.MethodPost, "/callbacks/"+k.ID.String()+"/attempts", map[string]any{"outcome": "satisfied", "note": "满意", "version": k.Version}, nil, http.StatusOK)
 	}
 	got := d.state(t, c.ID)
 	if got.State != maintenance.Closed || got.SatisfiedAt == nil {

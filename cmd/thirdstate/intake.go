@@ -57,11 +57,8 @@ func (y *system) runHistory(ctx context.Context) error {
 func (y *system) listen(context.Context) error {
 	if y.MQTTListen != "" {
 		embedded, err := telemetry.OpenEmbedded(telemetry.EmbeddedConfig{Listen: y.MQTTListen, Log: y.intake, Pool: y.pool, Now: y.clock.Now, Logger: y.log})
-		if problem.Of(err) == problem.Invalid && err != nil {
-			return inUse("--mqtt-listen", y.MQTTListen, err)
-		}
 		if err != nil {
-			return fmt.Errorf("open the embedded broker: %w", err)
+			return err // says which flag to change
 		}
 		y.embedded = embedded
 		y.onClose(func(context.Context) error { return embedded.Close() })

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -51,10 +52,13 @@ func main() {
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err := parser.Run(); err != nil && !errors.Is(err, context.Canceled) {
 		slog.Debug("stopped", "error", err)
-		fmt.Fprintln(os.Stderr, "thirdstate:", err)
+		fmt.Fprintln(os.Stderr, "thirdstate:", oneLine(err))
 		os.Exit(exitCode(err))
 	}
 }
+
+// oneLine puts an error that lists its tries below each other into one line.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n\t", " ") }
 
 // exitCode is 2 for what the caller can mend, 1 for the rest.
 func exitCode(err error) int {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -132,9 +131,6 @@ func headers(next echo.HandlerFunc) echo.HandlerFunc {
 
 // inUse says which flag to change when an address is taken.
 func inUse(flag, address string, err error) error {
-	if _, perr := url.Parse(address); perr != nil {
-		return fmt.Errorf("%s: %w", flag, err)
-	}
 	return problem.New(problem.Invalid, "cannot listen on %s (%v); stop what uses it or give another address with %s", address, rootCause(err), flag)
 }
 

@@ -33,7 +33,7 @@ func TestServe_SaysInOneLineWhatToDo(t *testing.T) {
 		says   []string
 	}{
 		"HTTP address taken":   {func(s *settings) { s.HTTP = taken(t) }, []string{"cannot listen on", "--http"}},
-		"MQTT address taken":   {func(s *settings) { s.MQTTListen = taken(t) }, []string{"cannot listen on", "--mqtt-listen"}},
+		"MQTT address taken":   {func(s *settings) { s.MQTTListen = taken(t) }, []string{"cannot listen", "--mqtt-listen"}},
 		"folder not writable":  {func(s *settings) { s.Data = filepath.Join(file, "data") }, []string{"--data", "give another one"}},
 		"nothing could come":   {func(s *settings) { s.MQTTListen = "" }, []string{"--mqtt-listen", "nothing could come in"}},
 		"database unreachable": {func(s *settings) { s.DatabaseURL = "postgres://127.0.0.1:1/none" }, []string{"cannot be reached"}},
@@ -50,13 +50,14 @@ func TestServe_SaysInOneLineWhatToDo(t *testing.T) {
 			if kind := problem.Of(err); kind != problem.Invalid && kind != problem.Unavailable {
 				t.Errorf("%v is no problem that the caller can mend", err)
 			}
+			said := oneLine(err)
 			for _, want := range c.says {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("%q does not say %q", err, want)
+				if !strings.Contains(said, want) {
+					t.Errorf("%q does not say %q", said, want)
 				}
 			}
-			if strings.Contains(err.Error(), "\n") {
-				t.Errorf("more than one line: %q", err)
+			if strings.Contains(said, "\n") {
+				t.Errorf("more than one line: %q", said)
 			}
 		})
 	}

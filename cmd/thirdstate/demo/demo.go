@@ -114,6 +114,9 @@ func New(ctx context.Context, c Config) (*Demo, error) {
 // end is when the history ends and the present begins.
 func (d *Demo) end() time.Time { return d.ledger.Start.AddDate(0, 0, d.Days) }
 
+// HistoryLeft is how much of the history has not been lived through yet.
+func (d *Demo) HistoryLeft() time.Duration { return max(d.end().Sub(d.at), 0) }
+
 // Status says how far the demo is. Safe for concurrent use.
 func (d *Demo) Status() Status { return *d.status.Load() }
 
@@ -147,12 +150,14 @@ func (d *Demo) Run(ctx context.Context) error {
 	}
 	wire := wireTo(publisher, d.Taken)
 	defer func() { _ = publisher.Close() }()
-	began := time.Now()
+	began, left := time.Now(), d.HistoryLeft()
 	if err := d.through(ctx, wire, "history", d.end()); err != nil {
 		return unlessOver(ctx, err)
 	}
 	d.status.Store(&Status{Phase: "live"})
-	d.Live(d.Clock.Now(), time.Since(began))
+	if left > 0 {
+		d.Live(d.Clock.Now(), time.Since(began))
+	}
 	if d.Story {
 		return unlessOver(ctx, d.story(ctx, wire))
 	}
