@@ -7,7 +7,7 @@ func (u *unit) compressorBody() *body {
 	return &body{
 		lag: 900 + 100*u.self(1), cold: 2000,
 		power: func(load float64) float64 { return 38 + 100*load },
-		target: func(power float64, at int64) float64 {
+		target: func(power, _ float64, at int64) float64 {
 			return own * (36 + 0.15*power) * (1 + u.effect(FouledCooler, at)/48)
 		},
 	}

@@ -19,21 +19,20 @@ func healthy() []Machine {
 
 func TestFleet_HealthyMachinesAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	for seed, days := range map[uint64]int{2: 60, 3: 30} {
-		machines := healthy()
-		wrong := 0
-		for _, s := range watch(t, NewFleet(fleetStart, machines, seed), days, false) {
-			for _, f := range s.opened() {
-				wrong++
-				t.Logf("seed %d: %s of %s, %s, on %s", seed, f.Rule, f.Machine, f.Severity, day(f.At))
-				if f.Severity == rules.Warning || f.Severity == rules.Alarm {
-					t.Errorf("seed %d: a healthy machine: %s of %s on %s: %+v", seed, f.Rule, f.Machine, day(f.At), f.Evidence)
-				}
+	const days = 60
+	machines := healthy()
+	found := 0
+	for _, s := range watch(t, NewFleet(fleetStart, machines, 2), days, false) {
+		for _, f := range s.opened() {
+			found++
+			t.Logf("%s of %s, %s, on %s", f.Rule, f.Machine, f.Severity, day(f.At))
+			if f.Severity == rules.Warning || f.Severity == rules.Alarm {
+				t.Errorf("a healthy machine: %s of %s on %s: %+v", f.Rule, f.Machine, day(f.At), f.Evidence)
 			}
 		}
-		if machineDays := len(machines) * days; wrong*100 > machineDays {
-			t.Errorf("seed %d: %d false findings in %d machine-days, at most one in a hundred", seed, wrong, machineDays)
-		}
+	}
+	if machineDays := len(machines) * days; found*100 > machineDays {
+		t.Errorf("%d false findings in %d machine-days, at most one in a hundred", found, machineDays)
 	}
 }
 

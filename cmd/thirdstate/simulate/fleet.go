@@ -25,6 +25,7 @@ type unit struct {
 	kind    string
 	repairs []repair
 	meters  meters
+	memos   [memos]memo
 	known   reading // at MeterAt, as if nobody repaired anything
 }
 
@@ -122,6 +123,7 @@ func (f *Fleet) Repair(key, mode string, at time.Time, quality float64) {
 	defer u.mu.Unlock()
 	u.repairs = append(u.repairs, repair{mode, at.Unix(), quality})
 	u.meters.forget(at.Unix())
+	u.memos = [memos]memo{}
 }
 
 // Labels lists the faults of the fleet.

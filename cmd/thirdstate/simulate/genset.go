@@ -7,7 +7,7 @@ func (u *unit) gensetBody() *body {
 	return &body{
 		lag: 1500 + 150*u.self(1), cold: 2400,
 		power: func(load float64) float64 { return 500 * load },
-		target: func(power float64, at int64) float64 {
+		target: func(power, _ float64, at int64) float64 {
 			return own*(24+0.13*power) + u.effect(BlockedVent, at)*(0.4+power/400)
 		},
 	}

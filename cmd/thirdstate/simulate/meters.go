@@ -5,6 +5,8 @@ package simulate
 type meters struct {
 	first int64 // Unix time of the first day's begin
 	days  []reading
+	at    int64 // end of the last whole slot that was counted, and the stand then
+	stand reading
 }
 
 // reading is a counter's stand at the begin of a day.
@@ -24,7 +26,14 @@ func (u *unit) read(at int64) reading {
 		from := m.first + int64(len(m.days)-1)*86400
 		m.days = append(m.days, u.count(m.days[len(m.days)-1], from, from+86400))
 	}
-	return u.count(m.days[day], m.first+int64(day)*86400, at)
+	begin := m.first + int64(day)*86400
+	if m.at < begin || m.at > at {
+		m.at, m.stand = begin, m.days[day]
+	}
+	if whole := floorDiv(at, slotSeconds) * slotSeconds; whole > m.at {
+		m.stand, m.at = u.count(m.stand, m.at, whole), whole
+	}
+	return u.count(m.stand, m.at, at)
 }
 
 // count goes on with a counter from one instant to another.
@@ -46,5 +55,6 @@ func (m *meters) forget(at int64) {
 	if len(m.days) == 0 {
 		return
 	}
+	m.at = 0
 	m.days = m.days[:max(1, min(len(m.days), int((at-m.first)/86400)+1))]
 }

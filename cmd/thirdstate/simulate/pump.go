@@ -23,8 +23,8 @@ func (u *unit) pumpBody() *body {
 	return &body{
 		lag: 1800 + 90*u.self(1), cold: 2400,
 		power: func(load float64) float64 { return 8 + size.power*load },
-		target: func(power float64, at int64) float64 {
-			rise := own * size.heat * power * (1 - 0.003*(u.ambient(at)-25))
+		target: func(power, air float64, at int64) float64 {
+			rise := own * size.heat * power * (1 - 0.003*(air-25))
 			return rise * (1 + u.effect(FouledCooler, at)/usualRise)
 		},
 	}

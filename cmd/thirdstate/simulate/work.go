@@ -6,7 +6,8 @@ import "math"
 const (
 	slotSeconds = 900
 	slotsPerDay = 96
-	dayStart    = 26 // 06:30: a night shift belongs to the day before
+	yearSeconds = 31_556_952 // 365.2425 days
+	dayStart    = 26         // 06:30: a night shift belongs to the day before
 )
 
 // Work is how a machine is worked: from when to when, how often and how hard.
@@ -52,8 +53,30 @@ func localSlot(at int64) (index, day int64, of int) {
 	return index, day, int(index - day*slotsPerDay)
 }
 
+// memo remembers what was computed of a slot: a temperature asks for the same
+// twelve hours again and again.
+type memo struct {
+	index int64
+	slot  slot
+	air   float64 // at its begin
+}
+
+const memos = 128
+
+// slotAt gives a slot by number, with the air at its begin.
+func (u *unit) slotAt(index int64) *memo {
+	m := &u.memos[index&(memos-1)]
+	if m.index != index {
+		at := index * slotSeconds
+		*m = memo{index, u.compute(at), u.ambient(at)}
+	}
+	return m
+}
+
 // slot tells what the machine does in the quarter of an hour that holds an instant.
-func (u *unit) slot(at int64) slot {
+func (u *unit) slot(at int64) slot { return u.slotAt(floorDiv(at, slotSeconds)).slot }
+
+func (u *unit) compute(at int64) slot {
 	index, day, of := localSlot(at)
 	if of < dayStart {
 		day, of = day-1, of+slotsPerDay
@@ -114,11 +137,10 @@ func (u *unit) rain(day int64) bool { return uniform(u.site, streamRain, day) < 
 // ambient is the site's air temperature: season, weather, time of day.
 func (u *unit) ambient(at int64) float64 {
 	_, day, _ := localSlot(at)
-	ofYear := math.Mod(float64(at+8*3600)/86400, 365.2425)
-	season := 17.5 - 11.5*math.Cos(2*math.Pi*(ofYear-20)/365.2425)
+	local := at + 8*3600
+	season := 17.5 - 11.5*math.Cos(2*math.Pi*float64(local%yearSeconds-20*86400)/yearSeconds)
 	weather := 2.4 * wander(u.site, streamWeather, at, 3*86400)
-	hour := math.Mod(float64(at+8*3600)/3600, 24)
-	daily := 4.5 * math.Cos(2*math.Pi*(hour-15)/24)
+	daily := 4.5 * math.Cos(2*math.Pi*float64(local%86400-15*3600)/86400)
 	if u.rain(day) {
 		weather, daily = weather-2.5, daily*0.4
 	}
