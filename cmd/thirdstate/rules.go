@@ -80,7 +80,7 @@ func (c *rulesListCommand) list(out io.Writer) error {
 		return err
 	}
 	t := tabwriter.NewWriter(out, 2, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "MODEL\tRULE\tKIND\tSEVERITY\tFAILURE MODE\tCOMPONENT\tTITLE") //nolint:errcheck // the writer keeps the error for Flush
+	fmt.Fprintln(t, "MODEL\tRULE\tKIND\tSEVERITY\tFAILURE MODE\tCOMPONENT\tTITLE")
 	for _, model := range slices.Sorted(maps.Keys(all)) {
 		for i := range all[model].Rules {
 			r := &all[model].Rules[i]
@@ -88,7 +88,7 @@ func (c *rulesListCommand) list(out io.Writer) error {
 			if c.Language == "zh" {
 				title = r.TitleZH
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", model, r.ID, r.Kind, r.Severity, r.FailureMode, r.Component, title) //nolint:errcheck // as above
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", model, r.ID, r.Kind, r.Severity, r.FailureMode, r.Component, title)
 		}
 	}
 	if err := t.Flush(); err != nil {

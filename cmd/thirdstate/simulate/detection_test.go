@@ -196,3 +196,29 @@ func verdict(rule *rules.Rule, e rules.Evidence, f *Fleet, machine string, from 
 	}
 	return v
 }
+
+func TestFleet_SilenceIsNotAFault(t *testing.T) {
+	t.Parallel()
+	at := func(days float64) time.Time { return fleetStart.Add(time.Duration(days * 24 * float64(time.Hour))) }
+	var machines []Machine
+	for _, gap := range []struct {
+		machine string
+		Gap
+	}{
+		{"GS50D2000163", Gap{Kind: NoCoverage, From: at(3), To: at(3.4)}},
+		{"BE36N2107133", Gap{Kind: Locked, From: at(3.1), To: at(5)}},
+		{"BC56T2206117", Gap{Kind: SiteShut, From: at(3.1), To: at(6)}},
+	} {
+		m := faulty(t, gap.machine, Fault{})
+		m.Faults, m.Gaps = nil, []Gap{gap.Gap}
+		machines = append(machines, m)
+	}
+	for key, s := range watch(t, NewFleet(fleetStart, machines, 1), 8, false) {
+		switch opened := s.opened(); {
+		case key != "GS50D2000163" && len(opened) > 0:
+			t.Errorf("%s is locked or its site is shut: %+v", key, opened)
+		case key == "GS50D2000163" && (len(opened) != 1 || opened[0].Rule != "no-data" || opened[0].Severity != rules.Info || len(s.rules.Open()) > 0):
+			t.Errorf("%s was out of coverage while it ran: %+v", key, opened)
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/thirdstate/thirdstate/internal/problem"
+)
+
+func TestWatch_FindsTheFaultOfThePlant(t *testing.T) {
+	t.Parallel()
+	var out, notes bytes.Buffer
+	c := watchCommand{File: "../../examples/tep-fault04.csv.gz", Time: "none", Every: 3e11, Format: "ndjson"}
+	if err := c.watch(t.Context(), strings.NewReader(""), &out, &notes); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 960 || !strings.Contains(lines[100], `"state":"normal"`) || !strings.Contains(lines[170], `"state":"degraded","episode":1,"causes":[{"signal":"XMV_10"`) {
+		t.Errorf("%d lines\n%s\n%s", len(lines), lines[100], lines[min(170, len(lines)-1)])
+	}
+	if notes.String() != "960 rows, 1 machines, 52 signals, 1 episodes\n" {
+		t.Errorf("notes %q", notes.String())
+	}
+}
+
+func TestWatch_ReadsTheStandardInputAndWritesATable(t *testing.T) {
+	t.Parallel()
+	var out, notes bytes.Buffer
+	c := watchCommand{File: "-", Every: 6e10, Format: "table", Language: "zh"}
+	if err := c.watch(t.Context(), strings.NewReader("a,b\n1,2\n2,3\n"), &out, &notes); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(out.String(), "无异常") || !strings.Contains(notes.String(), "not enough yet") {
+		t.Errorf("%q %q", out.String(), notes.String())
+	}
+}
+
+func TestWatch_BadFilesAreTheCallersFault(t *testing.T) {
+	t.Parallel()
+	for _, c := range []watchCommand{
+		{File: "nothere.csv", Every: 1},
+		{File: ".", Every: 1},
+		{File: "../../examples/LICENSE.tep", Every: 1},
+		{File: "../../examples/tep-fault04.csv.gz", Every: 1, Signals: []string{"XMV_99"}},
+		{File: "../../examples/tep-fault04.csv.gz", Every: 1, Pack: "../../examples/tep.yaml"},
+		{File: "../../examples/tep-fault04.csv.gz", Every: 1, Healthy: -1},
+	} {
+		var out, notes bytes.Buffer
+		err := c.watch(t.Context(), strings.NewReader(""), &out, &notes)
+		if problem.Of(err) != problem.Invalid || strings.Contains(err.Error(), "goroutine") {
+			t.Errorf("%+v: error %v", c, err)
+		}
+	}
+}
+
+func TestRules_CheckNamesEveryFault(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	c := rulesCheckCommand{Files: []string{"../../telemetry/rules/packs/BC5430THB-56.yaml", "../../telemetry/rules/testdata/packs/bad/typos.yaml", "nothere.yaml"}}
+	err := c.check(&out)
+	if problem.Of(err) != problem.Invalid || !strings.HasSuffix(err.Error(), "in 2 of 3 files") {
+		t.Errorf("error %v", err)
+	}
+	for _, want := range []string{
+		"BC5430THB-56.yaml: good\n", `typos.yaml:12:11: kind "treshold" is not known; did you mean "threshold"?`, `typos.yaml:15:13: signal "oil_tmp"`, "nothere.yaml: no such file",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestRules_ListShowsEveryPack(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := (&rulesListCommand{Language: "zh"}).list(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, model := range []string{"BC5430THB-56", "BC5230THB-37", "BE215", "BE365", "KF132", "GS500", "液压油温偏高"} {
+		if !strings.Contains(out.String(), model) {
+			t.Errorf("%s is not in the list", model)
+		}
+	}
+}
+
+func TestSimulate_SettingsAreCheckedBeforeAnythingStarts(t *testing.T) {
+	t.Parallel()
+	good := simulateCommand{MQTTURL: "tcp://127.0.0.1:1", Machines: 1, Interval: 1e10, Speed: 1}
+	if err := good.check(); err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range []func(*simulateCommand){
+		func(c *simulateCommand) { c.Machines = 0 },
+		func(c *simulateCommand) { c.Interval = 0 },
+		func(c *simulateCommand) { c.Speed = -1 },
+		func(c *simulateCommand) { c.Speed = 0 },
+		func(c *simulateCommand) { c.History = -1 },
+		func(c *simulateCommand) { c.Replay = []string{"a.csv"} },
+		func(c *simulateCommand) { c.Mapping = "a.yaml" },
+	} {
+		c := good
+		change(&c)
+		if err := c.check(); problem.Of(err) != problem.Invalid {
+			t.Errorf("%+v: error %v", c, err)
+		}
+	}
+}
