@@ -80,6 +80,7 @@ func (c *demoCommand) play(ctx context.Context, y *system, speed float64) error 
 	}
 	show, err = demo.New(ctx, demo.Config{
 		Pool: y.pool, Clock: y.clock, Log: y.log, Broker: broker, Options: options,
+		Heard: func() bool { return y.brokerReady() == nil },
 		Ticks: func(ctx context.Context, from, to time.Time) error {
 			return detection.WriteTicks(ctx, y.intake, y.clock.Now(), from, to)
 		},

@@ -168,7 +168,9 @@ func (p *Publisher) write(life context.Context, conn net.Conn, broken <-chan str
 		case <-p.work:
 			err = p.writePending(conn, out)
 		case <-ping.C:
-			err = packets.NewControlPacket(packets.Pingreq).Write(conn)
+			if err = conn.SetWriteDeadline(time.Now().Add(keepAlive)); err == nil { // the last one may be over
+				err = packets.NewControlPacket(packets.Pingreq).Write(conn)
+			}
 		case <-broken:
 			return nil
 		case <-life.Done():

@@ -24,6 +24,8 @@ type Config struct {
 	Broker  string          // where the fleet publishes
 	Options publish.Options // with which it signs in there
 
+	// Heard says whether the program takes in what is published there.
+	Heard func() bool
 	// Ticks writes the ticks of event time in (from, to] to the intake log.
 	Ticks func(ctx context.Context, from, to time.Time) error
 	// Taken says how many records the intake log has taken since it was opened.
@@ -148,8 +150,11 @@ func (d *Demo) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("connect the simulated fleet: %w", err)
 	}
-	wire := wireTo(publisher, d.Taken)
+	wire := wireTo(publisher, d.Taken, d.Log)
 	defer func() { _ = publisher.Close() }()
+	if err := d.listened(ctx); err != nil {
+		return unlessOver(ctx, err)
+	}
 	began, left := time.Now(), d.HistoryLeft()
 	if err := d.through(ctx, wire, "history", d.end()); err != nil {
 		return unlessOver(ctx, err)

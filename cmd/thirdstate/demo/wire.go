@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/thirdstate/thirdstate/telemetry/publish"
@@ -13,10 +14,26 @@ type wire struct {
 	publish func(ctx context.Context, topic string, payload []byte) error
 	flush   func(ctx context.Context) error // returns when all is acknowledged
 	taken   func() uint64
+	log     *slog.Logger
 }
 
-func wireTo(p *publish.Publisher, taken func() uint64) *wire {
-	return &wire{publish: p.Publish, flush: p.Flush, taken: taken}
+func wireTo(p *publish.Publisher, taken func() uint64, log *slog.Logger) *wire {
+	return &wire{publish: p.Publish, flush: p.Flush, taken: taken, log: log}
+}
+
+// listened waits until the program hears the broker: what is said before is said
+// to nobody.
+func (d *Demo) listened(ctx context.Context) error {
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for !d.Heard() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-look.C:
+		}
+	}
+	return nil
 }
 
 const (
@@ -47,7 +64,7 @@ func (d *Demo) speak(ctx context.Context, w *wire, from, to time.Time, every tim
 }
 
 // arrived waits until the log has taken what an external broker has acknowledged;
-// with the embedded one that is so at once.
+// with the embedded one that is so at once. What such a broker has lost is lost.
 func (w *wire) arrived(ctx context.Context, want uint64) error {
 	patience := time.NewTimer(wirePatience)
 	defer patience.Stop()
@@ -58,7 +75,8 @@ func (w *wire) arrived(ctx context.Context, want uint64) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-patience.C:
-			return fmt.Errorf("the broker has acknowledged %d messages that have not arrived after %v", want-w.taken(), wirePatience)
+			w.log.Warn("the broker has acknowledged messages that have not arrived", "messages", want-w.taken(), "after", wirePatience)
+			return nil
 		case <-look.C:
 		}
 	}
