@@ -92,15 +92,20 @@ func (c *credentials) byHash(hash [sha256.Size]byte) *grant {
 }
 
 // of returns what the holder of a token may do. A token that is not known may be
-// new: the devices are read again, though not for each who tries his luck.
-// When they cannot be read, sure is false: the token may be a good one.
+// new: its holder waits until the devices were read again, which happens once a
+// second at most, however many try their luck. When they cannot be read, sure is
+// false: the token may be a good one.
 func (c *credentials) of(ctx context.Context, hash [sha256.Size]byte) (g *grant, sure bool) {
 	if g := c.byHash(hash); g != nil || c.pool == nil {
 		return g, true
 	}
+	asked := time.Now()
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	if c.older(credentialsAfter) {
+	c.mu.RLock()
+	read := c.read
+	c.mu.RUnlock()
+	if read.Before(asked) && rest(ctx, credentialsAfter-time.Since(read)) == nil {
 		_ = c.load(ctx) // said by broken
 	}
 	c.mu.RLock()

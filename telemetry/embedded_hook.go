@@ -40,7 +40,7 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 		return errTold
 	}
 	s := &session{client: cl, name: string(pk.Connect.Username)}
-	if s.name == "" {
+	if len(s.name) > maxClientIDBytes || topicFault(s.name) != "" {
 		s.name = pk.Connect.ClientIdentifier
 	}
 	reason, code := h.broker.identify(c, s, &pk)

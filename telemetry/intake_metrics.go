@@ -19,6 +19,7 @@ const (
 	reasonMalformed   = "malformed"
 	reasonPanic       = "panic"
 	reasonLogFull     = "log_full"
+	reasonQueue       = "queue"
 )
 
 // intakeCounts are the figures of one way in.

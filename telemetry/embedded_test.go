@@ -1,0 +1,466 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
+	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+)
+
+const (
+	connack  = 0x20
+	puback   = 0x40
+	pubrec   = 0x50
+	pubcomp  = 0x70
+	suback   = 0x90
+	anywhere = "0.0.0.0:0" // not a loopback address: nobody is let in without a token
+)
+
+func openIntake(t testing.TB, o intakelog.Options) *intakelog.Log {
+	t.Helper()
+	log, err := intakelog.Open(t.TempDir(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return log
+}
+
+func startEmbedded(t testing.TB, c EmbeddedConfig) *Embedded {
+	t.Helper()
+	c.Now = func() time.Time { return start }
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:0"
+	}
+	if c.Log == nil {
+		c.Log = openIntake(t, intakelog.Options{})
+	}
+	e, err := OpenEmbedded(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- e.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if n := e.Connections(); n != 0 {
+			t.Errorf("%d connections after the end", n)
+		}
+	})
+	return e
+}
+
+func (e *Embedded) local() string {
+	return fmt.Sprintf("127.0.0.1:%d", e.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // it listens on TCP
+}
+
+// records waits until the log has n records and returns them.
+func records(t testing.TB, log *intakelog.Log, n int) []intakelog.Record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), wirePatience)
+	defer cancel()
+	var all []intakelog.Record
+	for len(all) < n {
+		got, err := log.Read(ctx, intakelog.LSN(len(all)), 1024, nil)
+		if err != nil {
+			t.Fatalf("%d of %d records: %v", len(all), n, err)
+		}
+		all = append(all, got...)
+	}
+	return all
+}
+
+func TestEmbedded_AcknowledgesWhatIsInTheLog(t *testing.T) {
+	t.Parallel()
+	for _, version := range []byte{3, 4, 5} {
+		e := startEmbedded(t, EmbeddedConfig{})
+		w := dialWire(t, e.local(), version)
+		h := hello{client: "pump 1"}
+		out := h.packet(version)
+		if version == 3 { // MQTT 3.1 has another name
+			out = packet(0x10, append(append(text("MQIsdp"), out[8:12]...), text(h.client)...))
+		}
+		w.write(t, out)
+		if kind, body := w.read(t); kind != connack || body[1] != 0 {
+			t.Fatalf("version %d: CONNECT is answered with %#x %x", version, kind, body)
+		}
+		w.write(t, publishPacket(version, 0, 0, "fleet/pump-1/telemetry", "zero", false))
+		w.write(t, publishPacket(version, 1, 7, "fleet/pump-1/telemetry", "one", true))
+		if id, code := w.ack(t, puback); id != 7 || code != 0 {
+			t.Fatalf("version %d: PUBACK %d with code %#x", version, id, code)
+		}
+		if _, last := e.Log.Bounds(); last != 2 {
+			t.Fatalf("version %d: acknowledged with %d records durable", version, last)
+		}
+		for range 2 { // the second time as if PUBREC was lost
+			w.write(t, publishPacket(version, 2, 9, "somewhere/else", "two", false))
+			if id, _ := w.ack(t, pubrec); id != 9 {
+				t.Fatalf("version %d: PUBREC %d", version, id)
+			}
+		}
+		w.write(t, packet(0x62, []byte{0, 9}))
+		if id, _ := w.ack(t, pubcomp); id != 9 {
+			t.Fatalf("version %d: PUBCOMP %d", version, id)
+		}
+		w.write(t, publishPacket(version, 1, 10, "v1/devices/me/telemetry", "{}", false))
+		w.ack(t, puback)
+		var got []string
+		for _, r := range records(t, e.Log, 4) {
+			got = append(got, fmt.Sprintf("%s %s %q dup=%v %s", r.Topic, r.Payload, r.Device, r.Dup, r.Source))
+			if !r.Received.Equal(start) || r.Kind != intakelog.Message {
+				t.Errorf("version %d: record %+v", version, r)
+			}
+		}
+		want := `fleet/pump-1/telemetry zero "" dup=false embedded|fleet/pump-1/telemetry one "" dup=true embedded|` +
+			`somewhere/else two "" dup=false embedded|v1/devices/me/telemetry {} "pump 1" dup=false embedded`
+		if strings.Join(got, "|") != want {
+			t.Errorf("version %d: got  %s\nwant %s", version, strings.Join(got, "|"), want)
+		}
+	}
+}
+
+func TestEmbedded_KeepsAWillButNotWhenItLeavesItself(t *testing.T) {
+	t.Parallel()
+	log := openIntake(t, intakelog.Options{})
+	t.Run("broker", func(t *testing.T) {
+		e := startEmbedded(t, EmbeddedConfig{Log: log})
+		for _, will := range []string{"offline 1", "offline 2"} {
+			w := dialWire(t, e.local(), 4)
+			if code := w.connect(t, hello{client: will, willTopic: "fleet/pump-1/status", will: will}); code != 0 {
+				t.Fatal(code)
+			}
+			if will == "offline 1" {
+				w.Close()
+				records(t, log, 1)
+			}
+		}
+	})
+	if got := records(t, log, 1); len(got) != 1 || string(got[0].Payload) != "offline 1" || got[0].Topic != "fleet/pump-1/status" {
+		t.Errorf("the log has %+v, want the will of the one who left", got)
+	}
+}
+
+func TestEmbedded_SaysThatTheAddressIsTaken(t *testing.T) {
+	t.Parallel()
+	e := startEmbedded(t, EmbeddedConfig{})
+	_, err := OpenEmbedded(EmbeddedConfig{Listen: e.local(), Log: e.Log})
+	if problem.Of(err) != problem.Invalid || !strings.Contains(err.Error(), e.local()) || !strings.Contains(err.Error(), "--mqtt-listen") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestEmbedded_AnswersWhatItDoesNotTake(t *testing.T) {
+	t.Parallel()
+	e := startEmbedded(t, EmbeddedConfig{})
+	for _, version := range []byte{4, 5} {
+		for name, topic := range map[string]string{"too long": strings.Repeat("x", 513), "of the broker": "$SYS/broker", "of a share": "$share/a/b"} {
+			w := dialWire(t, e.local(), version)
+			if code := w.connect(t, hello{client: name}); code != 0 {
+				t.Fatal(code)
+			}
+			w.write(t, publishPacket(version, 1, 1, topic, "x", false))
+			if version == 4 {
+				w.gone(t)
+				continue
+			}
+			if _, code := w.ack(t, puback); code < 0x80 {
+				t.Errorf("%s: PUBACK with code %#x", name, code)
+			}
+			w.write(t, publishPacket(version, 2, 2, topic, "x", false))
+			if _, code := w.ack(t, pubrec); code < 0x80 {
+				t.Errorf("%s: PUBREC with code %#x", name, code)
+			}
+			w.write(t, publishPacket(version, 1, 3, "fine", "x", false))
+			w.ack(t, puback)
+		}
+		w := dialWire(t, e.local(), version)
+		w.connect(t, hello{client: "large"})
+		_, _ = w.Write(publishPacket(version, 1, 1, "x", strings.Repeat("x", maxPacketBytes), false))
+		w.gone(t)
+	}
+	if _, last := e.Log.Bounds(); last != 3 {
+		t.Errorf("%d records, want the 3 good ones", last)
+	}
+}
+
+// enterDevice enters a device and returns its token.
+func enterDevice(t testing.TB, pool *postgres.Pool, key, machine string, gateway bool) (token string) {
+	t.Helper()
+	do(t, pool, func(tx pgx.Tx) (err error) {
+		if machine == "" {
+			token, err = AddDevice(t.Context(), tx, start, key, nil, gateway)
+			return err
+		}
+		id, err := postgres.Value[uuid.UUID](t.Context(), tx, `SELECT id FROM machine WHERE key = @key`, pgx.NamedArgs{"key": machine})
+		if err == nil {
+			token, err = AddDevice(t.Context(), tx, start, key, &id, gateway)
+		}
+		return err
+	})
+	return token
+}
+
+func TestEmbedded_LetsInWhoHasAToken(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	addMachine(t, pool, "pump-1")
+	e := startEmbedded(t, EmbeddedConfig{Listen: anywhere, Pool: pool})
+	token, other := enterDevice(t, pool, "pump-1", "pump-1", false), enterDevice(t, pool, "gate", "", true)
+	for _, c := range []struct {
+		name       string
+		h          hello
+		old, fresh byte
+	}{
+		{"nobody", hello{client: "a"}, 5, 0x87},
+		{"a name alone", hello{client: "a", user: "pump-1"}, 4, 0x86},
+		{"a guess", hello{client: "a", user: "pump-1", password: "x"}, 4, 0x86},
+		{"another's token", hello{client: "a", user: "pump-1", password: other}, 4, 0x86},
+		{"the device", hello{client: "a", user: "pump-1", password: token}, 0, 0},
+		{"a ThingsBoard device", hello{client: "a", user: token}, 0, 0},
+		{"a gateway", hello{client: "a", user: "gate", password: other}, 0, 0},
+		{"a will for another", hello{client: "a", user: "pump-1", password: token, willTopic: "fleet/pump-2/status", will: "offline"}, 5, 0x87},
+		{"an odd client id", hello{client: strings.Repeat("a", 300), user: "pump-1", password: token}, 2, 0x85},
+	} {
+		if got := dialWire(t, e.local(), 4).connect(t, c.h); got != c.old {
+			t.Errorf("%s: MQTT 3.1.1 says %d, want %d", c.name, got, c.old)
+		}
+		if got := dialWire(t, e.local(), 5).connect(t, c.h); got != c.fresh {
+			t.Errorf("%s: MQTT 5 says %#x, want %#x", c.name, got, c.fresh)
+		}
+	}
+}
+
+func TestEmbedded_HoldsDevicesToTheirTopics(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	id, _ := addMachine(t, pool, "pump-1")
+	do(t, pool, func(tx pgx.Tx) error {
+		_, err := postgres.Run(t.Context(), tx, `INSERT INTO machine_alias (alias, machine_id) VALUES ('P1', @id)`, pgx.NamedArgs{"id": id})
+		return err
+	})
+	device, gate := enterDevice(t, pool, "sensor-9", "pump-1", false), enterDevice(t, pool, "gate", "", true)
+	e := startEmbedded(t, EmbeddedConfig{Listen: anywhere, Pool: pool})
+	topics := []struct {
+		topic           string
+		device, gateway bool
+	}{
+		{"fleet/pump-1/telemetry", true, true}, {"fleet/P1/telemetry", true, true}, {"fleet/sensor-9/status", true, true},
+		{"fleet/pump-2/telemetry", false, true}, {"fleet/pump-1x/telemetry", false, true}, {"fleet//telemetry", false, true},
+		{"v1/devices/me/telemetry", true, true}, {"v1/gateway/telemetry", true, true}, {"telegraf/host/cpu", true, true},
+		{"nobody/knows", true, true}, {"$SYS/x", false, false}, {"$other", false, false},
+	}
+	filters := []struct {
+		filter          string
+		device, gateway bool
+	}{
+		{"fleet/pump-1/#", true, true}, {"fleet/P1/down/+", true, true}, {"$share/g/fleet/pump-1/#", true, true}, {"v1/devices/me/attributes", true, true},
+		{"#", false, true}, {"fleet/#", false, true}, {"fleet/+/down", false, true}, {"fleet/pump-1", false, true}, {"fleet/pump-2/#", false, true},
+		{"$share/g/#", false, true}, {"$SYS/#", false, false}, {"telegraf/#", false, true},
+	}
+	accepted := 0
+	for _, who := range []struct {
+		user, token string
+		gateway     bool
+	}{{"sensor-9", device, false}, {"gate", gate, true}} {
+		for _, version := range []byte{4, 5} {
+			for _, c := range topics {
+				w := dialWire(t, e.local(), version)
+				w.connect(t, hello{client: "x", user: who.user, password: who.token})
+				w.write(t, publishPacket(version, 1, 1, c.topic, "x", false))
+				kind, body := w.read(t)
+				ok := kind == puback && len(body) == 2
+				if ok {
+					accepted++
+				}
+				if want := c.device && !who.gateway || c.gateway && who.gateway; ok != want || !ok && version == 5 && (kind != puback || body[2] != 0x87) {
+					t.Errorf("%s on MQTT %d to %s: accepted %v (%#x %x), want %v", who.user, version, c.topic, ok, kind, body, want)
+				}
+			}
+			w := dialWire(t, e.local(), version)
+			w.connect(t, hello{client: "x", user: who.user, password: who.token})
+			var all []string
+			for _, c := range filters {
+				all = append(all, c.filter)
+			}
+			w.write(t, subscribePacket(version, 3, all...)) // in one packet: each must be looked at
+			_, body := w.read(t)
+			codes := body[len(body)-len(filters):]
+			for i, c := range filters {
+				if want := c.device && !who.gateway || c.gateway && who.gateway; (codes[i] < 0x80) != want {
+					t.Errorf("%s on MQTT %d subscribes to %s: code %#x, want it granted: %v", who.user, version, c.filter, codes[i], want)
+				}
+			}
+		}
+	}
+	if got := len(records(t, e.Log, accepted)); got != accepted {
+		t.Errorf("%d records, %d messages were accepted", got, accepted)
+	}
+}
+
+func TestEmbedded_RevokesAndRemembers(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	addMachine(t, pool, "pump-1")
+	addMachine(t, pool, "pump-2")
+	gone, stays := enterDevice(t, pool, "pump-1", "pump-1", false), enterDevice(t, pool, "pump-2", "pump-2", false)
+	e := startEmbedded(t, EmbeddedConfig{Listen: anywhere, Pool: pool})
+	first, second := dialWire(t, e.local(), 4), dialWire(t, e.local(), 5)
+	if a, b := first.connect(t, hello{client: "x", user: "pump-1", password: gone}), second.connect(t, hello{client: "x", user: "pump-2", password: stays}); a != 0 || b != 0 {
+		t.Fatalf("not let in: %d, %d", a, b)
+	}
+	do(t, pool, func(tx pgx.Tx) error { return RevokeDevice(t.Context(), tx, start, "pump-1") })
+	e.DevicesChanged()
+	first.gone(t)
+	if code := dialWire(t, e.local(), 4).connect(t, hello{client: "x", user: "pump-1", password: gone}); code != 4 {
+		t.Errorf("a revoked device was answered %d", code)
+	}
+	second.write(t, publishPacket(5, 1, 1, "fleet/pump-2/telemetry", "{}", false))
+	second.ack(t, puback)
+
+	pool.Close() // as if the database were away
+	if code := dialWire(t, e.local(), 4).connect(t, hello{client: "y", user: "pump-2", password: stays}); code != 0 {
+		t.Errorf("a known device was answered %d while the database is away", code)
+	}
+	if err := e.devices.load(t.Context()); err == nil {
+		t.Error("the database is not away")
+	}
+	if code := dialWire(t, e.local(), 4).connect(t, hello{client: "z", user: "pump-3", password: "new"}); code != 3 {
+		t.Errorf("an unknown device was answered %d while the database is away, want to be told to try again", code)
+	}
+	second.write(t, publishPacket(5, 1, 2, "fleet/pump-2/telemetry", "{}", false))
+	second.ack(t, puback)
+}
+
+func TestEmbedded_HoldsAClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	e := startEmbedded(t, EmbeddedConfig{})
+	w := dialWire(t, e.local(), 4)
+	_ = w.Conn.(*net.TCPConn).SetReadBuffer(4 << 10) //nolint:forcetypeassert // it is TCP
+	w.connect(t, hello{client: "deaf"})
+	var sent int
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		payload := strings.Repeat("x", 100)
+		for sent < 1_000_000 {
+			_ = w.SetWriteDeadline(time.Now().Add(wirePatience))
+			if _, err := w.Write(publishPacket(4, 1, uint16(sent%65_535+1), "fleet/deaf/telemetry", payload, false)); err != nil {
+				t.Error(err)
+				return
+			}
+			if sent++; sent%1000 == 0 && e.unacked.Load() == maxUnacknowledged {
+				return
+			}
+		}
+		t.Errorf("%d messages were taken from a client that reads nothing", sent)
+	})
+	other := dialWire(t, e.local(), 4) // meanwhile others are served
+	other.connect(t, hello{client: "other"})
+	for id := range uint16(100) {
+		other.write(t, publishPacket(4, 1, id+1, "fleet/other/telemetry", "x", false))
+		other.ack(t, puback)
+	}
+	wg.Wait()
+	if e.Connections() != 2 {
+		t.Fatalf("%d connections, want the deaf one held and not dropped", e.Connections())
+	}
+	for n := range sent {
+		if id, _ := w.ack(t, puback); id != uint16(n%65_535+1) {
+			t.Fatalf("acknowledgement %d is for %d", n, id)
+		}
+	}
+	t.Logf("%d messages, all acknowledged in order", sent)
+}
+
+func TestEmbedded_FullLogStopsAcknowledgingAndResumes(t *testing.T) {
+	t.Parallel()
+	log := openIntake(t, intakelog.Options{MaxBytes: 64 << 10, CommitDelay: -1})
+	e := startEmbedded(t, EmbeddedConfig{Log: log})
+	payload := strings.Repeat("x", 1000)
+	acked := 0
+	for _, version := range []byte{4, 5} {
+		w := dialWire(t, e.local(), version)
+		if code := w.connect(t, hello{client: "x"}); code != 0 {
+			t.Fatalf("not let in: %d", code)
+		}
+		for id := uint16(1); ; id++ {
+			w.write(t, publishPacket(version, 1, id, "fleet/x/telemetry", payload, false))
+			kind, body := w.read(t)
+			if kind == puback {
+				acked++
+				continue
+			}
+			if version == 5 && (kind != 0xE0 || body[0] != 0x97) || version == 4 && kind != 0 {
+				t.Errorf("MQTT %d: the full log is answered with %#x %x", version, kind, body)
+			}
+			break
+		}
+		if code := dialWire(t, e.local(), version).connect(t, hello{client: "x"}); code != map[byte]byte{4: 3, 5: 0x88}[version] {
+			t.Errorf("MQTT %d: CONNECT is answered with %#x while the log is full", version, code)
+		}
+		if got := len(records(t, log, acked)); version == 4 && got != acked {
+			t.Errorf("%d records, %d acknowledged", got, acked)
+		}
+		_, last := log.Bounds()
+		log.Release("history", last)
+		log.Release("rules", last)
+		eventually(t, func() bool { return log.Err() == nil })
+	}
+	if acked < 60 {
+		t.Errorf("only %d messages were acknowledged", acked)
+	}
+}
+
+// figure reads one figure with a label's value.
+func figure(t testing.TB, c prometheus.Collector, name, label string) float64 {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(c)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if f.GetName() == name && l.GetValue() == label {
+					return m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return 0
+}
+
+func eventually(t testing.TB, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(wirePatience)
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("waited in vain")
+		}
+	}
+}
