@@ -60,6 +60,9 @@ func newTab(t *testing.T, browser context.Context, url, name string, phone bool)
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil { // the window lives as long as the context of its first step
+		t.Fatalf("open a window: %v", err)
+	}
 	b := &tab{t: t, ctx: ctx, url: url, name: name}
 	b.width(1440)
 	if phone {
@@ -269,7 +272,7 @@ func TestBrowser_FromPhoneCallToSatisfiedOwner(t *testing.T) {
 	agent.press("Satisfied")
 	agent.sees("Closed")
 	agent.open("/caller?phone=" + "%2B" + a.Phone[1:])
-	agent.sees("First sentence", a.Mark)
+	agent.sees("Good day", "Open matters", a.Mark)
 
 	owner := newTab(t, browser, p.url, "owner", true)
 	owner.signIn(a.People[identity.OwnerAdmin])

@@ -19,6 +19,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
@@ -42,7 +43,12 @@ func newSurface(t *testing.T) *surface {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.api, err = api.Mount(s.e, api.Config{Pool: pool, Clock: s.clock, Log: log, History: history, SessionPrincipal: site.SessionPrincipal})
+	intake, err := intakelog.Open(t.TempDir(), intakelog.Options{Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { intake.Close() })
+	s.api, err = api.Mount(s.e, api.Config{IntakeLog: intake, Pool: pool, Clock: s.clock, Log: log, History: history, SessionPrincipal: site.SessionPrincipal})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func (x things) byCollection(name string) (string, bool) {
 		"attachments": x.Photo.ID, "photos": x.Photo.ID, "callbacks": x.Callback, "complaints": x.Complaint.ID, "promises": x.Promise.ID, "plans": x.Plan.ID,
 		"users": x.People[identity.OwnerAdmin].ID, "tokens": x.People[identity.OwnerAdmin].TokenID, "models": x.w.Model.ID, "technicians": x.w.Technician,
 	}
-	keys := map[string]string{"observations": x.Machine.Key, "devices": x.Machine.Key, "unclaimed": x.Mark + "-9", "dead-letters": "1", "rule-packs": "BC5430THB-56"}
+	keys := map[string]string{"observations": x.Machine.Key, "devices": x.Machine.Key, "unclaimed": x.Mark + "-9", "dead-letters": "1", "rules": "BC5430THB-56"}
 	if id, ok := ids[name]; ok {
 		return id.String(), true
 	}
@@ -66,7 +66,7 @@ func (x things) byName(name string) (string, bool) {
 // parameter's.
 func (x things) words(name string) (string, bool) {
 	known := map[string]string{"search": x.Mark + "-S1", "q": x.Mark + "-S1", "phone": x.Phone, "signal": "hydraulic_oil_temp", "signals": "hydraulic_oil_temp", "key": x.Machine.Key, "machine": x.Machine.Key,
-		"kind": "concrete_pump", "month": "2026-06", "health": "third_state", "show": "third", "all": "1", "days": "30", "cursor": "",
+		"kind": "concrete_pump", "reason": "unreadable", "device": x.Machine.Key, "month": "2026-06", "health": "third_state", "show": "third", "all": "1", "days": "30", "cursor": "",
 		"entity": "case", "from": "2026-06-03T00:00:00Z", "to": "2026-06-04T08:00:00Z"}
 	word, ok := known[name]
 	return word, ok
@@ -229,6 +229,10 @@ func (g generator) value(name string, s *huma.Schema, x things) any {
 		return id
 	}
 	switch {
+	case name == "machine":
+		return x.Machine.Key
+	case name == "values":
+		return map[string]any{"hydraulic_oil_temp": 61.5}
 	case len(s.Enum) > 0:
 		return s.Enum[0]
 	case s.Format == "uuid":
