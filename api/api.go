@@ -21,6 +21,8 @@ import (
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
 const (
@@ -39,7 +41,12 @@ type Config struct {
 	History  telemetry.History
 	Registry *prometheus.Registry
 	Ready    []Check
-	Version  string // of the program, shown in the OpenAPI document
+	// IntakeLog takes observations that come over HTTP and messages that are
+	// replayed; Fleet knows the rule packs. Without one its operations answer 503,
+	// or an empty list.
+	IntakeLog *intakelog.Log
+	Fleet     *detection.Fleet
+	Version   string // of the program, shown in the OpenAPI document
 	// SessionPrincipal says who has signed in on the pages, so that a browser
 	// may call the API; nil means tokens only.
 	SessionPrincipal func(*http.Request) (identity.Principal, bool)
