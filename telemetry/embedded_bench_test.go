@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Messages acknowledged a second over eight connections; sender, receiver of the
@@ -19,6 +20,9 @@ func BenchmarkEmbedded(b *testing.B) {
 	for n := range connections {
 		w := dialWire(b, e.local(), 4)
 		w.connect(b, hello{client: string(rune('a' + n))})
+		if err := w.SetReadDeadline(time.Now().Add(5 * time.Minute)); err != nil {
+			b.Fatal(err)
+		}
 		wires = append(wires, w)
 	}
 	b.ResetTimer()

@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -229,77 +227,11 @@ func TestEmbedded_LosesNothingAcknowledgedWhenItIsKilled(t *testing.T) {
 	}
 }
 
-const mosquittoConfig = `listener %s 127.0.0.1
-allow_anonymous true
-persistence true
-persistence_location %s/
-max_queued_messages 0
-max_inflight_messages 1000
-`
-
-func startMosquitto(t *testing.T, address string) {
-	t.Helper()
-	path, err := exec.LookPath("mosquitto")
-	if err != nil {
-		path = "/usr/sbin/mosquitto"
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatal("a real Mosquitto is needed: scripts/setup.sh mosquitto")
-	}
-	dir := t.TempDir()
-	_, port, _ := net.SplitHostPort(address)
-	config := filepath.Join(dir, "mosquitto.conf")
-	text := fmt.Sprintf(mosquittoConfig, port, dir)
-	if os.Geteuid() == 0 {
-		text += "user root\n"
-	}
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	command := exec.Command(path, "-c", config) //nolint:gosec // the broker of this test
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	})
-	eventually(t, func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-}
-
-// runExternal reads a broker in this process until the test ends or stop is called.
-func runExternal(t *testing.T, c ExternalConfig) (x *External, stop func()) {
-	t.Helper()
-	c.Now, c.Logger = time.Now, slog.New(slog.DiscardHandler)
-	x, err := NewExternal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- x.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(stop)
-	eventually(t, x.Connected)
-	return x, stop
-}
-
 func TestExternal_LosesNothingAcknowledgedWhenWeAreKilled(t *testing.T) {
 	t.Parallel()
 	const kills = 5
 	dir, address, random := t.TempDir(), spareAddress(t), rand.New(rand.NewPCG(8, 8))
-	startMosquitto(t, address)
+	startMosquitto(t, t.TempDir(), address)
 	c := startChild(t, "external", dir, address)
 	s := startSenders(t, address, 4, 2000)
 	for range kills {
