@@ -1325,7 +1325,7 @@ func explained(v view, e rules.Evidence, names labels) string {
 		if deviation < 0 {
 			key, deviation = "evidence.below", -deviation
 		}
-		out = v.T(key, names.of(e.Signal), v.Number(deviation, 1), unit, v.Ago(e.Since))
+		out = v.T(key, names.of(e.Signal), v.Number(deviation, 1), unit, v.Span(v.Now.Sub(e.Since)))
 		out += " " + v.T("evidence.band", v.Number(e.Low, 1), v.Number(e.High, 1), unit)
 	}
 	if e.DaysToLimit != nil && e.StopAt != nil {

@@ -73,7 +73,8 @@
   }
   function draw(el, data) {
     el.textContent = "";
-    if (!data.at || !data.at.length) { el.textContent = data.texts.Empty; return; }
+    if (!data.at || !data.at.length) { el.textContent = data.texts.Empty; return false; }
+    el.dataset.drawn = "chart";
     var ink = resolve("--ink-2"), line = resolve("--line");
     var colors = { well: resolve("--well"), third: resolve("--third"), fault: resolve("--fault"), accent: resolve("--accent") };
     var axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line } };
@@ -97,7 +98,7 @@
     el.dataset.loaded = "1";
     fetch(el.dataset.chart, { headers: { Accept: "application/json" } })
       .then(function (res) { if (!res.ok) { throw new Error(res.status); } return res.json(); })
-      .then(function (data) { draw(el, data); el.dataset.drawn = "1"; })
+      .then(function (data) { if (draw(el, data) === false) { el.dataset.drawn = "empty"; } })
       .catch(function () { el.textContent = el.dataset.failed; });
   }
   function all() { document.querySelectorAll("[data-chart]").forEach(load); }
