@@ -28,10 +28,13 @@ type jsonFrame struct {
 	index int // of an array, -1 for an object
 }
 
+// byteOrderMark is what some Windows programs write before JSON, which has none.
+const byteOrderMark = "\xef\xbb\xbf"
+
 func (s *jsonScanner) reset(b []byte) *jsonScanner {
 	s.b, s.pos, s.values, s.depth, s.fault = b, 0, 0, 0, nil
 	s.keys, s.scratch = s.keys[:0], s.scratch[:0]
-	if bytes.HasPrefix(b, []byte("\xef\xbb\xbf")) {
+	if bytes.HasPrefix(b, []byte(byteOrderMark)) {
 		s.fault = &Fault{Reason: JSONBOM, Detail: "a byte order mark is before the document"}
 	}
 	return s

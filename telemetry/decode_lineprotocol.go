@@ -18,7 +18,7 @@ type lineProtocol struct{}
 func (lineProtocol) Name() string { return "line-protocol" }
 
 func (lineProtocol) Match(topic string, payload []byte) bool {
-	payload = bytes.TrimLeft(payload, " \t\r\n")
+	payload = bytes.TrimLeft(bytes.TrimPrefix(payload, []byte(byteOrderMark)), " \t\r\n")
 	if len(payload) == 0 || bytes.IndexByte([]byte(`{["`), payload[0]) >= 0 {
 		return false
 	}

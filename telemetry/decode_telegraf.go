@@ -18,7 +18,7 @@ func (telegrafJSON) Match(topic string, payload []byte) bool {
 	if _, rest, ok := fleetTopic(topic); ok && rest == "telemetry" {
 		return false
 	}
-	payload = bytes.TrimLeft(payload, " \t\r\n")
+	payload = bytes.TrimLeft(bytes.TrimPrefix(payload, []byte(byteOrderMark)), " \t\r\n")
 	if len(payload) == 0 || payload[0] != '{' && payload[0] != '[' {
 		return false
 	}

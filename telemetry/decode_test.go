@@ -39,8 +39,8 @@ type wantedItem struct {
 func TestDecoders_CaseByCase(t *testing.T) {
 	t.Parallel()
 	dirs, err := filepath.Glob("testdata/*/*/topic")
-	if err != nil || len(dirs) < 100 {
-		t.Fatalf("found %d cases (%v), there must be at least 100", len(dirs), err)
+	if err != nil || len(dirs) < 200 {
+		t.Fatalf("found %d cases (%v), there must be at least 200", len(dirs), err)
 	}
 	for _, topic := range dirs {
 		dir := filepath.Dir(topic)
