@@ -68,13 +68,17 @@ func runClock(ctx context.Context, pool *postgres.Pool, clk *clock.Clock, log *s
 	for {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			return saveClock(last, pool, clk)
+			return saveClockLast(context.WithoutCancel(ctx), pool, clk)
 		case <-ticker.C:
 			if err := saveClock(ctx, pool, clk); err != nil && ctx.Err() == nil {
 				log.Warn("program clock not saved", "error", err)
 			}
 		}
 	}
+}
+
+func saveClockLast(ctx context.Context, pool *postgres.Pool, clk *clock.Clock) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return saveClock(ctx, pool, clk)
 }

@@ -61,7 +61,7 @@ func (c *demoCommand) Run(ctx context.Context) error {
 
 func (c *demoCommand) play(ctx context.Context, y *system, speed float64) error {
 	var show *demo.Demo
-	web, err := y.newWeb(&dashboards.Demo{
+	web, err := y.newWeb(ctx, &dashboards.Demo{
 		Advance: func(by time.Duration) error { return show.Advance(by) },
 		Status: func() dashboards.DemoStatus {
 			s := show.Status()

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -43,18 +42,22 @@ func (versionCommand) Run() error {
 	return err
 }
 
-func main() {
+func main() { os.Exit(run()) }
+
+// run does what the command line asks for and returns the exit code.
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var cli commands
 	parser := kong.Parse(&cli, kong.Name("thirdstate"), kong.UsageOnError(), kong.DefaultEnvars("THIRDSTATE"),
 		kong.Description("Finds the third state (latent fault) of machines and follows it until the customer is satisfied."),
 		kong.BindTo(ctx, (*context.Context)(nil)))
-	if err := parser.Run(); err != nil && !errors.Is(err, context.Canceled) {
-		slog.Debug("stopped", "error", err)
-		fmt.Fprintln(os.Stderr, "thirdstate:", oneLine(err))
-		os.Exit(exitCode(err))
+	err := parser.Run()
+	if err == nil || errors.Is(err, context.Canceled) {
+		return 0
 	}
+	fmt.Fprintln(os.Stderr, "thirdstate:", oneLine(err))
+	return exitCode(err)
 }
 
 // oneLine puts an error that lists its tries below each other into one line.

@@ -53,7 +53,7 @@ func serveProduct(t *testing.T, s settings) *product {
 		cancel()
 		t.Fatal(err)
 	}
-	web, err := y.newWeb(nil)
+	web, err := y.newWeb(ctx, nil)
 	if err == nil {
 		err = y.listen(ctx)
 	}

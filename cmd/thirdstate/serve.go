@@ -33,7 +33,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	web, err := y.newWeb(nil)
+	web, err := y.newWeb(ctx, nil)
 	if err == nil {
 		err = y.listen(ctx)
 	}
@@ -51,8 +51,8 @@ type web struct {
 	pages    *dashboards.Site
 }
 
-func (y *system) newWeb(demo *dashboards.Demo) (*web, error) {
-	listener, err := net.Listen("tcp", y.HTTP)
+func (y *system) newWeb(ctx context.Context, demo *dashboards.Demo) (*web, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", y.HTTP)
 	if err != nil {
 		return nil, inUse("--http", y.HTTP, err)
 	}

@@ -56,7 +56,8 @@ var Zone = time.FixedZone("UTC+8", 8*3600)
 const (
 	historyEvery = 10 * time.Minute // between two messages of a machine in the history and in jumps
 	liveEvery    = 10 * time.Second
-	stepLength   = historyEvery // of the clock in the history and in jumps
+	stepLength   = historyEvery     // of the clock in the history and in jumps
+	quietLength  = 3 * historyEvery // while no case is open
 	maxJump      = 7 * 24 * time.Hour
 )
 
@@ -145,10 +146,7 @@ func (d *Demo) Advance(by time.Duration) error {
 func (d *Demo) Run(ctx context.Context) error {
 	publisher, err := publish.Dial(ctx, d.Broker, d.Options)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("connect the simulated fleet: %w", err)
+		return unlessOver(ctx, fmt.Errorf("connect the simulated fleet: %w", err))
 	}
 	wire := wireTo(publisher, d.Taken, d.Log)
 	defer func() { _ = publisher.Close() }()
@@ -170,11 +168,12 @@ func (d *Demo) Run(ctx context.Context) error {
 	return unlessOver(ctx, d.live(ctx, wire))
 }
 
+// unlessOver is nil where ctx has ended: that is how the demo is ended.
 func unlessOver(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // through lives in steps up to an instant.
@@ -185,7 +184,11 @@ func (d *Demo) through(ctx context.Context, w *wire, phase string, until time.Ti
 	}
 	for d.at.Before(until) {
 		d.status.Store(&Status{Phase: phase, Progress: int(100 * d.at.Sub(from) / max(until.Sub(from), 1))})
-		if err := d.step(ctx, w, earlier(d.at.Add(stepLength).Truncate(historyEvery), until), historyEvery); err != nil {
+		length := stepLength
+		if d.people.open == 0 {
+			length = quietLength
+		}
+		if err := d.step(ctx, w, earlier(d.at.Add(length).Truncate(historyEvery), until), historyEvery); err != nil {
 			return err
 		}
 	}

@@ -28,6 +28,7 @@ type people struct {
 	machines                    map[string]machines.Row   // by key
 	later                       map[string]time.Time      // deeds that were refused: not before
 	script                      []event
+	open                        int      // cases, when they last looked
 	then                        []func() // what follows when the transaction of a deed is committed
 }
 
@@ -188,7 +189,7 @@ func (p *people) planned(ctx context.Context, to time.Time, visitors bool) ([]de
 		return nil, fmt.Errorf("look what is open: %w", err)
 	}
 	b := board{people: p, visitors: visitors, cases: map[uuid.UUID]maintenance.CaseRow{}, visits: map[uuid.UUID]bool{}}
-	if len(cases) > 0 {
+	if p.open = len(cases); p.open > 0 {
 		p.noteFirst()
 	}
 	for _, c := range cases {
