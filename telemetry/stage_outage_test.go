@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,5 +139,46 @@ func TestRunHistory_EndsWhileTheDatabaseIsAway(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRunHistory_WaitsForInfluxDB kills InfluxDB in the middle: what it has not
+// taken is written when it is back, and nothing is counted twice.
+func TestRunHistory_WaitsForInfluxDB(t *testing.T) {
+	t.Parallel()
+	w := newWorks(t)
+	server := startInflux(t, false)
+	influx := server.history(t, InfluxConfig{Pool: w.pool})
+	_, ref := addMachine(t, w.pool, "PM1")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	trouble, stored, done := make(chan struct{}, 1), make(chan intakelog.LSN, 1_000), make(chan error, 1)
+	logger := slog.New(heard{slog.DiscardHandler, trouble})
+	go func() {
+		done <- RunHistory(ctx, HistoryConfig{Stage: NewStage(w.log, w.pool, logger), Pool: w.pool, History: influx, LogID: w.log.ID(), First: 1, Clock: w.clock,
+			Log: logger, Released: func(at intakelog.LSN) { stored <- at }})
+	}()
+	var last intakelog.LSN
+	for i := range 300 {
+		if i == 100 {
+			server.kill()
+		}
+		last = w.send(t, "", "fleet/PM1/telemetry", telemetry(start.Add(time.Duration(i)*time.Second), "b", i, fmt.Sprintf(`"a":%d`, i)))
+	}
+	<-trouble
+	server.start(t, strings.TrimPrefix(server.url, "http://"), false)
+	for at := range stored {
+		if at >= last {
+			break
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	want(t, w.account(t, w.log.ID()), Account{Received: 300, Stored: 300, Readings: 300})
+	rows, err := influx.Rows(program(t.Context()), ref, start, start.Add(time.Hour), 0)
+	if err != nil || len(rows) != 300 {
+		t.Fatalf("%d rows, %v", len(rows), err)
 	}
 }
