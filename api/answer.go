@@ -214,12 +214,3 @@ func someID(id uuid.UUID) *uuid.UUID {
 	}
 	return &id
 }
-
-// someTime is nil for a time that was not given.
-func someTime(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
-}

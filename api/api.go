@@ -73,7 +73,6 @@ type Server struct {
 	api        huma.API
 	operations []Operation
 	measured   *prometheus.HistogramVec
-	docs       []byte
 }
 
 // Mount adds every route of the API, the health routes and the metrics to e, and

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -50,7 +51,7 @@ func TestProblem_TheTextOfAnInternalErrorStaysInside(t *testing.T) {
 	t.Parallel()
 	_, s := bare(t)
 	err := s.fail(t.Context(), http.ErrHandlerTimeout)
-	p, ok := err.(*Problem)
+	p, ok := errors.AsType[*Problem](err)
 	if !ok || p.Status != http.StatusInternalServerError || p.Detail != "" {
 		t.Fatalf("got %#v", err)
 	}

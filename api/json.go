@@ -176,11 +176,11 @@ func (c *checker) object(depth int, path string) error {
 			return err
 		}
 		name, _ := tok.(string)
-		if folded := strings.ToLower(name); seen[folded] { // the decoder folds case too
+		folded := strings.ToLower(name) // the decoder folds case too
+		if seen[folded] {
 			return fmt.Errorf("the same key twice at %s", c.where())
-		} else {
-			seen[folded] = true
 		}
+		seen[folded] = true
 		if err := c.value(depth+1, path+"/"+name); err != nil {
 			return err
 		}

@@ -220,7 +220,7 @@ func (r *request) renderTitled(status int, body templ.Component) error {
 	r.Response().WriteHeader(status)
 	w := gzip.NewWriter(r.Response())
 	if _, err := w.Write(buf.Bytes()); err != nil {
-		return nil // the reader has gone
+		return nil //nolint:nilerr // the reader has gone
 	}
 	return w.Close()
 }

@@ -117,7 +117,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		}
 		if err := r.runOnce(ctx, batch); err != nil {
 			if ctx.Err() != nil {
-				return nil // the outcome was not committed: the last snapshot stays
+				err = nil // the outcome was not committed: the last snapshot stays
 			}
 			return err
 		}
