@@ -236,7 +236,10 @@ func (d *Demo) step(ctx context.Context, w *wire, to time.Time, every time.Durat
 		d.Log.Error("housekeeping failed, trying again", "error", err)
 	}
 	d.at = to
-	return d.Save(ctx)
+	if err := d.Save(ctx); err != nil && ctx.Err() == nil {
+		d.Log.Error("the program clock could not be saved, trying again", "error", err)
+	}
+	return ctx.Err()
 }
 
 // Login is a person as whom the visitor may come in with one click.
