@@ -173,13 +173,13 @@ func TestRules_AreShownAndChecked(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.withLog(t)
-	bad, _ := json.Marshal(map[string]string{"name": "mine.yaml", "text": "model: X\nmodle: Y\nrules:\n  - id: \"\"\n\tx: 1\n"})
-	twice, _ := json.Marshal(map[string]string{"text": "modle: Y\nnmae: Z\n"})
+	bad, _ := json.Marshal(map[string]string{"name": "mine.yaml", "text": "model: X\nmodelo: Y\nrules:\n  - id: \"\"\n\tx: 1\n"})
+	twice, _ := json.Marshal(map[string]string{"text": "modelo: Y\nnamed: Z\n"})
 	h.run(t, []scenario{
 		{"packs", owner, false, get, "/rules", "", nil, 200, []string{`"model":"`, `"firstChecks":[`, `"unit":"`, `"hash":"`}, nil, 0},
 		{"not for the call centre", identity.CallCentre, false, get, "/rules", "", nil, 403, nil, nil, 0},
 		{"a bad one", manager, false, post, "/rules/check", string(bad), nil, 200, []string{`"ok":false`, `"line":`}, nil, 0},
-		{"every fault at once", manager, false, post, "/rules/check", string(twice), nil, 200, []string{`modle`, `nmae`, `"line":1`, `"line":2`}, nil, 0},
+		{"every fault at once", manager, false, post, "/rules/check", string(twice), nil, 200, []string{`modelo`, `named`, `"line":1`, `"line":2`}, nil, 0},
 		{"no text", manager, false, post, "/rules/check", `{}`, nil, 400, []string{"text"}, nil, 0},
 	})
 	if n := strings.Count(h.ask(manager, http.MethodGet, "/rules", "").Body.String(), `"latenessSeconds"`); n == 0 {

@@ -45,7 +45,7 @@ func ReplayDeadLetter(ctx context.Context, tx pgx.Tx, log *intakelog.Log, now ti
 	if err != nil {
 		return err
 	}
-	payload, err := wholePayload(ctx, log, &letter)
+	message, err := messageOf(ctx, log, &letter)
 	if err != nil {
 		return err
 	}
@@ -58,13 +58,8 @@ func ReplayDeadLetter(ctx context.Context, tx pgx.Tx, log *intakelog.Log, now ti
 	if err := letter.audit(ctx, tx, now, who, LetterReplayed, ""); err != nil {
 		return err
 	}
-	device := letter.Device
-	if machine, _, ok := fleetTopic(letter.Topic); ok && machine == device {
-		device = "" // the topic's word, or a device that speaks for itself
-	}
-	return replay(ctx, log, intakelog.Record{
-		Received: letter.ReceivedAt, Kind: intakelog.Message, Source: replaySource, Device: device, Topic: letter.Topic, Payload: payload,
-	})
+	message.Received, message.Kind, message.Source = letter.ReceivedAt, intakelog.Message, replaySource
+	return replay(ctx, log, message)
 }
 
 const discardLetterSQL = `UPDATE dead_letter SET state = 'discarded', resolved_by = @by, resolution = @reason WHERE id = @id`
@@ -97,23 +92,28 @@ func (d *DeadLetter) audit(ctx context.Context, tx pgx.Tx, now time.Time, who id
 	return machines.Audit(ctx, tx, now, who, "dead_letter", id, nil, nil, state, before, after)
 }
 
-// wholePayload returns a letter's payload; one of which only the start was
+// messageOf is the message that a letter is about. One of which only a part was
 // copied is taken from the log as long as it is there.
-func wholePayload(ctx context.Context, log *intakelog.Log, d *DeadLetter) ([]byte, error) {
-	if int64(len(d.Payload)) >= d.PayloadBytes {
-		return d.Payload, nil
+func messageOf(ctx context.Context, log *intakelog.Log, d *DeadLetter) (intakelog.Record, error) {
+	if d.Source != HistoryConsumer && int64(len(d.Payload)) >= d.PayloadBytes {
+		r := intakelog.Record{Device: d.Device, Topic: d.Topic, Payload: d.Payload}
+		if machine, _, ok := fleetTopic(d.Topic); ok && machine == d.Device {
+			r.Device = "" // the topic's word, or a device that speaks for itself
+		}
+		return r, nil
 	}
 	first, last := log.Bounds()
 	if log.ID() == d.Log && d.LSN >= first && d.LSN <= last {
 		records, err := log.Read(ctx, d.LSN-1, 1, nil)
 		if err != nil {
-			return nil, fmt.Errorf("read record %d of the intake log: %w", d.LSN, err)
+			return intakelog.Record{}, fmt.Errorf("read record %d of the intake log: %w", d.LSN, err)
 		}
 		if len(records) == 1 && records[0].LSN == d.LSN {
-			return records[0].Payload, nil
+			r := records[0]
+			return intakelog.Record{Device: r.Device, Topic: r.Topic, Payload: r.Payload}, nil
 		}
 	}
-	return nil, problem.New(problem.Conflict, "only the first %d of %d bytes are left of this message: it cannot be replayed", len(d.Payload), d.PayloadBytes)
+	return intakelog.Record{}, problem.New(problem.Conflict, "only the first %d of %d bytes are left of this message: it cannot be replayed", len(d.Payload), d.PayloadBytes)
 }
 
 // replay appends a record and waits until it is durable.

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -259,4 +260,45 @@ func TestLetterMetrics_CountByReason(t *testing.T) {
 	if len(m) != 1 || m[0].GetGauge().GetValue() != 7 || m[0].GetLabel()[0].GetValue() != JSONSyntax {
 		t.Fatalf("%v", m)
 	}
+}
+
+// picky is a history that refuses the first value of a signal.
+type picky struct {
+	History
+	signal string
+	had    bool
+}
+
+func (p *picky) Write(ctx context.Context, points []Point) error {
+	var refused []Refusal
+	for i, point := range points {
+		for _, v := range point.Values {
+			if v.Signal == p.signal && !p.had {
+				p.had = true
+				refused = append(refused, Refusal{Point: i, Signal: v.Signal, Fault: Fault{Reason: HistoryRefused, Path: v.Signal, Detail: "type conflict"}})
+				points[i].Values = nil
+			}
+		}
+	}
+	if err := p.History.Write(ctx, points); err != nil || len(refused) == 0 {
+		return err
+	}
+	return &RefusedError{refused}
+}
+
+func TestDeadLetter_OfTheHistoryIsReplayedFromTheLog(t *testing.T) {
+	t.Parallel()
+	w := newWorks(t)
+	addMachine(t, w.pool, "PM1")
+	w.send(t, "", "fleet/PM1/telemetry", fmt.Sprintf(`{"ts":%d,"values":{"bad":1}}`, start.UnixMilli()))
+	w.send(t, "", "fleet/PM1/telemetry", fmt.Sprintf(`{"ts":%d,"values":{"good":1}}`, start.UnixMilli()))
+	h := &picky{History: w.history, signal: "bad"}
+	w.run(t, historyRun{to: h})
+	want(t, value[int64](t, w.pool, `SELECT sum(cardinality(vals)) FROM sample`), int64(1))
+	letter := w.letters(t, DeadLetterFilter{})[0]
+	want(t, []string{letter.Reason, letter.Device, letter.Source}, []string{HistoryRefused, "PM1", HistoryConsumer})
+	w.replay(t, letter.ID)
+	w.run(t, historyRun{to: h})
+	want(t, value[int64](t, w.pool, `SELECT sum(cardinality(vals)) FROM sample`), int64(2))
+	want(t, w.account(t, w.log.ID()), Account{Received: 3, Stored: 3, Readings: 3})
 }

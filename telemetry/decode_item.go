@@ -17,16 +17,15 @@ type item struct {
 	counted  bool // the format numbers its messages with boot and seq
 	first    int  // faults that out had before the message
 
-	at      time.Time
-	timed   bool
-	late    *Fault // fault of the time: the item is refused, the rest of the message is not
-	boot    string
-	seq     uint64
-	hasSeq  bool
-	nested  bool
-	from    int // values of "values"
-	to      int
-	unknown int
+	at     time.Time
+	timed  bool
+	late   *Fault // fault of the time: the item is refused, the rest of the message is not
+	boot   string
+	seq    uint64
+	hasSeq bool
+	nested bool
+	from   int // values of "values"
+	to     int
 }
 
 // readItem reads the object that comes next and appends its reading.

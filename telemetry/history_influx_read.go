@@ -19,7 +19,7 @@ import (
 )
 
 // maxFluxRecords bounds what one query may answer.
-const maxFluxRecords = 5_000_000
+const maxFluxRecords = 3_000_000
 
 func asCaller(ctx context.Context, pool *postgres.Pool, who identity.Principal, sql string, machine Ref) (rows []ownedSpan, err error) {
 	err = postgres.As(ctx, pool, who, func(tx pgx.Tx) error {
@@ -64,41 +64,75 @@ func number(r *query.FluxRecord) (float64, bool) {
 	return 0, false
 }
 
-// instants collects values by their time.
-type instants map[int64]map[string]observation.Value
+// fluxValue is a value, or the quality of one.
+type fluxValue struct {
+	signal  string
+	value   float64
+	quality bool
+}
 
-func (in instants) take(r *query.FluxRecord) {
+// instants collects values by their time.
+type instants struct {
+	at    map[int64][]fluxValue
+	names map[string]string // each signal's name once
+}
+
+func newInstants() *instants {
+	return &instants{at: map[int64][]fluxValue{}, names: map[string]string{}}
+}
+
+func (in *instants) take(r *query.FluxRecord) {
 	v, ok := number(r)
 	if !ok {
 		return
 	}
+	name, known := in.names[r.Field()]
+	if !known {
+		name = r.Field()
+		in.names[name] = name
+	}
 	at := r.Time().UnixMicro()
-	if in[at] == nil {
-		in[at] = map[string]observation.Value{}
-	}
-	value := in[at][r.Field()]
-	if r.Measurement() == influxQuality {
-		value.Quality = observation.Quality(v)
-	} else {
-		value.Signal, value.Value = r.Field(), v
-	}
-	in[at][r.Field()] = value
+	in.at[at] = append(in.at[at], fluxValue{name, v, r.Measurement() == influxQuality})
 }
 
-func (in instants) observations(machine string) []observation.Observation {
-	out := make([]observation.Observation, 0, len(in))
-	for _, at := range sortedKeys(in) {
-		o := observation.Observation{Machine: machine, At: time.UnixMicro(at).UTC(), Received: time.UnixMicro(at).UTC()}
-		for _, signal := range sortedKeys(in[at]) {
-			if v := in[at][signal]; v.Signal != "" { // a quality without its value is nothing
-				o.Values = append(o.Values, v)
-			}
-		}
+func (in *instants) observations(machine string) []observation.Observation {
+	out := make([]observation.Observation, 0, len(in.at))
+	for _, at := range sortedKeys(in.at) {
+		o := observation.Observation{Machine: machine, At: time.UnixMicro(at).UTC(), Received: time.UnixMicro(at).UTC(), Values: joinQualities(in.at[at])}
 		if len(o.Values) > 0 {
 			out = append(out, o)
 		}
 	}
 	return out
+}
+
+// joinQualities gives the values in the order of their names, each with its
+// quality; a quality without its value is nothing.
+func joinQualities(list []fluxValue) []observation.Value {
+	slices.SortStableFunc(list, func(a, b fluxValue) int { // qualities come behind
+		if a.quality != b.quality && a.signal == b.signal {
+			if a.quality {
+				return 1
+			}
+			return -1
+		}
+		return strings.Compare(a.signal, b.signal)
+	})
+	values := make([]observation.Value, 0, len(list))
+	for _, v := range list {
+		last := len(values) - 1
+		same := last >= 0 && values[last].Signal == v.signal
+		switch {
+		case v.quality && same:
+			values[last].Quality = observation.Quality(v.value)
+		case v.quality:
+		case same: // of another series of the machine, with another model
+			values[last].Value = v.value
+		default:
+			values = append(values, observation.Value{Signal: v.signal, Value: v.value})
+		}
+	}
+	return values
 }
 
 // Rows reads the first limit values of each signal, which hold all of the first
@@ -115,7 +149,7 @@ func (h *InfluxHistory) Rows(ctx context.Context, machine Ref, from, to time.Tim
 		if !some || len(out) >= limit {
 			continue
 		}
-		in := instants{}
+		in := newInstants()
 		flux := h.from(s, machine.Key, nil, influxMeasurement, influxQuality) + fmt.Sprintf(` |> limit(n: %d) |> drop(columns: ["_start", "_stop", "machine"])`, limit)
 		if err := h.ask(ctx, flux, in.take); err != nil {
 			return nil, fmt.Errorf("read rows of %s: %w", machine.Key, err)
@@ -132,7 +166,7 @@ func (h *InfluxHistory) Latest(ctx context.Context, machine Ref) (observation.Ob
 		return observation.Observation{}, err
 	}
 	for _, s := range slices.Backward(spans) {
-		in := instants{}
+		in := newInstants()
 		flux := h.from(s, machine.Key, nil, influxMeasurement, influxQuality) + ` |> last() |> drop(columns: ["_start", "_stop", "machine"])`
 		if err := h.ask(ctx, flux, in.take); err != nil {
 			return observation.Observation{}, fmt.Errorf("read the newest row of %s: %w", machine.Key, err)

@@ -53,7 +53,7 @@ func TestInfluxHistory_NarrowsARefusalDownToTheValue(t *testing.T) {
 			t.Errorf("refusal %d: %+v", i, r)
 		}
 	}
-	rows := s.rows(t, program(t.Context()))
+	rows := s.rows(program(t.Context()), t)
 	want(t, len(rows), 500)
 	want(t, rows[77], map[string]float64{"good": 77, "fine": 1})
 	want(t, rows[300], map[string]float64{"good": 300, "fine": 1})
@@ -83,7 +83,7 @@ func TestInfluxHistory_RefusesNamesThatItDoesNotHave(t *testing.T) {
 	if !ok || len(refused.Refused) != 2 {
 		t.Fatalf("got %v", err)
 	}
-	want(t, s.rows(t, program(t.Context())), table{0: {"c": 3}, 1: {"c": 4}})
+	want(t, s.rows(program(t.Context()), t), table{0: {"c": 3}, 1: {"c": 4}})
 }
 
 func TestInfluxHistory_SplitsWhatIsTooLargeForTheServer(t *testing.T) {
@@ -94,7 +94,7 @@ func TestInfluxHistory_SplitsWhatIsTooLargeForTheServer(t *testing.T) {
 		points = append(points, s.point(i, val(strings.Repeat("long", 40), float64(i)), val(strings.Repeat("name", 40), 1), val(strings.Repeat("more", 160), 1)))
 	}
 	s.write(t, points...)
-	want(t, len(s.rows(t, program(t.Context()))), 4_000)
+	want(t, len(s.rows(program(t.Context()), t)), 4_000)
 }
 
 func TestInfluxHistory_SaysWhichSettingIsWrong(t *testing.T) {
@@ -126,7 +126,7 @@ func TestInfluxHistory_SaysWhichSettingIsWrong(t *testing.T) {
 	}
 	s := shelf{History: server.history(t, InfluxConfig{Bucket: "test/autogen", Token: "root:secret", Pool: pool}), pool: pool, machine: machine, ref: ref}
 	s.write(t, s.point(0, val("a", 1)))
-	want(t, s.rows(t, program(t.Context())), table{0: {"a": 1}})
+	want(t, s.rows(program(t.Context()), t), table{0: {"a": 1}})
 }
 
 func TestInfluxHistory_IsBackWhenItsServerIs(t *testing.T) {
@@ -144,7 +144,7 @@ func TestInfluxHistory_IsBackWhenItsServerIs(t *testing.T) {
 	}
 	server.start(t, address, false)
 	s.write(t, s.point(1, val("a", 2)))
-	want(t, s.rows(t, program(t.Context())), table{0: {"a": 1}, 1: {"a": 2}})
+	want(t, s.rows(program(t.Context()), t), table{0: {"a": 1}, 1: {"a": 2}})
 }
 
 // answering is a server that answers writes in a way that the real one cannot be

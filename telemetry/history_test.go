@@ -92,7 +92,7 @@ func (s shelf) write(t *testing.T, points ...Point) {
 }
 
 // rows are all rows of the machine as a map from seconds to values.
-func (s shelf) rows(t *testing.T, ctx context.Context) map[int]map[string]float64 {
+func (s shelf) rows(ctx context.Context, t *testing.T) map[int]map[string]float64 {
 	t.Helper()
 	list, err := s.Rows(ctx, s.ref, start.AddDate(-1, 0, 0), start.AddDate(1, 0, 0), 0)
 	if err != nil {
@@ -126,7 +126,7 @@ type table = map[int]map[string]float64
 
 func rowsInOrder(t *testing.T, s shelf) {
 	s.write(t, s.point(20, val("a", 3)), s.point(0, val("a", 1), val("b", 9)), s.point(10, val("a", 2)))
-	want(t, s.rows(t, program(t.Context())), table{0: {"a": 1, "b": 9}, 10: {"a": 2}, 20: {"a": 3}})
+	want(t, s.rows(program(t.Context()), t), table{0: {"a": 1, "b": 9}, 10: {"a": 2}, 20: {"a": 3}})
 	list, err := s.Rows(program(t.Context()), s.ref, start, start.Add(20*time.Second), 0)
 	if err != nil || len(list) != 2 {
 		t.Fatalf("[from, to) has %d rows, want 2 (%v)", len(list), err)
@@ -140,21 +140,21 @@ func rowsInOrder(t *testing.T, s shelf) {
 func mergesInstants(t *testing.T, s shelf) {
 	s.write(t, s.point(0, val("a", 1)), s.point(0, val("b", 2)))
 	s.write(t, s.point(0, val("c", 3)))
-	want(t, s.rows(t, program(t.Context())), table{0: {"a": 1, "b": 2, "c": 3}})
+	want(t, s.rows(program(t.Context()), t), table{0: {"a": 1, "b": 2, "c": 3}})
 }
 
 func takesLaterValue(t *testing.T, s shelf) {
 	s.write(t, s.point(0, val("a", 1), val("b", 1)), s.point(0, val("a", 2)))
-	want(t, s.rows(t, program(t.Context())), table{0: {"a": 2, "b": 1}})
+	want(t, s.rows(program(t.Context()), t), table{0: {"a": 2, "b": 1}})
 	s.write(t, s.point(0, val("b", -7)))
-	want(t, s.rows(t, program(t.Context())), table{0: {"a": 2, "b": -7}})
+	want(t, s.rows(program(t.Context()), t), table{0: {"a": 2, "b": -7}})
 }
 
 func storesTwiceAsOnce(t *testing.T, s shelf) {
 	for range 3 {
 		s.write(t, s.point(0, val("a", 1)), s.point(1, val("a", 2), val("b", 3)))
 	}
-	want(t, s.rows(t, program(t.Context())), table{0: {"a": 1}, 1: {"a": 2, "b": 3}})
+	want(t, s.rows(program(t.Context()), t), table{0: {"a": 1}, 1: {"a": 2, "b": 3}})
 }
 
 func keepsQuality(t *testing.T, s shelf) {
@@ -190,7 +190,7 @@ func keepsUnusualNames(t *testing.T, s shelf) {
 		values = append(values, val(name, float64(i)))
 	}
 	s.write(t, s.point(0, values...))
-	want(t, s.rows(t, program(t.Context())), table{0: row})
+	want(t, s.rows(program(t.Context()), t), table{0: row})
 	for i, name := range names {
 		series, err := s.Range(program(t.Context()), Query{Machine: s.ref, Signals: []string{name}, From: start, To: start.Add(time.Hour)})
 		if err != nil || len(series) != 1 || series[0].Signal != name || series[0].Mean[0] != float64(i) {
@@ -206,7 +206,7 @@ func keepsUnusualNumbers(t *testing.T, s shelf) {
 		values = append(values, val(name, row[name]))
 	}
 	s.write(t, s.point(0, values...))
-	want(t, s.rows(t, program(t.Context())), table{0: row})
+	want(t, s.rows(program(t.Context()), t), table{0: row})
 }
 
 func neverStoresNaN(t *testing.T, s shelf) {
@@ -222,7 +222,7 @@ func neverStoresNaN(t *testing.T, s shelf) {
 			t.Fatalf("refusal %d: %+v", i, r)
 		}
 	}
-	want(t, s.rows(t, program(t.Context())), table{0: {"a": 1, "c": 2}, 2: {"b": 4}})
+	want(t, s.rows(program(t.Context()), t), table{0: {"a": 1, "c": 2}, 2: {"b": 4}})
 }
 
 func givesRawPoints(t *testing.T, s shelf) {
@@ -279,15 +279,11 @@ func survivesNewModel(t *testing.T, s shelf) {
 	var points []Point
 	for i := range 400 {
 		p := s.point(i, val("a", float64(i)))
-		if i%3 == 0 {
-			p.Model = "another"
-		} else if i%3 == 1 {
-			p.Model = ""
-		}
+		p.Model = []string{"another", "", p.Model}[i%3]
 		points = append(points, p)
 	}
 	s.write(t, points...)
-	if rows := s.rows(t, program(t.Context())); len(rows) != 400 || rows[399]["a"] != 399 {
+	if rows := s.rows(program(t.Context()), t); len(rows) != 400 || rows[399]["a"] != 399 {
 		t.Fatalf("%d rows", len(rows))
 	}
 	series, err := s.Range(program(t.Context()), Query{Machine: s.ref, From: start, To: start.Add(400 * time.Second), MaxPoints: 50})
@@ -305,13 +301,13 @@ func showsOwnerHisTime(t *testing.T, s shelf) {
 	first := sell(t, s.pool, s.machine, start.Add(10*time.Second))
 	s.write(t, s.point(9, val("a", 9)), s.point(10, val("a", 10)), s.point(19, val("a", 19)), s.point(20, val("a", 20)), s.point(21, val("a", 21)))
 	as := func(who identity.Principal) context.Context { return identity.With(t.Context(), who) }
-	want(t, s.rows(t, as(first)), table{10: {"a": 10}, 19: {"a": 19}, 20: {"a": 20}, 21: {"a": 21}})
+	want(t, s.rows(as(first), t), table{10: {"a": 10}, 19: {"a": 19}, 20: {"a": 20}, 21: {"a": 21}})
 
 	second := sell(t, s.pool, s.machine, start.Add(20*time.Second))
-	want(t, s.rows(t, as(second)), table{20: {"a": 20}, 21: {"a": 21}})
-	want(t, s.rows(t, as(first)), table{}) // the machine file is not his any more
-	want(t, len(s.rows(t, program(t.Context()))), 5)
-	want(t, len(s.rows(t, as(identity.Principal{Role: identity.Dispatcher}))), 5)
+	want(t, s.rows(as(second), t), table{20: {"a": 20}, 21: {"a": 21}})
+	want(t, s.rows(as(first), t), table{}) // the machine file is not his any more
+	want(t, len(s.rows(program(t.Context()), t)), 5)
+	want(t, len(s.rows(as(identity.Principal{Role: identity.Dispatcher}), t)), 5)
 
 	series, err := s.Range(as(second), Query{Machine: s.ref, From: start, To: start.Add(time.Hour)})
 	if err != nil || len(series) != 1 || series[0].Mean[0] != 20 || len(series[0].Mean) != 2 {
@@ -336,7 +332,7 @@ func showsNobodyNothing(t *testing.T, s shelf) {
 	}
 	strangers := []identity.Principal{{Role: identity.OwnerAdmin, CustomerID: postgres.NewID()}, {Role: identity.OwnerViewer}, {Role: "burglar"}, {}}
 	for _, who := range strangers {
-		want(t, s.rows(t, identity.With(t.Context(), who)), table{})
+		want(t, s.rows(identity.With(t.Context(), who), t), table{})
 	}
 }
 
@@ -346,7 +342,7 @@ func refusesOwnersThatWrite(t *testing.T, s shelf) {
 	if problem.Of(err) != problem.Forbidden {
 		t.Fatalf("got %v", err)
 	}
-	want(t, s.rows(t, program(t.Context())), table{})
+	want(t, s.rows(program(t.Context()), t), table{})
 }
 
 func refusesNonsense(t *testing.T, s shelf) {

@@ -92,7 +92,7 @@ func RunHistory(ctx context.Context, c HistoryConfig) error {
 // stopped is nil where ctx has ended: that is how a run is ended.
 func stopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		err = nil
 	}
 	return err
 }
