@@ -179,7 +179,11 @@ func (c *chart) annotate(s *Site, r *request, file machines.File, work maintenan
 			c.Stop = e.StopAt
 		}
 		if to.After(from) {
-			c.Windows = append(c.Windows, window{max(f.OpenedAt.Unix(), from.Unix()), to.Unix(), r.view.Name(f.Title, f.TitleEN)})
+			since := f.OpenedAt
+			if !e.Since.IsZero() && e.Since.Before(since) {
+				since = e.Since // the deviation is older than its finding
+			}
+			c.Windows = append(c.Windows, window{max(since.Unix(), from.Unix()), to.Unix(), r.view.Name(f.Title, f.TitleEN)})
 		}
 	}
 	for _, o := range work.WorkOrders {

@@ -93,6 +93,14 @@ func (v view) Day(t time.Time) string {
 	return t.Format("2 Jan 2006")
 }
 
+// Month shows a calendar month.
+func (v view) Month(t time.Time) string {
+	if v.Language == "zh" {
+		return t.Format("2006年1月")
+	}
+	return t.Format("January 2006")
+}
+
 // TimeP shows a time or a dash.
 func (v view) TimeP(t *time.Time) string {
 	if t == nil {

@@ -57,8 +57,8 @@ WHERE g.month = @month::date AND (@customer::uuid IS NULL OR i.customer_id = @cu
 const packComplaintsSQL = `SELECT ` + complaintColumns + ` FROM complaint WHERE (@customer::uuid IS NULL OR customer_id = @customer)
 	AND (state IN ('received','answered') OR received_at >= @from AND received_at < @end) ORDER BY received_at DESC, id LIMIT 500`
 
-// readPack reads what the caller may see. The month's own figures run from its
-// first day; promises are those of the month before it.
+// readPack reads what the caller may see. Its figures run from the
+// first day of the month before; promises are those of that month.
 func readPack(ctx context.Context, db postgres.DB, now time.Time, p *Pack) error {
 	before, first, end := localMonth(p.Month.AddDate(0, -1, 0)), localMonth(p.Month), localMonth(p.Month.AddDate(0, 1, 0))
 	args := pgx.NamedArgs{"customer": p.CustomerID, "month": p.Month, "from": before, "to": first, "end": end}
@@ -73,7 +73,7 @@ func readPack(ctx context.Context, db postgres.DB, now time.Time, p *Pack) error
 			return err
 		},
 		func() (err error) {
-			p.Summary, err = summarise(ctx, db, first, end, p.CustomerID)
+			p.Summary, err = summarise(ctx, db, before, end, p.CustomerID)
 			return err
 		},
 		func() error {

@@ -11,13 +11,13 @@ import (
 // TodayBoard is the first screen: what will go wrong next and who is on it. Each
 // number on the page is the length of its list, so that it opens its rows.
 type TodayBoard struct {
-	ThirdState     []CaseRow      `json:"thirdState" doc:"open cases of machines that still work"`
+	ThirdState     []CaseRow      `json:"thirdState" doc:"open cases of machines that still work; a sensor at fault is none"`
 	Down           []CaseRow      `json:"down"`
 	PromisesAtRisk []Promise      `json:"promisesAtRisk" doc:"open and due within 24 h, past due, or found broken within the last 24 h"`
 	CallbacksDue   []CallbackRow  `json:"callbacksDue"`
 	NotAccepted    []WorkOrderRow `json:"notAccepted" doc:"dispatched and not accepted yet"`
 	Attention      []Attention    `json:"attention" doc:"machines whose state is not what it seems"`
-	Month          CaseSummary    `json:"month" doc:"since the first of this month"`
+	Recent         CaseSummary    `json:"recent" doc:"of the last 30 days"`
 }
 
 // Attention is a machine whose silence, lock or lack of a device must not be
@@ -105,7 +105,7 @@ type Pack struct {
 	Kept       int            `json:"kept"`
 	Broken     int            `json:"broken"`
 	Issues     []Issue        `json:"issues"`
-	Summary    CaseSummary    `json:"summary"`
+	Summary    CaseSummary    `json:"summary" doc:"of the month before and this month so far: since the last meeting"`
 	Fleet      []machines.Row `json:"fleet"`
 	Others     HealthCount    `json:"others"`
 	OpenCases  []CaseRow      `json:"openCases"`

@@ -43,6 +43,3 @@ func summarise(ctx context.Context, db postgres.DB, from, to time.Time, customer
 	}
 	return s, nil
 }
-
-// firstOfMonth is when the month of t began, in the service organisation's zone.
-func firstOfMonth(t time.Time) time.Time { return localMonth(t.In(zone)) }

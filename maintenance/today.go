@@ -8,10 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/machines"
 )
 
 // atRiskWithin is how long before its due time an open promise is shown.
 const atRiskWithin = 24 * time.Hour
+
+// recently is the period of the board's summary: a month's first days say little.
+const recently = 30 * 24 * time.Hour
 
 const liveOf = `c.state NOT IN ('closed','cancelled') AND c.machine_down = @down`
 
@@ -26,7 +30,8 @@ func Today(ctx context.Context, db postgres.DB, now time.Time) (TodayBoard, erro
 	var b TodayBoard
 	for _, read := range []func() error{
 		func() (err error) {
-			b.ThirdState, err = caseRows(ctx, db, liveOf, pgx.NamedArgs{"down": false}, byUrgency)
+			b.ThirdState, err = caseRows(ctx, db, liveOf+` AND c.failure_mode <> ALL(@sensor)`,
+				pgx.NamedArgs{"down": false, "sensor": []string{machines.SensorFailure, machines.NoData}}, byUrgency)
 			return err
 		},
 		func() (err error) {
@@ -46,7 +51,7 @@ func Today(ctx context.Context, db postgres.DB, now time.Time) (TodayBoard, erro
 			return err
 		},
 		func() (err error) { b.Attention, err = attention(ctx, db, now); return err },
-		func() (err error) { b.Month, err = summarise(ctx, db, firstOfMonth(now), now, nil); return err },
+		func() (err error) { b.Recent, err = summarise(ctx, db, now.Add(-recently), now, nil); return err },
 	} {
 		if err := read(); err != nil {
 			return b, fmt.Errorf("read the board of today: %w", err)

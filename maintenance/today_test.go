@@ -70,6 +70,7 @@ func TestToday_EachNumberIsTheLengthOfItsList(t *testing.T) {
 		down := o.aCase(ctx, t, tx, o.a, Triaged, "down")
 		o.run(ctx, t, tx, `UPDATE service_case SET machine_down = true WHERE id = @id`, pgx.NamedArgs{"id": down.ID})
 		o.aCase(ctx, t, tx, o.a, Closed, "over")
+		o.aCase(ctx, t, tx, o.a, Waiting, machines.SensorFailure) // the machine is well
 		o.aCall(ctx, t, tx, up, "satisfaction")
 		if err := dueCallback(ctx, tx, morning, down, "inform", morning.Add(time.Minute)); err != nil { // not due yet
 			return err
@@ -103,9 +104,6 @@ func TestSummary_CountsWhatBecameOfTheCasesOfAMonth(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	june := time.Date(2026, 6, 1, 0, 0, 0, 0, zone)
-	if got := firstOfMonth(time.Date(2026, 5, 31, 17, 0, 0, 0, time.UTC)); !got.Equal(june) { // 1 June, one in the morning, in Hunan
-		t.Errorf("the month begins %v", got)
-	}
 	o.do(t, func(ctx context.Context, tx pgx.Tx) error {
 		set := func(p party, mode, columns string) Case {
 			c := o.aCase(ctx, t, tx, p, Closed, mode)
