@@ -155,6 +155,9 @@ func (r *Runner) commitUntilStored(ctx context.Context, o Outcome) error {
 		if err == nil || problem.Of(err) == problem.Conflict {
 			return err
 		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		r.log.Error("findings not stored, trying again", "lsn", o.Position.LSN, "changes", len(o.Changes), "attempt", attempt, "error", err)
 		select {
 		case <-ctx.Done():
