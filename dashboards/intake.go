@@ -40,7 +40,7 @@ func doClaim(r *request, tx pgx.Tx) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return r.t("done.claim"), telemetry.Claim(r.ctx, tx, r.site.IntakeLog, r.now, r.who, r.Param("id"), machine.ID)
+	return r.t("done.claim"), telemetry.Claim(r.ctx, tx, r.site.IntakeLog, r.now, r.who, r.FormValue("key"), machine.ID)
 }
 
 // doAdvance asks the demo to live through the next hours.

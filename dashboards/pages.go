@@ -77,7 +77,7 @@ var actions = []action{
 	{Path: "/callbacks/:id/attempt", API: "attempt-callback", Roles: callers, Do: doAttempt},
 	{Path: "/dead-letters/:id/replay", API: "replay-dead-letter", Roles: managers, Do: doReplay},
 	{Path: "/dead-letters/:id/discard", API: "discard-dead-letter", Roles: managers, Do: doDiscard},
-	{Path: "/unclaimed/:id/claim", API: "claim-device", Roles: managers, Do: doClaim},
+	{Path: "/unclaimed/claim", API: "claim-device", Roles: managers, Do: doClaim},
 	{Path: "/demo/advance", Roles: staff, Do: doAdvance},
 }
 

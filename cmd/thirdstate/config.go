@@ -27,7 +27,7 @@ type settings struct {
 	DatabaseURL  string        `name:"database-url" help:"A PostgreSQL server (>= 15); empty starts a private one in the data folder." placeholder:"URL"`
 	ClockStart   time.Time     `name:"clock-start" help:"Program time to start at on the first start (RFC 3339)." placeholder:"T"`
 	Speed        float64       `help:"Program seconds a real second." default:"1"`
-	KeepRaw      time.Duration `name:"keep-raw" help:"How long telemetry is kept as it came; older is kept as 15-minute mean, lowest and highest." default:"840h"`
+	KeepRaw      time.Duration `name:"keep-raw" help:"How long PostgreSQL keeps telemetry as it came; older is kept as 15-minute mean, lowest and highest. InfluxDB has the retention of its bucket." default:"840h"`
 }
 
 // check finds every fault before anything is started, and says them all at once.

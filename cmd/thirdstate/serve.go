@@ -72,7 +72,8 @@ func (y *system) newWeb(ctx context.Context, demo *dashboards.Demo) (*web, error
 	if err != nil {
 		return nil, fmt.Errorf("mount the pages: %w", err)
 	}
-	_, err = api.Mount(e, api.Config{Pool: y.pool, Clock: y.clock, Log: y.log, History: y.history, Registry: y.registry, Version: version,
+	_, err = api.Mount(e, api.Config{Pool: y.pool, Clock: y.clock, Log: y.log, History: y.history, IntakeLog: y.intake, Fleet: y.fleet,
+		Registry: y.registry, Version: version,
 		Ready:            y.readiness(),
 		SessionPrincipal: func(r *http.Request) (identity.Principal, bool) { return site.SessionPrincipal(r) }})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/telemetry"
 )
 
 // How often, on the wall, the program tidies and looks for new machines.
@@ -24,6 +25,9 @@ const (
 
 // idempotencyKept is how long the answer to an Idempotency-Key is remembered.
 const idempotencyKept = 24 * time.Hour
+
+// lettersKept is how long dead letters, and names that nobody claims, are kept.
+const lettersKept = 90 * 24 * time.Hour
 
 // runUpkeep removes what nobody needs any more: telemetry beyond its retention
 // (rolled up first), ended sessions and remembered answers.
@@ -51,9 +55,9 @@ func (y *system) upkeep(ctx context.Context, now time.Time) error {
 		if _, err := postgres.Run(ctx, tx, oldIdempotencySQL, pgx.NamedArgs{"before": now.Add(-idempotencyKept)}); err != nil {
 			return fmt.Errorf("remove remembered answers: %w", err)
 		}
-		return nil
+		return telemetry.ForgetOld(ctx, tx, now.Add(-lettersKept))
 	})
-	if err != nil {
+	if err != nil || y.InfluxURL != "" { // InfluxDB has the retention of its bucket
 		return err
 	}
 	days, err := y.history.Prune(identity.With(ctx, who), now.Add(-y.KeepRaw))
