@@ -67,7 +67,7 @@ func (c *credentials) load(ctx context.Context) error {
 	grants := make(map[[sha256.Size]byte]*grant, len(rows))
 	for _, r := range rows {
 		if len(r.Hash) == sha256.Size {
-			names := append(r.Aliases, r.Key)
+			names := append([]string{r.Key}, r.Aliases...)
 			if r.Machine != "" {
 				names = append(names, r.Machine)
 			}

@@ -33,6 +33,7 @@ type connection struct {
 	acks    []byte
 	spare   []byte
 	writing bool
+	over    bool // nothing is begun any more
 	failed  bool // the log could not keep a message: no acknowledgement may follow
 }
 
@@ -59,6 +60,14 @@ func newConnection(e *Embedded, raw net.Conn) *connection {
 func (c *connection) Close() error {
 	c.end()
 	return c.Conn.Close()
+}
+
+// finish closes the connection for good: no acknowledgement is begun after it.
+func (c *connection) finish() {
+	_ = c.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
 }
 
 // SetDeadline is called by the library with the client's keepalive. It is a
@@ -109,14 +118,14 @@ func (c *connection) release(n int) {
 func (c *connection) settled(packet uint16, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil || c.failed || c.life.Err() != nil {
+	if err != nil || c.failed || c.over {
 		c.failed = c.failed || err != nil
 		c.release(1)
-		if !c.failed {
+		if !c.failed || c.over {
 			return
 		}
 	} else {
-		c.acks = append(c.acks, byte(packets.Puback)<<4, 2)
+		c.acks = append(c.acks, packets.Puback<<4, 2)
 		c.acks = binary.BigEndian.AppendUint16(c.acks, packet)
 	}
 	if !c.writing {
@@ -153,7 +162,7 @@ func (c *connection) writeAcks() {
 func (e *Embedded) turnAway(c *connection, code packets.Code) {
 	if s := c.session.Load(); s != nil && s.client.Properties.ProtocolVersion == 5 {
 		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
-		_, _ = c.Conn.Write([]byte{byte(packets.Disconnect) << 4, 2, code.Code, 0})
+		_, _ = c.Conn.Write([]byte{packets.Disconnect << 4, 2, code.Code, 0})
 	}
 	_ = c.Close()
 }

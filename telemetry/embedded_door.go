@@ -79,9 +79,7 @@ func (e *Embedded) admit(raw net.Conn) *connection {
 
 func (e *Embedded) serve(c *connection, establish listeners.EstablishFn) {
 	defer func() {
-		_ = c.Close()
-		c.mu.Lock() // no acknowledgements are begun from here on
-		c.mu.Unlock()
+		c.finish()
 		e.mu.Lock()
 		delete(e.connections, c)
 		e.mu.Unlock()

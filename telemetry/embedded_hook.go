@@ -52,7 +52,7 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	h.broker.warn("a client was not let in", "reason", reason, "remote", c.RemoteAddr().String(),
 		"user", printable(string(pk.Connect.Username)), "client", printable(pk.Connect.ClientIdentifier))
 	if pk.ProtocolVersion < 5 { // the library translates some of them, and one wrongly
-		_, _ = c.Write([]byte{byte(packets.Connack) << 4, 2, 0, oldCode(code)})
+		_, _ = c.Write([]byte{packets.Connack << 4, 2, 0, oldCode(code)})
 	} else {
 		_ = h.broker.server.SendConnack(cl, code, false, nil)
 	}

@@ -1,8 +1,10 @@
 package telemetry
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -45,8 +47,12 @@ func startMosquitto(t *testing.T, dir, address string) (stop func()) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(path, "-c", config) //nolint:gosec // the broker of this test
-	if err := command.Start(); err != nil {
+	command := exec.Command(path, "-c", config)
+	said, err := command.StderrPipe()
+	if err == nil {
+		err = command.Start()
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	stop = sync.OnceFunc(func() {
@@ -54,13 +60,14 @@ func startMosquitto(t *testing.T, dir, address string) (stop func()) {
 		_ = command.Wait()
 	})
 	t.Cleanup(stop)
-	eventually(t, func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
+	lines, last := bufio.NewScanner(said), ""
+	for lines.Scan() {
+		if last = lines.Text(); strings.HasSuffix(last, " running") {
+			go func() { _, _ = io.Copy(io.Discard, said) }()
+			return stop
 		}
-		return err == nil
-	})
+	}
+	t.Fatalf("Mosquitto does not serve: %s", last)
 	return stop
 }
 

@@ -192,14 +192,19 @@ func awhile(random *rand.Rand) {
 	<-timer.C
 }
 
+// spareAddress is one that can be taken more than once: not among the ports that
+// the system itself gives away, to tests that run beside this one.
 func spareAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 func TestEmbedded_LosesNothingAcknowledgedWhenItIsKilled(t *testing.T) {

@@ -103,21 +103,15 @@ func (l *Log) append(ctx context.Context, r *Record, done func(LSN, error)) erro
 	return nil
 }
 
-// admit waits, with mu given up meanwhile, until there is room among what waits
-// for the disk.
+// admit says whether a record of a size is taken, and waits, with mu given up
+// meanwhile, until there is room among what waits for the disk.
 func (l *Log) admit(ctx context.Context, size int) error {
-	var patience *time.Timer
-	for {
-		if err := l.refuses(int64(size)); err != nil {
-			return err
-		}
-		if waiting := len(l.pending.frames); waiting == 0 || waiting+size <= pendingBytes {
-			return nil
-		}
-		if patience == nil {
-			patience = time.NewTimer(pendingWait)
-			defer patience.Stop()
-		}
+	if err := l.refuses(int64(size)); err != nil || l.roomFor(size) {
+		return err
+	}
+	patience := time.NewTimer(pendingWait)
+	defer patience.Stop()
+	for !l.roomFor(size) {
 		room := l.drained
 		var err error
 		l.mu.Unlock()
@@ -129,10 +123,19 @@ func (l *Log) admit(ctx context.Context, size int) error {
 			err = ctx.Err()
 		}
 		l.mu.Lock()
+		if err == nil {
+			err = l.refuses(int64(size))
+		}
 		if err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+func (l *Log) roomFor(size int) bool {
+	waiting := len(l.pending.frames)
+	return waiting == 0 || waiting+size <= pendingBytes
 }
 
 // refuses says why a record of a size would not be taken now. A log that was

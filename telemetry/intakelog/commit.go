@@ -54,6 +54,7 @@ func (l *Log) waiting() int {
 func (l *Log) commit() {
 	b := l.take()
 	if b.count == 0 {
+		l.turnOver()
 		return
 	}
 	s, err := l.store(b)
@@ -159,6 +160,37 @@ func (l *Log) abandon(s *segment) {
 		l.drop(s)
 		_ = l.fs.Remove(s.name)
 	}
+}
+
+// stuck says whether a full log has nothing left that anybody needs, and yet
+// nothing to delete, because all of it is in the segment that is written to.
+func (l *Log) stuck() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := l.segments[len(l.segments)-1]
+	return l.full && l.failure == nil && l.pending.count == 0 && last.size > segmentHead && l.passed() >= l.durable
+}
+
+// turnOver begins a segment so that the last one of a stuck log can be deleted.
+func (l *Log) turnOver() {
+	if !l.stuck() {
+		return
+	}
+	l.mu.Lock()
+	next := l.next
+	l.mu.Unlock()
+	if l.writer != nil {
+		l.abandon(l.writer)
+	}
+	s, err := l.begin(next)
+	if err != nil {
+		l.options.Log.Warn("no new segment of the full intake log could be begun, trying again", "error", err)
+		return
+	}
+	l.mu.Lock()
+	l.adopt(s)
+	l.mu.Unlock()
+	signal(l.tidy)
 }
 
 // adopt lists a segment that now holds durable records. An empty one with the

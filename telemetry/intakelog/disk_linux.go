@@ -7,7 +7,7 @@ import (
 
 func datasync(f *os.File) error {
 	for {
-		if err := syscall.Fdatasync(int(f.Fd())); err != syscall.EINTR { //nolint:errorlint,gosec // a bare errno; a descriptor fits
+		if err := syscall.Fdatasync(int(f.Fd())); err != syscall.EINTR { //nolint:gosec // a descriptor fits
 			return err
 		}
 	}

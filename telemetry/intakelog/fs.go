@@ -131,7 +131,7 @@ func replace(fs FS, name string, content []byte) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	if err := fs.Rename(fresh, name); err != nil {

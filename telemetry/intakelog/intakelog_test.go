@@ -284,6 +284,27 @@ func TestLog_FullRefusesAndForgetsNothing(t *testing.T) {
 	}
 }
 
+func TestLog_FullInOneSegmentOpensAgainWhenItIsConsumed(t *testing.T) {
+	t.Parallel()
+	o := brisk(nil)
+	o.MaxBytes, o.CommitDelay = 64<<10, 2*time.Millisecond
+	l := open(t, t.TempDir(), o)
+	large := message(1)
+	large.Payload = make([]byte, 60<<10) // more than a segment should have
+	for range 5 {
+		lsn, err := l.AppendWait(t.Context(), large)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Append(large, nil); !errors.Is(err, ErrFull) {
+			t.Fatalf("the log has room for more: %v", err)
+		}
+		l.Release("history", lsn)
+		l.Release("rules", lsn)
+		await(t, func() bool { return l.Err() == nil })
+	}
+}
+
 func TestLog_FullAndConsumedBeforeARestartOpensAgain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

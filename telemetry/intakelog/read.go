@@ -93,7 +93,7 @@ func (c *cursor) enter(l *Log, i int, seek LSN) {
 }
 
 // leave gives the segment back and adds to its index.
-func (c *cursor) leave(l *Log) {
+func (c *cursor) leave() {
 	for _, p := range c.places {
 		c.s.note(p)
 	}
@@ -126,7 +126,7 @@ func (l *Log) readOn(c *cursor, after LSN, limit int, buf []Record) ([]Record, e
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c.leave(l)
+	c.leave()
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +182,7 @@ func (l *Log) advance(c *cursor) bool {
 	if i == len(l.segments) {
 		return false
 	}
-	c.leave(l)
+	c.leave()
 	c.enter(l, i, l.segments[i].first)
 	return true
 }

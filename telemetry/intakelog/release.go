@@ -38,7 +38,7 @@ func (l *Log) Release(consumer string, upTo LSN) {
 	}
 	l.unsaved = l.unsaved || l.consumers[consumer] != upTo
 	l.consumers[consumer], l.known[consumer] = upTo, true
-	if len(l.segments) > 1 && l.segments[1].first <= upTo+1 {
+	if l.full || len(l.segments) > 1 && l.segments[1].first <= upTo+1 {
 		signal(l.tidy)
 	}
 }
@@ -68,6 +68,9 @@ func (l *Log) housekeep(ctx context.Context) {
 		}
 		if err := l.tidyUp(save); err != nil {
 			l.options.Log.Warn("housekeeping of the intake log failed, trying again", "error", err)
+		}
+		if l.stuck() {
+			signal(l.work)
 		}
 	}
 }
