@@ -199,7 +199,7 @@ func spareAddress(t *testing.T) string {
 	for range 100 {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
 		if err == nil {
-			defer l.Close()
+			l.Close()
 			return l.Addr().String()
 		}
 	}
