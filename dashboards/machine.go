@@ -105,7 +105,7 @@ type markAt struct {
 }
 
 type chartTexts struct {
-	Value, Band, Finding, Visit, Empty string
+	Time, Value, Band, Finding, Visit, Empty string
 }
 
 const chartPoints = 600
@@ -135,7 +135,7 @@ func showChart(s *Site, r *request) error {
 	if err != nil {
 		return err
 	}
-	c := chart{Signal: signal, Label: signal, At: []int64{}, Mean: []float64{}, Low: []float64{}, High: []float64{}, Windows: []window{}, Marks: []markAt{}, Texts: chartTexts{r.t("chart.value"), r.t("chart.band"), r.t("chart.finding"), r.t("chart.visit"), r.t("chart.empty")}}
+	c := chart{Signal: signal, Label: signal, At: []int64{}, Mean: []float64{}, Low: []float64{}, High: []float64{}, Windows: []window{}, Marks: []markAt{}, Texts: chartTexts{r.t("chart.time"), r.t("chart.value"), r.t("chart.band"), r.t("chart.finding"), r.t("chart.visit"), r.t("chart.empty")}}
 	for _, known := range file.Signals {
 		if known.Name == signal {
 			c.Label, c.Unit = r.view.Name(known.Label, known.LabelEN), Unit(known.Unit)
@@ -167,28 +167,33 @@ func (c *chart) annotate(s *Site, r *request, file machines.File, work maintenan
 		}
 	}
 	for _, f := range file.Findings {
-		e, ok := evidence(f)
-		if !ok || e.Signal != c.Signal {
-			continue
-		}
-		to := r.now
-		if f.ClosedAt != nil {
-			to = *f.ClosedAt
-		}
-		if e.StopAt != nil {
-			c.Stop = e.StopAt
-		}
-		if to.After(from) {
-			since := f.OpenedAt
-			if !e.Since.IsZero() && e.Since.Before(since) {
-				since = e.Since // the deviation is older than its finding
-			}
-			c.Windows = append(c.Windows, window{max(since.Unix(), from.Unix()), to.Unix(), r.view.Name(f.Title, f.TitleEN)})
+		if e, ok := evidence(f); ok && e.Signal == c.Signal {
+			c.shade(r, f, e, from)
 		}
 	}
 	for _, o := range work.WorkOrders {
 		if o.OnSiteAt != nil && o.OnSiteAt.After(from) {
 			c.Marks = append(c.Marks, markAt{o.OnSiteAt.Unix(), r.view.Name(o.Title, o.TitleEN)})
 		}
+	}
+}
+
+// shade marks a finding's window, from its onset to its end. The band of an open
+// one is that in which the finding's words call the value normal.
+func (c *chart) shade(r *request, f machines.Finding, e rules.Evidence, from time.Time) {
+	began, ended := f.OpenedAt, r.now
+	if !e.Since.IsZero() && e.Since.Before(began) {
+		began = e.Since
+	}
+	if f.ClosedAt != nil {
+		ended = *f.ClosedAt
+	} else if e.Sigma > 0 {
+		c.Band = &[3]float64{e.Low, e.Normal, e.High}
+	}
+	if e.StopAt != nil {
+		c.Stop = e.StopAt
+	}
+	if ended.After(from) {
+		c.Windows = append(c.Windows, window{max(began.Unix(), from.Unix()), ended.Unix(), r.view.Name(f.Title, f.TitleEN)})
 	}
 }

@@ -88,7 +88,8 @@
       cursor: { y: false }, scales: { y: { range: [lo - pad, hi + pad] } },
       plugins: [overlay(data, colors)],
       axes: [axis, Object.assign({ size: 56 }, axis)],
-      series: [{ value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
+      tzDate: function (ts) { return uPlot.tzDate(new Date(ts * 1000), "Asia/Shanghai"); },
+      series: [{ label: data.texts.Time, value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
         { label: data.label + (data.unit ? " (" + data.unit + ")" : ""), stroke: css("--ink") ? resolve("--ink") : "#000", width: 1.4, points: { show: false }, spanGaps: false,
           value: function (u, v) { return v === null || v === undefined ? "–" : v.toFixed(2); } }]
     }, [data.at, data.mean], el);
