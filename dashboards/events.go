@@ -1,8 +1,10 @@
 package dashboards
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -111,12 +113,19 @@ func (s *Site) events(r *request) error {
 	clock := time.NewTicker(time.Second)
 	defer clock.Stop()
 	var told time.Time
+	var demo DemoStatus
 	changed := false
 	for {
 		text := "event: clock\ndata: " + r.view.Time(s.Clock.Now()) + "\n\n"
 		if changed && time.Since(told) >= betweenChanges {
 			text += "event: changed\ndata: 1\n\n"
 			changed, told = false, time.Now()
+		}
+		if s.Demo != nil {
+			if now := s.Demo.Status(); now != demo {
+				demo = now
+				text += "event: demo\ndata: 1\n\n"
+			}
 		}
 		if err := send(w, text); err != nil {
 			return nil // the viewer has gone
@@ -129,6 +138,15 @@ func (s *Site) events(r *request) error {
 		case <-clock.C:
 		}
 	}
+}
+
+// showDemoBar is the demo's bar alone, for pages that are open.
+func (s *Site) showDemoBar(r *request) error {
+	var buf bytes.Buffer
+	if err := demoBar(r.view).Render(r.ctx, &buf); err != nil {
+		return fmt.Errorf("render the demo's bar: %w", err)
+	}
+	return r.HTMLBlob(http.StatusOK, buf.Bytes())
 }
 
 // send writes one event. A viewer that does not read for 30 s is cut off; it

@@ -97,6 +97,7 @@ func (s *Site) mountSignIn(e *echo.Echo) {
 	if s.Demo != nil {
 		e.POST("/sign-in/one-click", s.open(s.oneClick))
 		e.GET("/demo/login/:login", s.open(s.oneClick)) // the links that the demo prints
+		e.GET("/demo/bar", s.wrap(everyone, s.showDemoBar))
 	}
 }
 

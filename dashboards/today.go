@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -87,6 +88,10 @@ func showMachines(_ *Site, r *request) error {
 		if err != nil {
 			return err
 		}
+		if !p.Owner {
+			return nil
+		}
+		slices.SortStableFunc(p.Machines.Items, func(a, b machines.Row) int { return worst(a.Health) - worst(b.Health) })
 		open, err := maintenance.Cases(r.ctx, tx, maintenance.CaseFilter{Open: true, Limit: 200})
 		for _, c := range open.Items {
 			p.Cases[c.MachineID.String()] = c
@@ -97,6 +102,11 @@ func showMachines(_ *Site, r *request) error {
 		return err
 	}
 	return r.render(http.StatusOK, "nav.machines", machinesView(r.view, p))
+}
+
+// worst orders an owner's machines: what needs him comes first.
+func worst(h machines.Health) int {
+	return slices.Index([]machines.Health{machines.Faulty, machines.ThirdState, machines.Unknown, machines.Well}, h)
 }
 
 const oneClickSQL = `SELECT login, name, name_en, role FROM app_user WHERE one_click AND disabled_at IS NULL ORDER BY created_at, login`
