@@ -87,17 +87,17 @@ func writeScripts(ctx context.Context, db postgres.DB, rows []CallbackRow) error
 }
 
 // speaker is the name of the person who is going to say it; a token has none.
-func speaker(ctx context.Context) string {
+func speaker(ctx context.Context) machines.Text {
 	who, ok := identity.From(ctx)
 	if !ok || who.UserID == uuid.Nil || who.Role.CustomerScoped() {
-		return ""
+		return machines.Text{}
 	}
-	return who.Name
+	return machines.Text{ZH: who.Name, EN: machines.InLanguage("en", who.Name, who.NameEN)}
 }
 
 // script is the first sentence of a call: whom, which machine, what was found,
 // done and proved, what is promised, and the question of the call.
-func script(r CallbackRow, m matter, speaker string) machines.Text {
+func script(r CallbackRow, m matter, speaker machines.Text) machines.Text {
 	hello := greeting(r.Salutation, r.SalutationEN, speaker)
 	switch r.Kind {
 	case "inform":

@@ -79,7 +79,7 @@ func TestSay_SpeaksOfTimesAndMachinesAsPeopleDo(t *testing.T) {
 		{workDone("", ""), machines.Text{ZH: "做了检修", EN: "it was worked on"}},
 		{deviationLeft(&Verdict{Enough: true, Deviation: -5.2, Unit: "Cel"}), machines.Text{ZH: "数据上还偏 5.2 ℃", EN: "the data still show it 5.2 ℃ off"}},
 		{deviationLeft(&Verdict{}), machines.Text{ZH: "数据还在验证", EN: "the data are still being verified"}},
-		{greeting("", "", ""), machines.Text{ZH: "您好，这里是服务中心。", EN: "Good day, service centre here. "}},
+		{greeting("", "", machines.Text{}), machines.Text{ZH: "您好，这里是服务中心。", EN: "Good day, service centre here. "}},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)

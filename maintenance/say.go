@@ -66,7 +66,7 @@ func calledMachine(serial, name, nameEN string) machines.Text {
 }
 
 // greeting opens a sentence with the person and, when known, who is speaking.
-func greeting(salutation, salutationEN, speaker string) machines.Text {
+func greeting(salutation, salutationEN string, speaker machines.Text) machines.Text {
 	g := machines.Text{ZH: "您好", EN: "Good day"}
 	if salutation != "" {
 		g.ZH = salutation + "您好"
@@ -74,10 +74,10 @@ func greeting(salutation, salutationEN, speaker string) machines.Text {
 	if who := machines.InLanguage("en", salutation, salutationEN); who != "" {
 		g.EN = "Good day " + who
 	}
-	if speaker == "" {
+	if speaker.ZH == "" {
 		return machines.Text{ZH: g.ZH + "，这里是服务中心。", EN: g.EN + ", service centre here. "}
 	}
-	return machines.Text{ZH: g.ZH + "，我是" + speaker + "。", EN: g.EN + ", " + speaker + " here. "}
+	return machines.Text{ZH: g.ZH + "，我是" + speaker.ZH + "。", EN: g.EN + ", " + speaker.EN + " here. "}
 }
 
 // workDone says what was done. The engineer's own words are quoted in the

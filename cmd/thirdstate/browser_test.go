@@ -56,7 +56,7 @@ type tab struct {
 }
 
 // newTab opens a window; a phone's is 360 pixels wide.
-func newTab(t *testing.T, browser context.Context, url, name string, phone bool) *tab {
+func newTab(t *testing.T, browser context.Context, url, name string, phone bool) *tab { //nolint:revive // the browser is a thing here, kept in a context
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)

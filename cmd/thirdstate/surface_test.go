@@ -30,7 +30,6 @@ type surface struct {
 	clock *clock.Clock
 	e     *echo.Echo
 	api   *api.Server
-	logs  *strings.Builder
 }
 
 func newSurface(t *testing.T) *surface {
