@@ -117,12 +117,13 @@ func (y *system) intakeStatus() dashboards.IntakeStatus {
 	return s
 }
 
-// settled waits until all that is in the log now is evaluated and stored.
+// settled waits until all that is in the log now is evaluated and stored, and what
+// was found is committed.
 func (y *system) settled(ctx context.Context) error {
 	_, last := y.intake.Bounds()
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
-	for y.runner.At() < last || y.stored.Stored() < last {
+	for y.runner.Stored() < last || y.stored.Stored() < last {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

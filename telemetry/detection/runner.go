@@ -132,6 +132,14 @@ func (r *Runner) At() intakelog.LSN {
 	return r.lsn
 }
 
+// Stored is the last record up to which everything has been evaluated and its
+// outcome committed.
+func (r *Runner) Stored() intakelog.LSN {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return min(r.lsn, r.pos.LSN) // after a restart the state catches up with the checkpoint
+}
+
 func (r *Runner) runOnce(ctx context.Context, batch *telemetry.Batch) error {
 	outcome, err := r.evaluate(batch)
 	if err != nil {
@@ -141,7 +149,9 @@ func (r *Runner) runOnce(ctx context.Context, batch *telemetry.Batch) error {
 		if err := r.commitUntilStored(ctx, outcome); err != nil {
 			return err
 		}
+		r.mu.Lock()
 		r.pos.LSN = batch.To
+		r.mu.Unlock()
 	}
 	if r.sinceShot += len(batch.Observations) + 1; r.sinceShot >= snapshotEvery {
 		return r.snapshot()
