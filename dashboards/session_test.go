@@ -156,3 +156,17 @@ func TestOneClick_IsThereInTheDemoOnly(t *testing.T) {
 		t.Error("the demo's bar, in the visitor's language, is not there")
 	}
 }
+
+// When the database is away the pages say so; nobody is sent to sign in again.
+func TestPages_SayThatThePartBehindThemIsAway(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, nil)
+	b := d.signIn(d.w.Staff[identity.Dispatcher], "en")
+	d.w.Pool.Close()
+	for _, target := range []string{"/dispatch", "/events", "/sign-in"} {
+		w := b.get(target)
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(text(w), "try again") {
+			t.Errorf("%s: %d %v %.300s", target, w.Code, w.Header(), text(w))
+		}
+	}
+}
