@@ -17,7 +17,6 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/telemetry"
-	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/publish"
 )
 
@@ -82,7 +81,7 @@ func (c *demoCommand) play(ctx context.Context, y *system, speed float64) error 
 		Pool: y.pool, Clock: y.clock, Log: y.log, Broker: broker, Options: options,
 		Heard: func() bool { return y.brokerReady() == nil },
 		Ticks: func(ctx context.Context, from, to time.Time) error {
-			return detection.WriteTicks(ctx, y.intake, y.clock.Now(), from, to)
+			return y.ticker().Write(ctx, y.clock.Now(), from, to)
 		},
 		Taken:        func() uint64 { return y.intake.Stats().Appended },
 		Settle:       y.settled,

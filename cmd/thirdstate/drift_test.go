@@ -18,7 +18,6 @@ import (
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/maintenance/dispatch"
 	"github.com/thirdstate/thirdstate/telemetry"
-	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/rules/packs"
 )
 
@@ -127,7 +126,7 @@ func (d *drift) hear(t *testing.T, span time.Duration) {
 		mosquittoPub(t, d.port, topic, lines)
 	}
 	until(t, "the messages are in the intake log", func() bool { return d.intake.Stats().Appended >= before+uint64(len(lines)) })
-	if err := detection.WriteTicks(t.Context(), d.intake, d.clock.Now(), d.at, to); err != nil {
+	if err := d.ticker().Write(t.Context(), d.clock.Now(), d.at, to); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -71,7 +71,7 @@ func (y *system) listen(context.Context) error {
 	}
 	external, err := telemetry.NewExternal(telemetry.ExternalConfig{URL: y.MQTTURL, Topics: y.MQTTTopics, Log: y.intake, Now: y.clock.Now, Logger: y.log})
 	if err != nil {
-		return fmt.Errorf("--mqtt-url: %w", err)
+		return err // says which flag to change
 	}
 	y.external = external
 	if err := y.registry.Register(external); err != nil {

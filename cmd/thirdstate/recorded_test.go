@@ -120,7 +120,7 @@ func TestRecorded_FaultsAreFoundOverMQTTAsInTheFile(t *testing.T) {
 		rows += r.rows
 	}
 	// A last row waits for what could still come before it; a tick ends that.
-	if err := detection.WriteTicks(t.Context(), p.intake, p.clock.Now(), s.ClockStart.Add(-detection.TickEvery), s.ClockStart); err != nil {
+	if err := p.ticker().Write(t.Context(), p.clock.Now(), s.ClockStart.Add(-detection.TickEvery), s.ClockStart); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.settled(t.Context()); err != nil {

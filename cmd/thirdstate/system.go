@@ -133,7 +133,6 @@ func (y *system) openRules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	y.intake.Release("rules", y.runner.At())
 	return y.measure()
 }
 
@@ -158,6 +157,12 @@ func (y *system) run(ctx context.Context, more ...func(context.Context) error) e
 	return err
 }
 
+// ticker tells the rules that time passes. While the external broker is away its
+// machines cannot be heard, which is no silence of theirs.
+func (y *system) ticker() *detection.Ticker {
+	return &detection.Ticker{Clock: y.clock, Intake: y.intake, Log: y.log, Away: func() bool { return y.brokerReady() != nil }}
+}
+
 func (y *system) runTicks(ctx context.Context) error {
-	return detection.RunTicks(ctx, y.clock, y.intake)
+	return y.ticker().Run(ctx)
 }

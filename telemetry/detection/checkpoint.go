@@ -22,6 +22,9 @@ type Position struct {
 	LSN   intakelog.LSN
 }
 
+// ErrTaken is Advance's answer to a runner that another one has fenced off.
+var ErrTaken = problem.New(problem.Conflict, "another runner has taken over")
+
 const takeSQL = `INSERT INTO checkpoint (shard, log, epoch, lsn, saved_at) VALUES (@shard, @log, 1, 0, @at)
 ON CONFLICT (shard, log) DO UPDATE SET epoch = checkpoint.epoch + 1, saved_at = @at
 RETURNING epoch, lsn`
@@ -53,7 +56,7 @@ func Advance(ctx context.Context, tx postgres.DB, now time.Time, p Position) err
 		return fmt.Errorf("advance shard %d: %w", p.Shard, err)
 	}
 	if n == 0 {
-		return problem.New(problem.Conflict, "another runner has taken shard %d", p.Shard)
+		return fmt.Errorf("advance shard %d: %w", p.Shard, ErrTaken)
 	}
 	return nil
 }

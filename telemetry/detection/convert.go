@@ -2,17 +2,20 @@ package detection
 
 import (
 	"encoding/json"
-	"fmt"
+	"log/slog"
 
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
 
-// finding turns what a rule found into a finding of the machine file.
-func (f *Fleet) finding(w Watched, found rules.Finding) (machines.FindingChange, error) {
+// finding turns what a rule found into a finding of the machine file. Evidence
+// that cannot be written down (a number that JSON does not know) is left out: one
+// machine's strange values must not stop the rules of all.
+func (f *Fleet) finding(w Watched, found rules.Finding, log *slog.Logger) machines.FindingChange {
 	evidence, err := json.Marshal(found.Evidence)
 	if err != nil {
-		return machines.FindingChange{}, fmt.Errorf("write the evidence of rule %s on %s: %w", found.Rule, w.Key, err)
+		log.Error("a finding goes without its evidence", "machine", w.Key, "rule", found.Rule, "error", err)
+		evidence = []byte("{}")
 	}
 	out := machines.Finding{
 		MachineID: w.ID, Rule: found.Rule, RuleHash: found.RuleHash, FailureMode: found.FailureMode,
@@ -40,5 +43,5 @@ func (f *Fleet) finding(w Watched, found rules.Finding) (machines.FindingChange,
 	if out.FailureMode == "" {
 		out.FailureMode = found.Rule
 	}
-	return machines.FindingChange{Change: machines.Change(found.Change), Finding: out, Propose: found.Propose}, nil
+	return machines.FindingChange{Change: machines.Change(found.Change), Finding: out, Propose: found.Propose}
 }

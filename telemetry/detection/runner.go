@@ -2,20 +2,20 @@ package detection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"math"
+	"maps"
+	"slices"
 	"sort"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
-	"github.com/thirdstate/thirdstate/telemetry/observation"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
 
@@ -37,7 +37,7 @@ type Outcome struct {
 
 // Commit stores an outcome in one transaction: findings, cases, jobs and the
 // position. The runner calls it again with the same outcome until it succeeds,
-// except when it answers problem.Conflict (another runner has taken over).
+// except when it answers ErrTaken.
 type Commit func(ctx context.Context, o Outcome) error
 
 // Source gives the log's decoded batches in order, with the same boundaries each
@@ -55,12 +55,14 @@ type Runner struct {
 	shots  *snapshots
 	retry  func(attempt int) time.Duration
 
-	mu      sync.RWMutex // guards what follows; pages read bands and scores
+	mu      sync.RWMutex // guards what follows; pages read bands
 	watched map[string]*watched
 	dedup   *telemetry.Dedup
 	lsn     intakelog.LSN // last record that the state holds
 	pos     Position      // last record that is committed
 
+	carried   []machines.FindingChange // found while catching up, and not in the records
+	shotEvery int
 	sinceShot int
 	released  func(intakelog.LSN)
 }
@@ -84,7 +86,8 @@ type Config struct {
 	Released func(intakelog.LSN)
 }
 
-// NewRunner restores the newest snapshot; without one the log is read from its start.
+// NewRunner restores the newest snapshot that is not newer than the position;
+// without one the log is read from its start.
 func NewRunner(c Config) (*Runner, error) {
 	shots, err := openSnapshots(c.Dir, c.Position.Log)
 	if err != nil {
@@ -92,16 +95,16 @@ func NewRunner(c Config) (*Runner, error) {
 	}
 	r := &Runner{
 		fleet: c.Fleet, source: c.Source, commit: c.Commit, log: c.Log, shots: shots, pos: c.Position, released: c.Released,
-		watched: map[string]*watched{}, dedup: telemetry.NewDedup(),
+		watched: map[string]*watched{}, dedup: telemetry.NewDedup(), shotEvery: snapshotEvery,
 		retry: func(attempt int) time.Duration { return min(200*time.Millisecond<<min(attempt, 8), 30*time.Second) },
 	}
 	if r.released == nil {
 		r.released = func(intakelog.LSN) {}
 	}
 	if err := r.restore(); err != nil {
-		c.Log.Warn("rules start from the beginning of the log", "error", err)
-		r.watched, r.dedup, r.lsn = map[string]*watched{}, telemetry.NewDedup(), 0
+		return nil, err
 	}
+	r.released(min(r.lsn, r.shots.oldest()))
 	return r, nil
 }
 
@@ -109,11 +112,11 @@ func NewRunner(c Config) (*Runner, error) {
 func (r *Runner) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		batch, err := r.source.Next(ctx, r.At())
-		if err != nil {
-			if ctx.Err() != nil {
-				return r.snapshot()
-			}
+		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("read the intake log after %d: %w", r.At(), err)
+		}
+		if err != nil {
+			break
 		}
 		if err := r.runOnce(ctx, batch); err != nil {
 			if ctx.Err() != nil {
@@ -122,7 +125,8 @@ func (r *Runner) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.snapshot()
+	r.snapshot()
+	return nil
 }
 
 // At is the last record that has been evaluated.
@@ -141,20 +145,20 @@ func (r *Runner) Stored() intakelog.LSN {
 }
 
 func (r *Runner) runOnce(ctx context.Context, batch *telemetry.Batch) error {
-	outcome, err := r.evaluate(batch)
-	if err != nil {
-		return err
+	if len(batch.Records) > 0 && batch.Records[0].LSN > batch.From+1 {
+		r.log.Error("records are gone from the intake log before the rules saw them", "from", batch.From+1, "to", batch.Records[0].LSN-1)
 	}
+	outcome := r.evaluate(batch)
 	if batch.To > r.pos.LSN {
 		if err := r.commitUntilStored(ctx, outcome); err != nil {
 			return err
 		}
 		r.mu.Lock()
-		r.pos.LSN = batch.To
+		r.pos.LSN, r.carried = batch.To, nil
 		r.mu.Unlock()
 	}
-	if r.sinceShot += len(batch.Observations) + 1; r.sinceShot >= snapshotEvery {
-		return r.snapshot()
+	if r.sinceShot += len(batch.Observations) + 1; r.sinceShot >= r.shotEvery {
+		r.snapshot()
 	}
 	return nil
 }
@@ -162,7 +166,7 @@ func (r *Runner) runOnce(ctx context.Context, batch *telemetry.Batch) error {
 func (r *Runner) commitUntilStored(ctx context.Context, o Outcome) error {
 	for attempt := 0; ; attempt++ {
 		err := r.commit(ctx, o)
-		if err == nil || problem.Of(err) == problem.Conflict {
+		if err == nil || errors.Is(err, ErrTaken) {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -179,31 +183,36 @@ func (r *Runner) commitUntilStored(ctx context.Context, o Outcome) error {
 
 // evaluate moves the state over one batch. What the checkpoint already covers is
 // evaluated again after a restart to rebuild the state, and reported as nothing.
-func (r *Runner) evaluate(batch *telemetry.Batch) (Outcome, error) {
+func (r *Runner) evaluate(batch *telemetry.Batch) Outcome {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := Outcome{Position: r.pos}
 	out.Position.LSN = batch.To
-	seen := map[uuid.UUID]*machines.Seen{}
+	touched := newTouched()
 	steps := merge(batch)
-	for _, s := range steps {
-		found := r.step(s, seen)
-		if s.lsn <= r.pos.LSN {
-			continue
-		}
-		for _, f := range found {
-			change, err := r.fleet.finding(r.watched[f.Machine].Watched, f)
-			if err != nil {
-				return out, err
+	known := sort.Search(len(steps), func(i int) bool { return steps[i].lsn > r.pos.LSN })
+	for _, s := range steps[:known] {
+		for _, f := range r.step(s, touched) {
+			if f.CloseReason == rules.RuleChanged { // the run before did not know the new rules
+				r.carried = append(r.carried, r.fleet.finding(r.watched[f.Machine].Watched, f, r.log))
 			}
-			out.Changes = append(out.Changes, change)
+		}
+	}
+	r.scores(touched) // as they are in the records
+	if batch.To > r.pos.LSN {
+		touched = newTouched()
+		out.Changes = append(out.Changes, r.carried...)
+	}
+	for _, s := range steps[known:] {
+		for _, f := range r.step(s, touched) {
+			out.Changes = append(out.Changes, r.fleet.finding(r.watched[f.Machine].Watched, f, r.log))
 		}
 	}
 	r.lsn = batch.To
 	if batch.To > r.pos.LSN {
-		out.Seen, out.Scores = r.aftermath(seen)
+		out.Seen, out.Scores = touched.signs(), r.scores(touched)
 	}
-	return out, nil
+	return out
 }
 
 type step struct {
@@ -225,26 +234,22 @@ func merge(b *telemetry.Batch) []step {
 	return steps
 }
 
-func (r *Runner) step(s step, seen map[uuid.UUID]*machines.Seen) []rules.Finding {
+func (r *Runner) step(s step, t *touched) []rules.Finding {
 	if s.tick != nil {
+		t.all = true
 		return r.tick(*s.tick)
 	}
 	if r.dedup.Seen(&s.obs.Observation) {
 		return nil
 	}
 	w := r.machine(s.obs)
-	note(seen, w.ID, &s.obs.Observation)
+	t.note(w, &s.obs.Observation)
 	return w.rules.Observe(s.obs.Observation)
 }
 
 func (r *Runner) tick(t telemetry.Tick) []rules.Finding {
-	keys := make([]string, 0, len(r.watched))
-	for key := range r.watched {
-		keys = append(keys, key)
-	}
-	sort.Strings(keys) // findings of one tick come in the same order each time
 	var found []rules.Finding
-	for _, key := range keys {
+	for _, key := range slices.Sorted(maps.Keys(r.watched)) { // findings of one tick come in the same order each time
 		found = append(found, r.watched[key].rules.Tick(t.At, t.Excused)...)
 	}
 	return found
@@ -259,54 +264,6 @@ func (r *Runner) machine(o *telemetry.Located) *watched {
 	w := &watched{Watched: known, pack: pack, rules: rules.New(o.Machine, pack), score: -1}
 	r.watched[o.Machine] = w
 	return w
-}
-
-// note keeps the newest sign of life of a machine.
-func note(seen map[uuid.UUID]*machines.Seen, id uuid.UUID, o *observation.Observation) {
-	s := seen[id]
-	if s == nil {
-		s = &machines.Seen{MachineID: id}
-		seen[id] = s
-	}
-	if o.At.Before(s.At) {
-		return
-	}
-	s.At, s.Connectivity = o.At, "online"
-	if v, ok := o.Get("operating_hours"); ok {
-		s.Hours = &v
-	}
-	if v, ok := o.Get("pumped_volume"); ok {
-		s.Volume = &v
-	}
-}
-
-func (r *Runner) aftermath(seen map[uuid.UUID]*machines.Seen) ([]machines.Seen, []Score) {
-	list := make([]machines.Seen, 0, len(seen))
-	for _, s := range seen {
-		list = append(list, *s)
-	}
-	sort.Slice(list, func(i, j int) bool { return list[i].MachineID.String() < list[j].MachineID.String() })
-	var scores []Score
-	for _, w := range r.watched {
-		if _, ok := seen[w.ID]; !ok {
-			continue
-		}
-		points, contributors := w.rules.Score()
-		if rounded := int(math.Round(points)); rounded != w.score {
-			w.score = rounded
-			scores = append(scores, Score{w.ID, rounded, contributed(contributors)})
-		}
-	}
-	sort.Slice(scores, func(i, j int) bool { return scores[i].MachineID.String() < scores[j].MachineID.String() })
-	return list, scores
-}
-
-func contributed(list []rules.Contributor) []machines.Contributor {
-	out := make([]machines.Contributor, 0, len(list))
-	for _, c := range list {
-		out = append(out, machines.Contributor{Signal: c.Signal, Weight: c.Weight, Loss: c.Loss})
-	}
-	return out
 }
 
 // Band is the normal band of a signal as it was learnt, in the signal's unit.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
@@ -48,15 +49,20 @@ func openSnapshots(dir string, log uuid.UUID) (*snapshots, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder for snapshots: %w", err)
 	}
-	return &snapshots{dir: dir, log: log}, nil
+	s := &snapshots{dir: dir, log: log}
+	for _, unfinished := range s.names(".tmp") {
+		_ = os.Remove(unfinished) // a run was cut off while it wrote; the next one says what is wrong with the folder
+	}
+	return s, nil
 }
 
 func (s *snapshots) path(lsn intakelog.LSN) string {
 	return filepath.Join(s.dir, fmt.Sprintf("%s-%020d.snapshot", s.log, lsn))
 }
 
-func (s *snapshots) names() []string {
-	names, err := filepath.Glob(filepath.Join(s.dir, s.log.String()+"-*.snapshot"))
+// names lists the log's snapshots, the newest first.
+func (s *snapshots) names(suffix string) []string {
+	names, err := filepath.Glob(filepath.Join(s.dir, s.log.String()+"-*.snapshot"+suffix))
 	if err != nil {
 		return nil
 	}
@@ -64,17 +70,34 @@ func (s *snapshots) names() []string {
 	return names
 }
 
-// newest returns the newest snapshot that checks; nil when there is none.
-func (s *snapshots) newest() (*state, error) {
-	var faults []error
-	for _, name := range s.names() {
-		st, err := readState(name)
-		if err == nil {
-			return st, nil
+// lsn is the last record that a snapshot holds, by its name.
+func (s *snapshots) lsn(name string) intakelog.LSN {
+	var lsn intakelog.LSN
+	_, _ = fmt.Sscanf(filepath.Base(name)[len(s.log.String()):], "-%d.snapshot", &lsn) // 0, as if it held nothing, for what is none of ours
+	return lsn
+}
+
+// forgetAfter removes the snapshots that hold more than the checkpoint: what they
+// found after it is not in the records, as after these were restored from a backup.
+func (s *snapshots) forgetAfter(lsn intakelog.LSN) (forgotten int, err error) {
+	for _, name := range s.names("") {
+		if s.lsn(name) > lsn {
+			if err := os.Remove(name); err != nil {
+				return forgotten, fmt.Errorf("remove a snapshot that is newer than the records: %w", err)
+			}
+			forgotten++
 		}
-		faults = append(faults, err)
 	}
-	return nil, errors.Join(faults...)
+	return forgotten, nil
+}
+
+// oldest is the last record that every snapshot holds.
+func (s *snapshots) oldest() intakelog.LSN {
+	names := s.names("")
+	if len(names) == 0 {
+		return 0
+	}
+	return s.lsn(names[len(names)-1])
 }
 
 func readState(name string) (*state, error) {
@@ -104,12 +127,16 @@ func (s *snapshots) write(st *state) error {
 	buf.Write(sum)
 	name := s.path(st.LSN)
 	if err := writeSynced(name+".tmp", buf.Bytes()); err != nil {
+		_ = os.Remove(name + ".tmp") // its disk may be full
 		return err
 	}
 	if err := os.Rename(name+".tmp", name); err != nil {
 		return fmt.Errorf("put snapshot in place: %w", err)
 	}
-	for i, old := range s.names() {
+	if err := syncFolder(s.dir); err != nil { // before the log lets go of what it stands for
+		return err
+	}
+	for i, old := range s.names("") {
 		if i >= 2 { // the newest and one to fall back on
 			if err := os.Remove(old); err != nil {
 				return fmt.Errorf("remove old snapshot: %w", err)
@@ -132,8 +159,32 @@ func writeSynced(name string, b []byte) error {
 	return nil
 }
 
-// snapshot saves the state and tells the log what is no longer needed.
-func (r *Runner) snapshot() error {
+func syncFolder(dir string) error {
+	f, err := os.Open(dir) //nolint:gosec // our own folder
+	if err != nil {
+		return fmt.Errorf("open the folder of snapshots: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("sync the folder of snapshots: %w", err)
+	}
+	return nil
+}
+
+// snapshot saves the state and tells the log what no snapshot needs any more. One
+// that cannot be written is no reason to stop: the log keeps what it stands for.
+func (r *Runner) snapshot() {
+	r.sinceShot = 0
+	if len(r.carried) > 0 {
+		return // they are in no snapshot: the one before finds them again
+	}
+	if err := r.shots.write(r.state()); err != nil {
+		r.log.Error("the state of the rules is not saved, trying again later", "error", err)
+		return
+	}
+	r.released(r.shots.oldest())
+}
+
+func (r *Runner) state() *state {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	st := &state{Version: 1, Log: r.pos.Log, LSN: r.lsn, Dedup: r.dedup.Snapshot(nil)}
@@ -141,20 +192,35 @@ func (r *Runner) snapshot() error {
 		st.Machines = append(st.Machines, machineState{Machine: w.Watched, Score: w.score, Rules: w.rules.Snapshot(nil)})
 	}
 	sort.Slice(st.Machines, func(i, j int) bool { return st.Machines[i].Machine.Key < st.Machines[j].Machine.Key })
-	if err := r.shots.write(st); err != nil {
+	return st
+}
+
+// restore takes the newest snapshot that is whole and fits; without one the state
+// is that of a runner that has seen nothing.
+func (r *Runner) restore() error {
+	forgotten, err := r.shots.forgetAfter(r.pos.LSN)
+	if err != nil {
 		return err
 	}
-	r.sinceShot = 0
-	r.released(st.LSN)
+	if forgotten > 0 {
+		r.log.Error("snapshots were newer than the records and are not used", "count", forgotten, "checkpoint", r.pos.LSN)
+	}
+	for _, name := range r.shots.names("") {
+		st, err := readState(name)
+		if err == nil {
+			err = r.adopt(st)
+		}
+		if err == nil {
+			return nil
+		}
+		r.log.Error("a snapshot of the rules is not used; an older state catches up from the intake log", "error", err)
+	}
 	return nil
 }
 
-func (r *Runner) restore() error {
-	st, err := r.shots.newest()
-	if st == nil {
-		return err
-	}
-	if err := r.dedup.Restore(st.Dedup); err != nil {
+func (r *Runner) adopt(st *state) error {
+	dedup, machines := telemetry.NewDedup(), make(map[string]*watched, len(st.Machines))
+	if err := dedup.Restore(st.Dedup); err != nil {
 		return fmt.Errorf("restore duplicates: %w", err)
 	}
 	for _, m := range st.Machines {
@@ -163,8 +229,8 @@ func (r *Runner) restore() error {
 		if err := w.rules.Restore(pack, m.Rules); err != nil {
 			return fmt.Errorf("restore the rules of %s: %w", m.Machine.Key, err)
 		}
-		r.watched[m.Machine.Key] = w
+		machines[m.Machine.Key] = w
 	}
-	r.lsn = st.LSN
+	r.dedup, r.watched, r.lsn = dedup, machines, st.LSN
 	return nil
 }

@@ -1,0 +1,73 @@
+package detection
+
+import (
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/observation"
+	"github.com/thirdstate/thirdstate/telemetry/rules"
+)
+
+// touched is which machines a batch has told something of, by key.
+type touched struct {
+	seen map[string]*machines.Seen
+	all  bool // a tick speaks to every machine
+}
+
+func newTouched() *touched { return &touched{seen: map[string]*machines.Seen{}} }
+
+// note keeps the newest sign of life of a machine.
+func (t *touched) note(w *watched, o *observation.Observation) {
+	s := t.seen[w.Key]
+	if s == nil {
+		s = &machines.Seen{MachineID: w.ID}
+		t.seen[w.Key] = s
+	}
+	if o.At.Before(s.At) {
+		return
+	}
+	s.At, s.Connectivity = o.At, "online"
+	if v, ok := o.Get("operating_hours"); ok {
+		s.Hours = &v
+	}
+	if v, ok := o.Get("pumped_volume"); ok {
+		s.Volume = &v
+	}
+}
+
+func (t *touched) signs() []machines.Seen {
+	list := make([]machines.Seen, 0, len(t.seen))
+	for _, key := range slices.Sorted(maps.Keys(t.seen)) {
+		list = append(list, *t.seen[key])
+	}
+	return list
+}
+
+// scores gives the health scores that have changed. They follow from the state
+// alone, so that it does not matter where batches end.
+func (r *Runner) scores(t *touched) []Score {
+	keys := slices.Sorted(maps.Keys(t.seen))
+	if t.all {
+		keys = slices.Sorted(maps.Keys(r.watched))
+	}
+	var scores []Score
+	for _, key := range keys {
+		w := r.watched[key]
+		points, contributors := w.rules.Score()
+		if rounded := int(math.Round(points)); rounded != w.score {
+			w.score = rounded
+			scores = append(scores, Score{w.ID, rounded, contributed(contributors)})
+		}
+	}
+	return scores
+}
+
+func contributed(list []rules.Contributor) []machines.Contributor {
+	out := make([]machines.Contributor, 0, len(list))
+	for _, c := range list {
+		out = append(out, machines.Contributor{Signal: c.Signal, Weight: c.Weight, Loss: c.Loss})
+	}
+	return out
+}
