@@ -3,6 +3,7 @@ package dashboards
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -66,6 +67,30 @@ func firstSignal(f machines.File) string {
 		}
 	}
 	return ""
+}
+
+// charted lists the signals that can be shown: the model's, and of a machine that no
+// model describes those that its findings name.
+func (p machinePage) charted() []string {
+	var names []string
+	add := func(name string) {
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for _, s := range p.File.Signals {
+		add(s.Name)
+	}
+	add(p.Selected)
+	for _, f := range p.File.Findings {
+		if e, ok := evidence(f); ok {
+			add(e.Signal)
+			for _, c := range e.Causes {
+				add(c.Signal)
+			}
+		}
+	}
+	return names
 }
 
 func evidence(f machines.Finding) (rules.Evidence, bool) {
