@@ -29,6 +29,10 @@ type Machine struct {
 	lane      *lane
 }
 
+// greatest is beyond anything physical; what is greater is an error code, and its
+// powers would not be numbers any more.
+const greatest = 1e30
+
 // New returns a machine that has seen nothing. Without a pack the default watcher
 // looks at every signal that comes.
 func New(machine string, pack *Pack) *Machine {
@@ -148,7 +152,7 @@ func (m *Machine) cells(o *observation.Observation) []cell {
 			continue
 		}
 		possible := &m.ranges[n]
-		plausible := v.Quality != observation.Implausible && v.Value >= possible.Low && v.Value <= possible.High && !math.IsInf(v.Value, 0)
+		plausible := v.Quality != observation.Implausible && v.Value >= possible.Low && v.Value <= possible.High && math.Abs(v.Value) <= greatest
 		cells = append(cells, cell{uint16(n), plausible, v.Value}) //nolint:gosec // n < maxSignals
 	}
 	return cells

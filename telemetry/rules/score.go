@@ -34,7 +34,7 @@ func (m *Machine) Score() (score float64, contributors []Contributor) {
 		} else {
 			share = math.Min(share, 0.9) // not before it has lasted
 		}
-		if share <= 0 {
+		if !(share > 0) {
 			continue
 		}
 		w := weight(s.rule.Severity)
