@@ -29,13 +29,17 @@ func (t *touched) note(w *watched, o *observation.Observation) {
 		return
 	}
 	s.At, s.Connectivity = o.At, "online"
-	if v, ok := o.Get("operating_hours"); ok {
+	if v, ok := o.Get("operating_hours"); ok && meter(v) {
 		s.Hours = &v
 	}
-	if v, ok := o.Get("pumped_volume"); ok {
+	if v, ok := o.Get("pumped_volume"); ok && meter(v) {
 		s.Volume = &v
 	}
 }
+
+// meter says whether a machine's meter can stand there: one that has gone too far
+// would stay there, because meters never go back.
+func meter(v float64) bool { return v >= 0 && v < 1e7 }
 
 func (t *touched) signs() []machines.Seen {
 	list := make([]machines.Seen, 0, len(t.seen))

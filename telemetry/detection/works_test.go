@@ -410,7 +410,8 @@ func (j *job) run(last intakelog.LSN, killed bool) {
 }
 
 // stored is what the records hold of findings, cases and machines, without what
-// differs from run to run (ids).
+// differs from run to run (ids) and with the length of batches (a machine's health
+// follows at the end of each).
 func (w *works) stored() string {
 	w.Helper()
 	type row struct {
@@ -438,8 +439,8 @@ var storedSQL = []string{
 		FROM finding f JOIN machine m ON m.id = f.machine_id ORDER BY m.key, f.rule, f.opened_at`,
 	`SELECT concat_ws(' ', 'case', m.key, c.failure_mode, c.state, c.severity, c.onset_at) AS text
 		FROM service_case c JOIN machine m ON m.id = c.machine_id ORDER BY m.key, c.failure_mode`,
-	`SELECT concat_ws(' ', 'audit', entity, action, count(*)) AS text FROM audit GROUP BY entity, action ORDER BY entity, action`,
-	`SELECT concat_ws(' ', 'event', kind, said, count(*)) AS text FROM (SELECT kind, regexp_replace(text_en, 'Case [0-9]+', 'Case') AS said FROM lifecycle_event) e
+	`SELECT concat_ws(' ', 'audit', entity, action, count(*)) AS text FROM audit WHERE action <> 'health' GROUP BY entity, action ORDER BY entity, action`,
+	`SELECT concat_ws(' ', 'event', kind, said, count(*)) AS text FROM (SELECT kind, regexp_replace(text_en, 'Case [0-9]+', 'Case') AS said FROM lifecycle_event WHERE kind <> 'health') e
 		GROUP BY kind, said ORDER BY kind, said`,
 }
 
