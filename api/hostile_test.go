@@ -29,6 +29,10 @@ type probe struct {
 	Count   int        `json:"count,omitempty" minimum:"0" maximum:"9"`
 	Owner   *uuid.UUID `json:"owner,omitempty"`
 	Version int        `json:"version,omitempty"`
+	At      *time.Time `json:"at,omitempty"`
+	Items   []struct {
+		At time.Time `json:"at"`
+	} `json:"items,omitempty"`
 }
 
 type probed struct {
@@ -64,6 +68,7 @@ func newProbes(t *testing.T) *probes {
 		ByID
 		Matched
 		Paged
+		From time.Time `query:"from"`
 		Body probe
 	}) (*Answer[probed], error) {
 		switch in.Body.Name {
@@ -136,6 +141,10 @@ func TestHostileInput_IsRefusedByNameAndNeverEchoed(t *testing.T) {
 		{name: "good", path: someone, body: `{"name":"x"}`, status: 200},
 		{name: "no body", path: someone, status: 400, says: []string{"a body is required"}},
 		{name: "null", path: someone, body: `null`, status: 400, says: []string{"expected object"}},
+		{name: "a time with an offset", path: someone + "?from=2026-05-01T00:00:00%2B08:00", body: `{"name":"times","at":"2199-12-31T23:59:59Z","items":[{"at":"1900-01-01T00:00:00Z"}]}`, status: 200},
+		{name: "a time that only its offset keeps in the year 9999", path: someone, body: `{"name":"x","at":"9999-12-31T23:59:59-10:00"}`, status: 400, says: []string{"/at", "between 1900 and 2200"}},
+		{name: "a time before any machine", path: someone, body: `{"name":"x","items":[{"at":"2026-05-01T00:00:00Z"},{"at":"0000-01-01T00:00:00+10:00"}]}`, status: 400, says: []string{"/items/1/at"}},
+		{name: "a time in the query", path: someone + "?from=0000-01-01T00:00:00Z", body: `{"name":"x"}`, status: 400, says: []string{`"in":"query"`, "/from"}},
 		{name: "broken JSON", path: someone, body: `{"name":"c4n4ry"`, status: 400, says: []string{"ends too early"}},
 		{name: "two documents", path: someone, body: `{"name":"x"}{}`, status: 400, says: []string{"something follows"}},
 		{name: "doubled key", path: someone, body: `{"name":"x","name":"c4n4ry"}`, status: 400, says: []string{"same key twice"}},

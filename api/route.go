@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/problem"
 )
 
 // route is one operation as a resource's file declares it.
@@ -48,6 +49,11 @@ func add[I, O any](s *Server, r route, handle func(context.Context, *I) (*O, err
 		Extensions: map[string]any{"x-authz": r.Roles, "x-summary-zh": r.ZH},
 	}
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
+		if faults := badTimes(in); faults != nil {
+			p := newProblem(ctx, problem.Invalid, "see errors")
+			p.Errors = faults
+			return nil, p
+		}
 		out, err := handle(ctx, in)
 		if err != nil {
 			return nil, s.fail(ctx, err)
