@@ -49,7 +49,7 @@ bench: setup-run ## the measurements of the README
 	go test -run '^$$' -bench . -benchmem $(PACKAGES)
 
 screenshots: setup-test ## take the README's pictures again, in Chromium
-	SCREENSHOTS=$(CURDIR)/docs/img go test -count=1 -timeout 15m -run Screenshots ./cmd/...
+	go test -tags screenshots -count=1 -timeout 15m -run '^TestScreenshots$$' ./cmd/thirdstate
 
 clean: ## remove what was built (the demo's data stay)
 	rm -rf bin .cache

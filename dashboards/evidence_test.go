@@ -18,8 +18,8 @@ func TestEvidence_IsToldAsFinelyAsItMattersAndWithoutAUnitWhereThereIsNone(t *te
 	small := rules.Evidence{Signal: "vibration_1", Since: now.Add(-3 * time.Hour), Deviation: -0.00054, Low: 0.0261, High: 0.0274, Limit: 0.00063, Sigma: 0.0002}
 	hot := rules.Evidence{Signal: "oil", Unit: "Cel", Since: now.Add(-3 * time.Hour), Deviation: 7.41, Low: 56.3, High: 64.5, Limit: 4.1, Sigma: 1, Regime: "load 0.5.."}
 	for want, e := range map[string]rules.Evidence{
-		"vibration_1 is 0.00054 below this machine's own normal, for 3 h. Its normal is 0.02610 to 0.02740. Below 0.00063 it would not have been raised.":      small,
-		"At equal load, oil is 7.4 ℃ above this machine's own normal, for 3 h. Its normal is 56.3 to 64.5 ℃. Below 4.1 ℃ it would not have been raised.": hot,
+		"vibration_1 is 0.00054 below this machine's own normal, for 3 h. Its normal is 0.02610 to 0.02740. Below 0.00063 it would not have been raised.": small,
+		"At equal load, oil is 7.4 ℃ above this machine's own normal, for 3 h. Its normal is 56.3 to 64.5 ℃. Below 4.1 ℃ it would not have been raised.":  hot,
 		"oil is at 3.0.": {Signal: "oil", Observed: 3},
 	} {
 		if got := explained(v, e, labels{}); got != want {

@@ -1,23 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"image"
-	"image/color"
-	"image/draw"
-	"image/png"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 
 	"github.com/thirdstate/thirdstate/internal/identity"
-	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
 )
 
@@ -79,87 +71,6 @@ func (b *tab) lookAround(role identity.Role, lang, page string) {
 			}
 		}
 	}
-}
-
-// shots are the pictures of the README, taken of the demo.
-var shots = []struct{ file, login, lang, page, words string }{
-	{"today-zh", "zhaomin", "zh", "/today", ""},
-	{"case-en", "zhaomin", "en", "/cases?q=1418", "1418"},
-	{"machine-zh", "zhaomin", "zh", "/machines?q=BC56T2411418", "1418"},
-	{"dispatch-en", "helin", "en", "/dispatch", ""},
-	{"my-day-zh-phone", "chenhaibo", "zh", "/my-day", ""},
-	{"order-en-phone", "chenhaibo", "en", "/my-day", "Open the order"},
-	{"owner-zh-phone", "liujianguo", "zh", "/machines", ""},
-	{"caller-en", "wangqian", "en", "/caller?phone=%2B8613807340417", ""},
-	{"fault-to-fix-en", "zhaomin", "en", "/fault-to-fix", ""},
-	{"meeting-zh", "lizhenhua", "zh", "/meeting", ""},
-}
-
-// TestScreenshots takes the pictures of the README when SCREENSHOTS names a
-// folder: make screenshots. The demo is what they show, so it is started.
-func TestScreenshots(t *testing.T) {
-	dir := os.Getenv("SCREENSHOTS")
-	if dir == "" {
-		return
-	}
-	show := startDemo(t, postgrestest.Folder(t))
-	select {
-	case <-show.demo.Opened():
-	case <-t.Context().Done():
-		t.Fatal("the demo has opened no case")
-	}
-	browser := chromium(t)
-	for _, s := range shots {
-		b := newTab(t, browser, show.url, s.login, strings.HasSuffix(s.file, "-phone"))
-		b.open("/demo/login/" + s.login)
-		b.language(s.lang)
-		b.until(`!document.querySelector(".demo-bar button[disabled]")`) // the history has been lived through
-		b.open(s.page)
-		if s.words != "" {
-			b.press(s.words)
-		}
-		b.shot(filepath.Join(dir, s.file+".png"))
-	}
-	show.end(t)
-}
-
-// shot takes what the window shows, small enough for a README.
-func (b *tab) shot(file string) {
-	b.t.Helper()
-	raw, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	picture, err := png.Decode(bytes.NewReader(raw))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	var small bytes.Buffer
-	encoder := png.Encoder{CompressionLevel: png.BestCompression}
-	if err := encoder.Encode(&small, fewColours(picture)); err != nil {
-		b.t.Fatal(err)
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-		b.t.Fatal(err)
-	}
-	if err := os.WriteFile(file, small.Bytes(), 0o600); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-// fewColours keeps a picture's 256 commonest colours; a page has hardly more.
-func fewColours(picture image.Image) image.Image {
-	count := map[color.Color]int{}
-	box := picture.Bounds()
-	for y := box.Min.Y; y < box.Max.Y; y++ {
-		for x := box.Min.X; x < box.Max.X; x++ {
-			count[picture.At(x, y)]++
-		}
-	}
-	all := slices.SortedFunc(maps.Keys(count), func(a, b color.Color) int { return count[b] - count[a] })
-	out := image.NewPaletted(box, all[:min(256, len(all))])
-	draw.Draw(out, box, picture, box.Min, draw.Src)
-	return out
 }
 
 // picture takes what stands on the page from top to bottom.
