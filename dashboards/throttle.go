@@ -77,7 +77,8 @@ func (t *throttle) count(key string, now time.Time) {
 	t.tries[key] = tries{seen.count + 1, now}
 }
 
-// forget makes room: what is old goes, and if nothing is, something goes.
+// forget makes room: what is old goes, and if that is too little, a tenth of the
+// rest, so that a flood of names does not cost a walk over all of them each time.
 func (t *throttle) forget(now time.Time) {
 	for key, seen := range t.tries {
 		if now.Sub(seen.last) > forgetAfter {
@@ -85,7 +86,7 @@ func (t *throttle) forget(now time.Time) {
 		}
 	}
 	for key := range t.tries {
-		if len(t.tries) < maxTries {
+		if len(t.tries) < maxTries*9/10 {
 			return
 		}
 		delete(t.tries, key)
