@@ -300,10 +300,11 @@ func joined(parts map[bucketOf]map[string]map[string]float64) []Series {
 				all.low, all.high = p["min"], p["max"]
 			}
 			all.low, all.high = min(all.low, p["min"]), max(all.high, p["max"])
-			all.sum, all.count = all.sum+p["mean"]*p["count"], all.count+p["count"]
+			mean := max(-1e100, min(1e100, p["mean"])) // what no sum could hold counts as that
+			all.sum, all.count = all.sum+mean*p["count"], all.count+p["count"]
 		}
 		if all.count > 0 {
-			set.of(b.signal).add(time.UnixMicro(b.at), all.sum/all.count, all.low, all.high)
+			set.of(b.signal).add(time.UnixMicro(b.at), max(all.low, min(all.high, all.sum/all.count)), all.low, all.high)
 		}
 	}
 	return set.list()

@@ -14,14 +14,18 @@ const sampleDaysSQL = `SELECT substr(c.relname, 8) FROM pg_inherits i JOIN pg_cl
 WHERE i.inhparent = 'sample'::regclass AND c.relname < 'sample_' || @before::text ORDER BY 1`
 
 // A day that comes back late is pruned again: its roll-ups are joined to those
-// that are there.
+// that are there. What no sum could hold, an error code of a device, counts as
+// 1e100: one machine's strange value must not keep the days of all.
 const rollUpSQL = `INSERT INTO sample_rollup (machine_no, signal_no, at, n, low, mean, high)
-SELECT s.machine_no, u.no, date_bin('15 minutes', s.at, 'epoch'), count(*), min(u.v), avg(u.v), max(u.v)
+SELECT s.machine_no, u.no, date_bin('15 minutes', s.at, 'epoch'), count(*), min(u.v),
+  greatest(min(u.v), least(max(u.v), avg(greatest(-1e100, least(1e100, u.v))))), max(u.v)
 FROM sample s CROSS JOIN LATERAL unnest(s.signal_nos, s.vals) AS u(no, v)
 WHERE s.at >= @from AND s.at < @to GROUP BY 1, 2, 3
 ON CONFLICT (machine_no, signal_no, at) DO UPDATE SET
   low = least(sample_rollup.low, excluded.low), high = greatest(sample_rollup.high, excluded.high),
-  mean = (sample_rollup.mean * sample_rollup.n + excluded.mean * excluded.n) / (sample_rollup.n + excluded.n),
+  mean = greatest(least(sample_rollup.low, excluded.low), least(greatest(sample_rollup.high, excluded.high),
+    (greatest(-1e100, least(1e100, sample_rollup.mean)) * sample_rollup.n + greatest(-1e100, least(1e100, excluded.mean)) * excluded.n)
+    / (sample_rollup.n + excluded.n))),
   n = sample_rollup.n + excluded.n`
 
 const dropDaysSQL = `SELECT drop_sample_partitions(@before::date)`

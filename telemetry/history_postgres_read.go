@@ -168,10 +168,13 @@ func (h *PostgresHistory) readRaw(ctx context.Context, tx pgx.Tx, q Query, args 
 	return nil
 }
 
+// bucketMean counts what no sum could hold as 1e100, and stays within the bucket.
+const bucketMean = `greatest(min(p.low), least(max(p.high), sum(greatest(-1e100, least(1e100, p.mean)) * p.n) / sum(p.n)))`
+
 // The buckets of one signal: its place in each row is looked up, nothing else is
 // taken out of the row. A roll-up weighs as much as the values it stands for.
 const oneBucketsSQL = `SELECT @no::smallint AS no, date_bin(@width::interval, p.at, @from::timestamptz) AS at,
-  sum(p.mean * p.n) / sum(p.n) AS mean, min(p.low) AS low, max(p.high) AS high
+  ` + bucketMean + ` AS mean, min(p.low) AS low, max(p.high) AS high
 FROM (
   SELECT s.at, 1 AS n, s.v AS mean, s.v AS low, s.v AS high
   FROM (SELECT at, vals[array_position(signal_nos, @no::smallint)] AS v FROM sample
@@ -181,7 +184,7 @@ FROM (
 ) p GROUP BY 2 ORDER BY 2`
 
 const manyBucketsSQL = `SELECT p.no, date_bin(@width::interval, p.at, @from::timestamptz) AS at,
-  sum(p.mean * p.n) / sum(p.n) AS mean, min(p.low) AS low, max(p.high) AS high
+  ` + bucketMean + ` AS mean, min(p.low) AS low, max(p.high) AS high
 FROM (
   SELECT u.no, s.at, 1 AS n, u.v AS mean, u.v AS low, u.v AS high
   FROM sample s CROSS JOIN LATERAL unnest(s.signal_nos, s.vals) AS u(no, v)

@@ -42,6 +42,7 @@ var claims = []struct {
 	{"NeverStoresWhatIsNotFinite", neverStoresNaN},
 	{"GivesFewPointsAsTheyAre", givesRawPoints},
 	{"ReducesManyPoints", reducesPoints},
+	{"ReducesNumbersThatNoSumHolds", reducesGreatNumbers},
 	{"GivesTheSignalsThatAreAskedFor", givesAskedSignals},
 	{"SurvivesANewModel", survivesNewModel},
 	{"ShowsAnOwnerHisTime", showsOwnerHisTime},
@@ -343,6 +344,32 @@ func refusesOwnersThatWrite(t *testing.T, s shelf) {
 		t.Fatalf("got %v", err)
 	}
 	want(t, s.rows(program(t.Context()), t), table{})
+}
+
+// reducesGreatNumbers writes error codes of devices into a day that is pruned later:
+// neither a chart nor the pruning of everybody's history may fail of them.
+func reducesGreatNumbers(t *testing.T, s shelf) {
+	var points []Point
+	day := start.AddDate(0, 0, -4).Truncate(24 * time.Hour)
+	for i := range 400 {
+		p := s.point(0, val("all", math.MaxFloat64), val("both", math.MaxFloat64*float64(1-i%3)), val("one", 1))
+		if p.At = day.Add(time.Duration(i) * time.Second); i == 7 {
+			p.Values[2].Value = 1e200
+		}
+		points = append(points, p)
+	}
+	s.write(t, points...)
+	series, err := s.Range(program(t.Context()), Query{Machine: s.ref, From: day, To: day.Add(time.Hour), MaxPoints: 10})
+	if err != nil || len(series) != 3 {
+		t.Fatalf("%d series, %v", len(series), err)
+	}
+	for _, one := range series {
+		for i, mean := range one.Mean {
+			if !(mean >= one.Low[i] && mean <= one.High[i]) || math.IsInf(mean, 0) {
+				t.Errorf("%s: bucket %d is %g in %g..%g", one.Signal, i, mean, one.Low[i], one.High[i])
+			}
+		}
+	}
 }
 
 func refusesNonsense(t *testing.T, s shelf) {
