@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"image"
 	"image/color"
 	"image/draw"
@@ -48,7 +47,7 @@ func TestScreenshots(t *testing.T) {
 	show.untilLive(t)
 	browser := chromium(t)
 	for _, s := range screenshots() {
-		show.take(t, browser, s)
+		newTab(t, browser, show.url, s.login, s.width < 500).take(s)
 	}
 	engines := recordings()[0]
 	show.importRecorded(t)
@@ -56,7 +55,8 @@ func TestScreenshots(t *testing.T) {
 	if err := show.settled(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	show.take(t, browser, screenshot{"recorded", "zhaomin", "en", "/machines?q=FD001-1", "C-MAPSS engine 1", 1440, 1000})
+	engine := screenshot{"recorded", "zhaomin", "en", "/machines?q=FD001-1", "C-MAPSS engine 1", 1440, 1000}
+	newTab(t, browser, show.url, engine.login, false).take(engine)
 	show.end(t)
 }
 
@@ -78,9 +78,8 @@ func (s *showing) untilLive(t *testing.T) {
 }
 
 // take goes where the person goes and keeps what the window shows.
-func (s *showing) take(t *testing.T, browser context.Context, shot screenshot) {
-	t.Helper()
-	b := newTab(t, browser, s.url, shot.login, shot.width < 500)
+func (b *tab) take(shot screenshot) {
+	b.t.Helper()
 	options := []chromedp.EmulateViewportOption{}
 	if shot.width < 500 {
 		options = append(options, chromedp.EmulateMobile, chromedp.EmulateTouch)
@@ -94,10 +93,10 @@ func (s *showing) take(t *testing.T, browser context.Context, shot screenshot) {
 	}
 	raw, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join("..", "..", "docs", "img", shot.file+".png"), small(t, raw), 0o600); err != nil {
-		t.Fatal(err)
+	if err := os.WriteFile(filepath.Join("..", "..", "docs", "img", shot.file+".png"), small(b.t, raw), 0o600); err != nil {
+		b.t.Fatal(err)
 	}
 }
 
