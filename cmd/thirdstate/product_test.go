@@ -187,7 +187,7 @@ func startMosquitto(t *testing.T) int {
 	t.Helper()
 	port, dir := freePort(t), t.TempDir()
 	config := filepath.Join(dir, "mosquitto.conf")
-	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nmax_queued_messages 100000\n", port)
+	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nmax_queued_messages 100000\npersistence true\npersistence_location %s/\n", port, dir)
 	if os.Geteuid() == 0 {
 		text += "user root\n" // the test's folder is root's alone
 	}

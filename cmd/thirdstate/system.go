@@ -61,8 +61,10 @@ func open(ctx context.Context, s settings, demo bool, log *slog.Logger) (*system
 	steps := []func(context.Context) error{
 		y.openDatabase,
 		func(ctx context.Context) (err error) {
-			y.clock, err = openClock(ctx, y.pool, s.ClockStart, s.Speed, demo)
-			return err
+			if y.clock, err = openClock(ctx, y.pool, s.ClockStart, s.Speed, demo); err != nil {
+				return err
+			}
+			return saveClock(ctx, y.pool, y.clock) // a run that is killed at once must not let it go back
 		},
 		y.openIntake, y.openHistory, y.openRules,
 	}

@@ -30,7 +30,7 @@ func (w *works) ticks(after intakelog.LSN) []telemetry.Tick {
 	return list
 }
 
-// tick runs a ticker until a time of the program clock is in the log.
+// tickUntil runs a ticker until a time of the program clock is in the log.
 func (w *works) tickUntil(ticker *Ticker, jump func()) {
 	w.Helper()
 	ctx, cancel := context.WithCancel(w.Context())
@@ -56,10 +56,16 @@ func (w *works) tickUntil(ticker *Ticker, jump func()) {
 func TestTicker_FindsSilenceAndExcusesDowntime(t *testing.T) {
 	w := newWorks(t, intakelog.Options{})
 	speak := func() { w.say("M1", `{"values":{"ignition":1,"oil_temp":60}}`) }
+	score := 0
 	silences := func() int {
 		j := w.newJob(t)
 		_, last := w.log.Bounds()
 		j.run(last, false)
+		for _, o := range j.ledger.outcomes {
+			for _, s := range o.Scores {
+				score = s.Score
+			}
+		}
 		return j.ledger.changes("says-nothing", machines.FindingOpened)
 	}
 	before := goleak.IgnoreCurrent()
@@ -91,6 +97,9 @@ func TestTicker_FindsSilenceAndExcusesDowntime(t *testing.T) {
 		if n := silences(); n != c.want {
 			t.Errorf("%s: %d findings of silence, not %d", c.name, n, c.want)
 		}
+	}
+	if score != 85 {
+		t.Errorf("the silent machine's score is %d", score)
 	}
 	goleak.VerifyNone(t, before)
 }
