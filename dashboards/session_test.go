@@ -107,17 +107,17 @@ func TestThrottle_LetsGoAfterAWhile(t *testing.T) {
 		if wait := th.try("admin", "1"); wait != 0 {
 			t.Errorf("after success %s", wait)
 		}
-		for i := range 3 * maxTries {
-			th.try(fmt.Sprint("login", i), "2")
+		for range freeByLogin {
+			th.try("guessed", "1")
 		}
-		if len(th.tries) > maxTries {
-			t.Errorf("%d keys are kept", len(th.tries))
-		}
-		for i := range 3 * maxTries {
+		for i := range 2 * maxTries {
 			th.try(fmt.Sprint("login", i), fmt.Sprint("many", i))
 		}
 		if len(th.tries) > maxTries+1 {
 			t.Errorf("%d keys are kept", len(th.tries))
+		}
+		if wait := th.try("guessed", "another"); wait == 0 {
+			t.Error("who guesses is forgotten in the crowd")
 		}
 	})
 }

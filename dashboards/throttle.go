@@ -77,18 +77,21 @@ func (t *throttle) count(key string, now time.Time) {
 	t.tries[key] = tries{seen.count + 1, now}
 }
 
-// forget makes room: what is old goes, and if that is too little, a tenth of the
-// rest, so that a flood of names does not cost a walk over all of them each time.
+// forget makes room for as many again: what is old goes, then those who have made
+// a few tries only and lose nothing by it, and if that is not enough, anybody.
 func (t *throttle) forget(now time.Time) {
-	for key, seen := range t.tries {
-		if now.Sub(seen.last) > forgetAfter {
-			delete(t.tries, key)
+	for _, goes := range []func(tries) bool{
+		func(seen tries) bool { return now.Sub(seen.last) > forgetAfter },
+		func(seen tries) bool { return seen.count < freeByLogin },
+		func(tries) bool { return true },
+	} {
+		for key, seen := range t.tries {
+			if len(t.tries) <= maxTries/2 {
+				return
+			}
+			if goes(seen) {
+				delete(t.tries, key)
+			}
 		}
-	}
-	for key := range t.tries {
-		if len(t.tries) < maxTries*9/10 {
-			return
-		}
-		delete(t.tries, key)
 	}
 }
