@@ -54,14 +54,6 @@ func recordings() []recorded {
 	}
 }
 
-const recordedFleet = `manufacturer,serial,model,name,customer,site
-NASA,FD001-1,,C-MAPSS engine 1,Recorded,Test cell
-NASA,FD001-7,,C-MAPSS engine 7,Recorded,Test cell
-NASA,FD001-8,,C-MAPSS engine 8,Recorded,Test cell
-NASA,FD001-20,,C-MAPSS engine 20,Recorded,Test cell
-Eastman,TEP-04,,Tennessee Eastman plant,Recorded,Works
-`
-
 // begin is the time of the first row when the last one is now.
 func (r recorded) begin(now time.Time) time.Time {
 	return now.Add(-time.Duration(r.longest-1) * r.every)
@@ -72,19 +64,15 @@ func example(name string) string { return filepath.Join("..", "..", "examples", 
 // importRecorded enters the machines of the examples with the command, no model.
 func (p *product) importRecorded(t *testing.T) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "fleet.csv")
-	if err := os.WriteFile(file, []byte(recordedFleet), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	address := p.DatabaseURL
 	if address == "" {
 		address = p.cluster.URL()
 	}
-	c := importMachines{store: store{Data: p.Data, DatabaseURL: address}, File: file}
+	c := importMachines{store: store{Data: p.Data, DatabaseURL: address}, File: example("machines.csv")}
 	if err := c.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	p.stage.MachinesChanged() // the server itself looks each two seconds
+	p.stage.MachinesChanged() // what was read of them in the last second would do else
 }
 
 // replay plays a recording over MQTT with the command and waits until all of it is
