@@ -132,7 +132,12 @@ func (d *decoding) locate(i int) {
 	}
 	unclaimed := d.locateReadings(r, p, parts)
 	for _, presence := range d.stage.out.Presences[p.presence:p.presentEnd] {
-		if m := d.stage.fleet.at(presence.Machine); m != nil {
+		m := d.stage.fleet.at(presence.Machine)
+		if !d.stage.fleet.maySpeak(r.Device, presence.Machine, m) {
+			d.bury(r, p.decoder, 3*maxPartFault, beyondScope(r.Device, presence.Machine), parts)
+			continue
+		}
+		if m != nil {
 			d.Presences = append(d.Presences, LocatedPresence{LSN: r.LSN, MachineID: m.ID, Machine: m.Key, Online: presence.Online, At: presence.At})
 			continue
 		}
@@ -145,17 +150,21 @@ func (d *decoding) locateReadings(r *intakelog.Record, p *decodedRecord, parts *
 	for k := range d.stage.out.Readings[p.reading:p.readingEnd] {
 		reading := &d.stage.out.Readings[p.reading+k]
 		m := d.stage.fleet.at(reading.Machine)
-		switch {
-		case m == nil:
+		switch allowed := d.stage.fleet.maySpeak(r.Device, reading.Machine, m); {
+		case allowed && m == nil:
 			unclaimed = d.unclaim(unclaimed, reading.Machine, reading.Values, r, parts)
-		case d.stage.fleet.mayPublish(r.Device, m):
+		case allowed:
 			d.observe(r, m, reading, parts)
 		case scope < maxPartFault:
 			scope++
-			d.bury(r, p.decoder, maxPartFault+scope, Fault{Reason: DeviceScope, Detail: "device " + r.Device + " may not speak for machine " + m.Key}, parts)
+			d.bury(r, p.decoder, maxPartFault+scope, beyondScope(r.Device, reading.Machine), parts)
 		}
 	}
 	return unclaimed
+}
+
+func beyondScope(device, machine string) Fault {
+	return Fault{Reason: DeviceScope, Detail: "device " + device + " may not speak for machine " + machine}
 }
 
 // tick reads a tick record: the time in nanoseconds, then whether it is excused.

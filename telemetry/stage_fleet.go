@@ -51,16 +51,17 @@ func (f *fleet) at(name string) *knownMachine {
 	return f.names[name]
 }
 
-// mayPublish says whether a signed-in device may speak for a machine: a gateway
-// for any, another one for its own.
-func (f *fleet) mayPublish(device string, machine *knownMachine) bool {
-	if device == "" {
+// maySpeak says whether a signed-in device may speak for the machine of a name,
+// nil where nobody has entered it: a gateway for any, another one for its own and
+// under its own key.
+func (f *fleet) maySpeak(device, name string, machine *knownMachine) bool {
+	if device == "" || device == name {
 		return true
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	d, known := f.devices[device]
-	return !known || d.gateway || d.machine == uuid.Nil || d.machine == machine.ID
+	d := f.devices[device]
+	return d.gateway || machine != nil && (d.machine == machine.ID || f.names[device] == machine)
 }
 
 // due says whether the machines should be read again. Reading takes at most a
@@ -89,7 +90,7 @@ FROM machine m LEFT JOIN model o ON o.id = m.model_id`
 
 const fleetAliasSQL = `SELECT alias, machine_id FROM machine_alias`
 
-const fleetDeviceSQL = `SELECT key, machine_id, gateway FROM device WHERE revoked_at IS NULL`
+const fleetDeviceSQL = `SELECT DISTINCT ON (key) key, machine_id, gateway, revoked_at IS NOT NULL AS revoked FROM device ORDER BY key, revoked_at DESC NULLS FIRST`
 
 const fleetSignalSQL = `SELECT model_id, name FROM signal`
 
@@ -109,6 +110,7 @@ type fleetRows struct {
 		Key       string     `db:"key"`
 		MachineID *uuid.UUID `db:"machine_id"`
 		Gateway   bool       `db:"gateway"`
+		Revoked   bool       `db:"revoked"`
 	}
 	signals []struct {
 		ModelID uuid.UUID `db:"model_id"`
@@ -187,9 +189,11 @@ func (rows *fleetRows) index() (map[string]*knownMachine, map[string]knownDevice
 	}
 	devices := make(map[string]knownDevice, len(rows.devices))
 	for _, d := range rows.devices {
-		known := knownDevice{gateway: d.Gateway}
+		known := knownDevice{gateway: d.Gateway} // a revoked one is still held to what it might say
 		if d.MachineID != nil {
 			known.machine = *d.MachineID
+		}
+		if d.MachineID != nil && !d.Revoked {
 			name(names, d.Key, byID[*d.MachineID])
 		}
 		devices[d.Key] = known

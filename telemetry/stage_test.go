@@ -327,6 +327,40 @@ func TestStage_FlagsDevicesThatSpeakForOthers(t *testing.T) {
 	}
 }
 
+// A device without a machine yet, one that was revoked and one that knows names
+// which nobody has entered are none of them gateways.
+func TestStage_LetsADeviceSpeakForItselfAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorks(t)
+	machine, _ := addMachine(t, w.pool, "PM1")
+	addMachine(t, w.pool, "PM2")
+	addMachine(t, w.pool, "D3")
+	addDevice(t, w.pool, "D1", machine, false)
+	addDevice(t, w.pool, "D2", uuid.Nil, false) // nobody has said whose it is
+	addDevice(t, w.pool, "D3", uuid.Nil, false) // it has the key of its machine
+	addDevice(t, w.pool, "R1", machine, false)
+	do(t, w.pool, func(tx pgx.Tx) error { return RevokeDevice(t.Context(), tx, start, "R1") })
+	for _, device := range []string{"D1", "D2", "D3", "R1"} {
+		w.send(t, device, "v1/gateway/telemetry", `{"PM2":[{"a":1}]}`)  // another's machine
+		w.send(t, device, "v1/gateway/telemetry", `{"none":[{"a":1}]}`) // room for names is everybody's
+		w.send(t, device, "v1/gateway/connect", `{"device":"none"}`)
+		w.send(t, device, "v1/devices/me/telemetry", `{"a":1}`) // its own
+	}
+	w.send(t, "R1", "fleet/PM1/telemetry", `{"values":{"a":1}}`) // sent before it was revoked
+	w.run(t, historyRun{})
+	want(t, w.account(t, w.log.ID()), Account{Received: 17, Stored: 3, Unclaimed: 2, Dead: 12, Readings: 3})
+	for _, letter := range w.letters(t, DeadLetterFilter{}) {
+		if letter.Reason != DeviceScope {
+			t.Errorf("%+v", letter)
+		}
+	}
+	for _, u := range w.unclaimed(t) {
+		if u.Key != "D2" && u.Key != "R1" {
+			t.Errorf("%s waits to be claimed", u.Key)
+		}
+	}
+}
+
 const addDeviceSQL = `INSERT INTO device (id, key, machine_id, token_hash, gateway, created_at)
 VALUES (@id, @key, nullif(@machine::uuid, '00000000-0000-0000-0000-000000000000'), decode(md5(@key), 'hex'), @gateway, @at)`
 
