@@ -50,7 +50,7 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	}
 	h.broker.counts.refuse(reason)
 	h.broker.warn("a client was not let in", "reason", reason, "remote", c.RemoteAddr().String(),
-		"user", printable(string(pk.Connect.Username)), "client", printable(pk.Connect.ClientIdentifier))
+		"user", withoutToken(pk.Connect.Username), "client", printable(pk.Connect.ClientIdentifier))
 	if pk.ProtocolVersion < 5 { // the library translates some of them, and one wrongly
 		_, _ = c.Write([]byte{packets.Connack << 4, 2, 0, oldCode(code)})
 	} else {
@@ -82,7 +82,7 @@ func (e *Embedded) identify(c *connection, s *session, pk *packets.Packet) (reas
 	}
 	var g *grant
 	user, password := pk.Connect.Username, pk.Connect.Password
-	if len(password) > 0 || len(user) > 0 && !e.anonymous {
+	if len(password) > 0 || len(user) > 0 && (!e.anonymous || isToken(user)) {
 		token := password
 		if len(token) == 0 {
 			token = user // as ThingsBoard's devices sign in
@@ -270,6 +270,17 @@ func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 		return
 	}
 	h.broker.counts.took(0, len(pk.Payload))
+}
+
+// isToken says whether a user name is a secret: ThingsBoard's devices give it there.
+func isToken(user []byte) bool { return bytes.HasPrefix(user, []byte(tokenPrefix)) }
+
+// withoutToken is a user name as a log may have it.
+func withoutToken(user []byte) string {
+	if isToken(user) {
+		return tokenPrefix + "..."
+	}
+	return printable(string(user))
 }
 
 // printable cuts a text from outside to what a line of the log can bear.
