@@ -72,10 +72,12 @@ func (s *Stage) decodeRecord(r *intakelog.Record) decodedRecord {
 // knowFleet makes sure that what is known of the machines is fresh enough for
 // the names that have just been decoded.
 func (s *Stage) knowFleet(ctx context.Context, d *decoding) error {
-	unknown, settled := s.unknown(d)
-	for attempt := 0; s.fleet.due(time.Now(), unknown) || settled; attempt++ {
+	var a asked
+	s.names(d, func(name string, replay bool) { s.fleet.ask(&a, name, replay) })
+	for attempt := 0; s.fleet.due(time.Now(), a) || a.replay; attempt++ {
 		err := s.fleet.load(ctx, s.pool)
 		if err == nil {
+			s.names(d, func(name string, _ bool) { s.fleet.miss(name) })
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -89,23 +91,19 @@ func (s *Stage) knowFleet(ctx context.Context, d *decoding) error {
 	return nil
 }
 
-// unknown says whether there are names of which nobody has heard yet, and whether
-// a replayed record holds one: whoever asked for that may just have entered it.
-func (s *Stage) unknown(d *decoding) (some, replay bool) {
+// names goes through the names of a batch and says of each whether it stands in a
+// replayed record.
+func (s *Stage) names(d *decoding, each func(name string, replay bool)) {
 	for i := range d.parts {
-		p := &d.parts[i]
-		again := replayed(d.records[i].Source)
-		if some && !again {
-			continue
-		}
+		p, replay := &d.parts[i], replayed(d.records[i].Source)
+		last := ""
 		for k := p.reading; k < p.readingEnd; k++ {
-			if s.fleet.at(s.out.Readings[k].Machine) == nil {
-				some, replay = true, replay || again
-				break
+			if name := s.out.Readings[k].Machine; name != last || k == p.reading {
+				each(name, replay)
+				last = name
 			}
 		}
 	}
-	return some, replay
 }
 
 // locate gives what record i became its machines.

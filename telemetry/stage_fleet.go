@@ -13,11 +13,12 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 )
 
-// How old what is known of the machines may be: an unknown name asks again
-// after unknownAge, everything after fleetAge.
+// How old what is known of the machines may be: a name that was asked for in vain
+// asks again after unknownAge, everything after fleetAge.
 const (
 	unknownAge = time.Second
 	fleetAge   = 30 * time.Second
+	maxMissed  = 10_000
 )
 
 // fleet knows which machine a name means: its key, an alias, or the key of the
@@ -28,7 +29,15 @@ type fleet struct {
 	devices map[string]knownDevice
 	read    time.Time // wall clock
 	took    time.Duration
-	stale   bool // somebody said that machines have changed
+	stale   bool                // somebody said that machines have changed
+	missed  map[string]struct{} // names that were looked up in vain
+}
+
+// asked is what the names of a batch want to know.
+type asked struct {
+	unknown bool // there are names of which nobody has heard yet
+	fresh   bool // of which one has not been asked for in vain
+	replay  bool // a replayed record holds one: whoever asked for that may just have entered it
 }
 
 type knownMachine struct {
@@ -51,6 +60,30 @@ func (f *fleet) at(name string) *knownMachine {
 	return f.names[name]
 }
 
+// ask notes what a name that stands in a record wants to know.
+func (f *fleet) ask(a *asked, name string, replay bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.names[name] != nil {
+		return
+	}
+	_, missed := f.missed[name]
+	a.unknown, a.fresh, a.replay = true, a.fresh || !missed, a.replay || replay
+}
+
+// miss notes a name that is unknown though the machines have just been read.
+func (f *fleet) miss(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.names[name] != nil {
+		return
+	}
+	if f.missed == nil || len(f.missed) >= maxMissed {
+		f.missed = map[string]struct{}{}
+	}
+	f.missed[name] = struct{}{}
+}
+
 // maySpeak says whether a signed-in device may speak for the machine of a name,
 // nil where nobody has entered it: a gateway for any, another one for its own and
 // under its own key.
@@ -66,14 +99,16 @@ func (f *fleet) maySpeak(device, name string, machine *knownMachine) bool {
 
 // due says whether the machines should be read again. Reading takes at most a
 // tenth of the time, however many unknown names come in.
-func (f *fleet) due(now time.Time, unknown bool) bool {
+func (f *fleet) due(now time.Time, a asked) bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	age := now.Sub(f.read)
 	switch {
 	case f.names == nil || f.stale:
 		return true
-	case unknown:
+	case a.fresh:
+		return age > 10*f.took
+	case a.unknown:
 		return age > max(unknownAge, 10*f.took)
 	}
 	return age > fleetAge

@@ -64,6 +64,31 @@ func TestClaim_BringsBackWhatAMachineSaidBeforeItWasEntered(t *testing.T) {
 	want(t, value[string](t, w.pool, `SELECT action FROM audit WHERE entity = 'machine'`), "claimed-device")
 }
 
+// TestUnclaimed_ANameThatIsHeardFirstIsLookedUpAtOnce holds that a machine which is
+// entered right before its first message is known, though the machines have been
+// read for another name a moment ago; that name itself asks again a second later.
+func TestUnclaimed_ANameThatIsHeardFirstIsLookedUpAtOnce(t *testing.T) {
+	t.Parallel()
+	f := fleet{names: map[string]*knownMachine{"PM1": {}}, read: start, took: 2 * time.Millisecond}
+	f.miss("stranger")
+	f.miss("PM1")
+	for _, c := range []struct {
+		name  string
+		after time.Duration
+		due   bool
+	}{
+		{"stranger", 900 * time.Millisecond, false}, {"stranger", 1100 * time.Millisecond, true},
+		{"PM2", 10 * time.Millisecond, false}, {"PM2", 30 * time.Millisecond, true},
+		{"PM1", time.Second, false}, {"PM1", time.Minute, true},
+	} {
+		var a asked
+		f.ask(&a, c.name, false)
+		if due := f.due(start.Add(c.after), a); due != c.due {
+			t.Errorf("%s after %v: due is %v", c.name, c.after, due)
+		}
+	}
+}
+
 func TestClaim_TakesTheMachineThatWasEnteredUnderTheName(t *testing.T) {
 	t.Parallel()
 	w := newWorks(t)

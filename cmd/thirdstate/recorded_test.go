@@ -72,7 +72,6 @@ func (p *product) importRecorded(t *testing.T) {
 	if err := c.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	p.stage.MachinesChanged() // what was read of them in the last second would do else
 }
 
 // replay plays a recording over MQTT with the command and waits until all of it is
