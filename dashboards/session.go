@@ -126,7 +126,7 @@ func (s *Site) signIn(r *request) error {
 	who, err := accounts.SignIn(r.ctx, s.Pool, s.Clock.Now(), login, r.FormValue("password"))
 	switch {
 	case err == nil:
-		s.throttle.succeeded(login)
+		s.throttle.succeeded(login, r.RealIP())
 		return s.enter(r, who)
 	case problem.Of(err) == problem.Internal || problem.Of(err) == problem.Unavailable:
 		return err

@@ -103,7 +103,7 @@ func TestThrottle_LetsGoAfterAWhile(t *testing.T) {
 		if wait := th.try("admin", "1"); wait != 0 {
 			t.Errorf("still %s", wait)
 		}
-		th.succeeded("ADMIN ")
+		th.succeeded("ADMIN ", "1")
 		if wait := th.try("admin", "1"); wait != 0 {
 			t.Errorf("after success %s", wait)
 		}
@@ -118,6 +118,34 @@ func TestThrottle_LetsGoAfterAWhile(t *testing.T) {
 		}
 		if wait := th.try("guessed", "another"); wait == 0 {
 			t.Error("who guesses is forgotten in the crowd")
+		}
+	})
+}
+
+// Behind one address may sit a whole office: who gets in takes no try from the next.
+func TestThrottle_CountsAgainstAnAddressWhatFailed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		th := newThrottle()
+		for i := range 3 * freeByAddress {
+			login := fmt.Sprint("login", i)
+			if wait := th.try(login, "192.0.2.1"); wait != 0 {
+				t.Fatalf("sign-in %d must wait %s", i+1, wait)
+			}
+			th.succeeded(login, "192.0.2.1")
+		}
+		for i := range freeByAddress { // a host has as many addresses as it likes in its own net
+			if wait := th.try(fmt.Sprint("guess", i), fmt.Sprintf("2001:db8::%x", i)); wait != 0 {
+				t.Fatalf("guess %d must wait %s", i+1, wait)
+			}
+			th.try("known", "2001:db8:0:1::1")
+			th.succeeded("known", "2001:db8:0:1::1") // a known login does not buy more guesses
+		}
+		if th.try("guess", "2001:db8::ffff:1") == 0 {
+			t.Error("a net of addresses is not held to the tries of one")
+		}
+		if wait := th.try("guess", "2001:db8:0:1::2"); wait != 0 {
+			t.Errorf("another net must wait %s", wait)
 		}
 	})
 }

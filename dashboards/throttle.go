@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +36,7 @@ func (t *throttle) try(login, address string) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	byLogin, byAddress := loginKey(login), "address "+address
+	byLogin, byAddress := loginKey(login), addressKey(address)
 	wait := max(t.wait(byLogin, freeByLogin, now), t.wait(byAddress, freeByAddress, now))
 	if wait > 0 {
 		return wait
@@ -45,11 +46,28 @@ func (t *throttle) try(login, address string) time.Duration {
 	return 0
 }
 
-// succeeded forgets the tries of a login that has signed in.
-func (t *throttle) succeeded(login string) {
+// succeeded forgets the tries of a login that has signed in, and gives its address
+// back the one that was no guess: many people may share an address.
+func (t *throttle) succeeded(login, address string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.tries, loginKey(login))
+	key := addressKey(address)
+	if seen := t.tries[key]; seen.count > 1 {
+		t.tries[key] = tries{seen.count - 1, seen.last}
+	} else {
+		delete(t.tries, key)
+	}
+}
+
+// addressKey counts the addresses of one IPv6 net, which one host may have, as one.
+func addressKey(address string) string {
+	if ip, err := netip.ParseAddr(address); err == nil && ip.Is6() && !ip.Is4In6() {
+		if net, err := ip.WithZone("").Prefix(64); err == nil {
+			address = net.String()
+		}
+	}
+	return "address " + address
 }
 
 func loginKey(login string) string {
