@@ -164,11 +164,11 @@ func caseFor(ctx context.Context, db postgres.DB, now time.Time, who identity.Pr
 // joinCase adds a finding to a case that is open already. A matter that was held
 // to be repaired and shows itself again goes back to work.
 func joinCase(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, f machines.Finding) (Case, error) {
-	note := machines.Text{ZH: "又一条发现归入本单:" + f.Title, EN: "another finding belongs to this case: " + machines.InLanguage("en", f.Title, f.TitleEN)}
+	note := machines.Text{ZH: "又一条发现归入本单：" + f.Title, EN: "another finding belongs to this case: " + machines.InLanguage("en", f.Title, f.TitleEN)}
 	if c.State == AwaitingCallback {
 		return stepCase(ctx, db, now, who, c, InWork, note, nil)
 	}
-	if err := noteText(ctx, db, now, who, c, note); err != nil {
+	if err := noteCase(ctx, db, now, who, c, note); err != nil {
 		return Case{}, err
 	}
 	if _, err := escalate(ctx, db, now, who, c.ID, f); err != nil {
@@ -197,7 +197,7 @@ func escalate(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 	if err != nil {
 		return false, err
 	}
-	return false, addMove(ctx, db, now, who, after, after.State, machines.Text{ZH: "升级:" + f.Title, EN: "escalated: " + machines.InLanguage("en", f.Title, f.TitleEN)})
+	return false, addMove(ctx, db, now, who, after, after.State, machines.Text{ZH: "升级：" + f.Title, EN: "escalated: " + machines.InLanguage("en", f.Title, f.TitleEN)})
 }
 
 // findingEnded notes on its case that a finding is no longer there.
@@ -212,9 +212,9 @@ func findingEnded(ctx context.Context, db postgres.DB, now time.Time, who identi
 	if err != nil || c.State.Ended() {
 		return err
 	}
-	note := machines.Text{ZH: "发现已消失:" + f.Title, EN: "the finding is gone: " + machines.InLanguage("en", f.Title, f.TitleEN)}
+	note := machines.Text{ZH: "发现已消失：" + f.Title, EN: "the finding is gone: " + machines.InLanguage("en", f.Title, f.TitleEN)}
 	if f.CloseReason == "rule_changed" {
-		note = machines.Text{ZH: "规则已更新,服务单继续", EN: "the rule has changed; the case goes on"}
+		note = machines.Text{ZH: "规则已更新，服务单继续", EN: "the rule has changed; the case goes on"}
 	}
-	return noteText(ctx, db, now, who, c, note)
+	return noteCase(ctx, db, now, who, c, note)
 }

@@ -142,12 +142,14 @@ func tellEngineer(ctx context.Context, db postgres.DB, now time.Time, o WorkOrde
 	when := machines.Text{}
 	if o.PlannedAt != nil {
 		at := localTime(*o.PlannedAt)
-		when = machines.Text{ZH: "," + at.ZH, EN: ", " + at.EN}
+		when = machines.Text{ZH: "，" + at.ZH, EN: ", " + at.EN}
 	}
-	text := fmt.Sprintf("工单 %d:%s「%s」%s%s。请在 10 分钟内接单。", o.Number, machines.InLanguage("zh", m.Name, m.NameEN), o.Title, machines.InLanguage("zh", m.SiteName, m.SiteNameEN), when.ZH)
+	name, site, title := inBoth(m.Name, m.NameEN), inBoth(m.SiteName, m.SiteNameEN), inBoth(o.Title, o.TitleEN)
+	text := machines.Text{ZH: fmt.Sprintf("工单 %d：%s「%s」%s%s。请在 10 分钟内接单。", o.Number, name.ZH, title.ZH, site.ZH, when.ZH),
+		EN: fmt.Sprintf("Order %d: %s, %s, %s%s. Please accept within 10 minutes.", o.Number, name.EN, title.EN, site.EN, when.EN)}
 	recipient := t.Phone
 	if recipient == "" {
 		recipient = t.Name
 	}
-	return tell(ctx, db, now, Notice{MachineID: &o.MachineID, CaseID: o.CaseID, WorkOrderID: &o.ID, TechnicianID: &t.ID, Channel: "wecom", Recipient: recipient, Text: text, Language: "zh"})
+	return tell(ctx, db, now, Notice{MachineID: &o.MachineID, CaseID: o.CaseID, WorkOrderID: &o.ID, TechnicianID: &t.ID, Channel: "wecom", Recipient: recipient, Text: text.ZH, TextEN: text.EN, Language: "zh"})
 }

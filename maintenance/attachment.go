@@ -52,7 +52,7 @@ func Attach(ctx context.Context, db postgres.DB, now time.Time, who identity.Pri
 		return Attachment{}, err
 	}
 	if mediaType != "" && mediaType != is {
-		return Attachment{}, refuse(problem.Invalid, "the picture is %s and not what it was sent as", "图片实际格式为 %s,与声明不符", is)
+		return Attachment{}, refuse(problem.Invalid, "the picture is %s and not what it was sent as", "图片实际格式为 %s，与声明不符", is)
 	}
 	owner, err := ownerOf(ctx, db, entity, entityID)
 	if err != nil {

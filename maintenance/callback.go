@@ -24,10 +24,17 @@ type Callback struct {
 	Attempts   int        `json:"attempts" db:"attempts"`
 	Outcome    string     `json:"outcome" db:"outcome" enum:",informed,satisfied,so_so,dissatisfied,unreachable,deferred"`
 	Note       string     `json:"note" db:"note"`
+	NoteEN     string     `json:"noteEn" db:"note_en"`
 	DoneAt     *time.Time `json:"doneAt" db:"done_at"`
 	DoneBy     string     `json:"doneBy" db:"done_by"`
 	Version    int        `json:"version" db:"version"`
 }
+
+// words are what was noted of a call.
+func (k Callback) words() machines.Text { return inBoth(k.Note, k.NoteEN) }
+
+// said is the note as the line of a move keeps it.
+func (k Callback) said() machines.Text { return machines.Text{ZH: k.Note, EN: k.NoteEN} }
 
 // CallbackRow is a call with whom to call and what to say.
 type CallbackRow struct {
@@ -60,6 +67,7 @@ type CallbackFilter struct {
 type CallbackResult struct {
 	Outcome string // informed, satisfied, so_so, dissatisfied, unreachable, deferred
 	Note    string
+	NoteEN  string
 	Version int
 }
 
@@ -113,6 +121,7 @@ type Notice struct {
 	Channel      string     `json:"channel" db:"channel"`
 	Recipient    string     `json:"recipient" db:"recipient" doc:"phone number or name in the channel"`
 	Text         string     `json:"text" db:"text"`
+	TextEN       string     `json:"textEn" db:"text_en" doc:"what it says, for who reads English; \"\" where the text itself is English or was typed by hand"`
 	Language     string     `json:"language" db:"language"`
 	State        string     `json:"state" db:"state" enum:"queued,sent,failed"`
 	CreatedAt    time.Time  `json:"createdAt" db:"created_at"`

@@ -88,7 +88,7 @@ func mayAttempt(call Callback, c Case, r CallbackResult) error {
 	if call.State != "due" && (call.State != "unreachable" || r.Outcome == "unreachable" || call.later(r)) { // he may ring us up
 		return refuse(problem.Conflict, "this call is over: it is not due any more", "这个回访已经结束")
 	}
-	if utf8.RuneCountInString(r.Note) > longestComment {
+	if utf8.RuneCountInString(r.Note) > longestComment || utf8.RuneCountInString(r.NoteEN) > longestComment {
 		return refuse(problem.Invalid, "a note has %d characters at most", "备注最多 %d 个字", longestComment)
 	}
 	for _, rule := range callRules {
@@ -112,7 +112,7 @@ func mayAttempt(call Callback, c Case, r CallbackResult) error {
 // attempted is the call after the attempt: done, or due again later.
 func attempted(call Callback, now time.Time, who identity.Principal, r CallbackResult) Callback {
 	call.Attempts++
-	call.Outcome, call.Note, call.Version = r.Outcome, r.Note, call.Version+1
+	call.Outcome, call.Note, call.NoteEN, call.Version = r.Outcome, r.Note, r.NoteEN, call.Version+1
 	switch {
 	case r.Outcome == "unreachable" && call.Attempts < mostAttempts:
 		call.DueAt = nextCall(now, call.Attempts)
@@ -153,7 +153,7 @@ func morningOf(local time.Time) time.Time {
 	return time.Date(local.Year(), local.Month(), local.Day(), callFrom, 0, 0, 0, zone).UTC()
 }
 
-const saveCallbackSQL = `UPDATE callback SET state = @state, due_at = @due, attempts = @attempts, outcome = @outcome, note = @note,
+const saveCallbackSQL = `UPDATE callback SET state = @state, due_at = @due, attempts = @attempts, outcome = @outcome, note = @note, note_en = @note_en,
 	done_at = @done_at, done_by = @done_by, version = @version WHERE id = @id`
 
 const insertAttemptSQL = `INSERT INTO callback_attempt (id, callback_id, customer_id, at, actor, outcome, note)
@@ -161,7 +161,7 @@ VALUES (@id, @callback, @customer, @at, @actor, @outcome, @note)`
 
 func storeAttempt(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, before, k Callback) error {
 	if _, err := postgres.Run(ctx, db, saveCallbackSQL, pgx.NamedArgs{"id": k.ID, "state": k.State, "due": k.DueAt, "attempts": k.Attempts,
-		"outcome": k.Outcome, "note": k.Note, "done_at": k.DoneAt, "done_by": k.DoneBy, "version": k.Version}); err != nil {
+		"outcome": k.Outcome, "note": k.Note, "note_en": k.NoteEN, "done_at": k.DoneAt, "done_by": k.DoneBy, "version": k.Version}); err != nil {
 		return fmt.Errorf("save callback %s: %w", k.ID, err)
 	}
 	if _, err := postgres.Run(ctx, db, insertAttemptSQL, pgx.NamedArgs{"id": postgres.NewID(), "callback": k.ID, "customer": k.CustomerID,
@@ -188,5 +188,5 @@ func callWent(k Callback) machines.Text {
 	if k.Note == "" {
 		return text
 	}
-	return machines.Text{ZH: text.ZH + "。" + clip(k.Note, 200), EN: text.EN + ". " + clip(k.Note, 200)}
+	return machines.Text{ZH: text.ZH + "。" + clip(k.Note, 200), EN: text.EN + ". " + clip(k.words().EN, 200)}
 }

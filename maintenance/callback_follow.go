@@ -38,7 +38,7 @@ func callEnded(ctx context.Context, db postgres.DB, now time.Time, who identity.
 func followInform(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, k Callback, c Case) (Case, error) {
 	if c.State == Open || c.State == Triaged {
 		var err error
-		if c, err = stepTo(ctx, db, now, who, c, Informed, k.Note); err != nil {
+		if c, err = stepTo(ctx, db, now, who, c, Informed, k.said()); err != nil {
 			return c, err
 		}
 	}
@@ -49,21 +49,19 @@ func followInform(ctx context.Context, db postgres.DB, now time.Time, who identi
 	if err != nil {
 		return c, err
 	}
-	return moveCase(ctx, db, now, who, c.ID, Deferred, k.Note, func(c *Case) error {
+	return moveCase(ctx, db, now, who, c.ID, Deferred, k.said(), func(c *Case) error {
 		until := now.Add(askAgainIn)
 		c.DeferredUntil, c.DeferredBy, c.Risk = &until, person, c.Title
-		if c.TitleEN != "" && c.TitleEN != c.Title {
-			c.Risk += " / " + c.TitleEN
-		}
+		c.RiskEN = c.TitleEN
 		return nil
 	})
 }
 
 // stepTo moves an open case to a state that follows triage.
-func stepTo(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, to CaseState, note string) (Case, error) {
+func stepTo(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, to CaseState, note machines.Text) (Case, error) {
 	if c.State == Open {
 		var err error
-		if c, err = moveCase(ctx, db, now, who, c.ID, Triaged, "", nil); err != nil {
+		if c, err = moveCase(ctx, db, now, who, c.ID, Triaged, machines.Text{}, nil); err != nil {
 			return c, err
 		}
 	}
@@ -73,14 +71,14 @@ func stepTo(ctx context.Context, db postgres.DB, now time.Time, who identity.Pri
 // closeSatisfied ends a case. A finding behind it was true, unless somebody said
 // otherwise.
 func closeSatisfied(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, k Callback, c Case) (Case, error) {
-	if _, err := moveCase(ctx, db, now, who, c.ID, Satisfied, k.Note, nil); err != nil {
+	if _, err := moveCase(ctx, db, now, who, c.ID, Satisfied, k.said(), nil); err != nil {
 		return c, err
 	}
 	findings, err := machines.CaseFindings(ctx, db, c.ID)
 	if err != nil {
 		return c, err
 	}
-	return moveCase(ctx, db, now, who, c.ID, Closed, "", func(c *Case) error {
+	return moveCase(ctx, db, now, who, c.ID, Closed, machines.Text{}, func(c *Case) error {
 		if c.Verdict == "" && len(findings) > 0 {
 			c.Verdict = "true"
 		}
@@ -97,7 +95,7 @@ func followUnhappy(ctx context.Context, db postgres.DB, now time.Time, who ident
 		if err != nil {
 			return c, err
 		}
-		c, err = moveCase(ctx, db, now, who, c.ID, InWork, k.Note, func(c *Case) error {
+		c, err = moveCase(ctx, db, now, who, c.ID, InWork, k.said(), func(c *Case) error {
 			c.Assignee = owner.Name
 			return nil
 		})
@@ -109,7 +107,7 @@ func followUnhappy(ctx context.Context, db postgres.DB, now time.Time, who ident
 		return c, complain(ctx, db, now, who, k, c)
 	}
 	text := machines.Text{ZH: fmt.Sprintf("服务单 %d：客户说「一般」，不算满意。%s", c.Number, k.Note),
-		EN: fmt.Sprintf("Case %d: the customer says so-so, which is not satisfied. %s", c.Number, k.Note)}
+		EN: fmt.Sprintf("Case %d: the customer says so-so, which is not satisfied. %s", c.Number, k.words().EN)}
 	return c, tellManager(ctx, db, now, Notice{MachineID: &c.MachineID, CaseID: &c.ID}, shorten(text))
 }
 
@@ -118,7 +116,7 @@ func complain(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 	if err != nil {
 		return err
 	}
-	complaint := Complaint{CustomerID: c.CustomerID, MachineID: &c.MachineID, CaseID: &c.ID, Class: "service", Text: k.Note, RaisedBy: person}
+	complaint := Complaint{CustomerID: c.CustomerID, MachineID: &c.MachineID, CaseID: &c.ID, Class: "service", Text: k.Note, TextEN: k.NoteEN, RaisedBy: person}
 	if complaint.Text == "" {
 		complaint.Text, complaint.TextEN = "电话回访：不满意", "Said on the phone: dissatisfied"
 	}

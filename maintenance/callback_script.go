@@ -24,8 +24,10 @@ type matter struct {
 	Serial        string     `db:"serial"`
 	MachineName   string     `db:"machine_name"`
 	MachineNameEN string     `db:"machine_name_en"`
+	Kind          string     `db:"kind"`
 	Verification  *Verdict   `db:"verification"`
 	Result        string     `db:"result"`
+	ResultEN      string     `db:"result_en"`
 	Activity      string     `db:"activity"`
 	DoneAt        *time.Time `db:"done_at"`
 	Engineer      string     `db:"engineer"`
@@ -34,24 +36,27 @@ type matter struct {
 	Promise       string     `db:"promise"`
 	PromiseEN     string     `db:"promise_en"`
 	Promiser      string     `db:"promiser"`
+	PromiserEN    string     `db:"promiser_en"`
 	PromiseDueAt  *time.Time `db:"promise_due_at"`
 }
 
 const mattersSQL = `SELECT c.id AS case_id, c.state, c.title, c.title_en, c.failure_mode, c.machine_down, c.verification,
-	m.serial, m.name AS machine_name, m.name_en AS machine_name_en,
-	coalesce(o.result, '') AS result, coalesce(o.activity, '') AS activity, o.completed_at AS done_at,
+	m.serial, m.name AS machine_name, m.name_en AS machine_name_en, coalesce(mo.kind, '') AS kind,
+	coalesce(o.result, '') AS result, coalesce(o.result_en, '') AS result_en, coalesce(o.activity, '') AS activity, o.completed_at AS done_at,
 	coalesce(o.name, '') AS engineer, coalesce(o.name_en, '') AS engineer_en, v.planned_at AS visit_at,
-	coalesce(pr.text, '') AS promise, coalesce(pr.text_en, '') AS promise_en, coalesce(pr.person, '') AS promiser, pr.due_at AS promise_due_at
+	coalesce(pr.text, '') AS promise, coalesce(pr.text_en, '') AS promise_en, coalesce(pr.person, '') AS promiser, coalesce(pr.person_en, '') AS promiser_en, pr.due_at AS promise_due_at
 FROM service_case c
 JOIN machine m ON m.id = c.machine_id
+LEFT JOIN model mo ON mo.id = m.model_id
 LEFT JOIN LATERAL (
-	SELECT o.result, o.activity, o.completed_at, t.name, t.name_en FROM work_order o LEFT JOIN technician t ON t.id = o.technician_id
+	SELECT o.result, o.result_en, o.activity, o.completed_at, t.name, t.name_en FROM work_order o LEFT JOIN technician t ON t.id = o.technician_id
 	WHERE o.case_id = c.id AND o.state = 'completed' ORDER BY o.completed_at DESC, o.id DESC LIMIT 1) o ON true
 LEFT JOIN LATERAL (
 	SELECT o.planned_at FROM work_order o
 	WHERE o.case_id = c.id AND o.state IN ('open','dispatched','accepted') AND o.planned_at IS NOT NULL ORDER BY o.planned_at LIMIT 1) v ON true
 LEFT JOIN LATERAL (
-	SELECT pr.text, pr.text_en, pr.person, pr.due_at FROM promise pr
+	SELECT pr.text, pr.text_en, pr.person, pr.due_at, coalesce((SELECT min(t.name_en) FROM technician t WHERE t.name = pr.person AND t.name_en <> ''),
+		(SELECT min(u.name_en) FROM app_user u WHERE u.name = pr.person AND u.name_en <> '')) AS person_en FROM promise pr
 	WHERE pr.case_id = c.id AND pr.state = 'open' ORDER BY pr.due_at, pr.id LIMIT 1) pr ON true
 WHERE c.id = ANY(@cases)`
 
@@ -140,7 +145,7 @@ func courtesyScript(m matter) machines.Text {
 	machine := m.machine()
 	said := m.promised()
 	if m.DoneAt != nil {
-		day, done := localDay(*m.DoneAt), workDone(m.Result, m.Activity)
+		day, done := localDay(*m.DoneAt), workDone(m.Result, m.ResultEN, m.Activity)
 		who := machines.Text{ZH: machines.InLanguage("zh", m.Engineer, m.EngineerEN), EN: machines.InLanguage("en", m.Engineer, m.EngineerEN)}
 		if who.ZH == "" {
 			who = machines.Text{ZH: "我们的工程师", EN: "Our engineer"}
@@ -156,7 +161,7 @@ func satisfactionScript(m matter) machines.Text {
 	machine, title := m.machine(), m.title()
 	said := machines.Text{ZH: fmt.Sprintf("%s的「%s」已处理", machine.ZH, title.ZH), EN: fmt.Sprintf("%s, %q, has been dealt with", machine.EN, title.EN)}
 	if m.DoneAt != nil {
-		day, done := localDay(*m.DoneAt), workDone(m.Result, m.Activity)
+		day, done := localDay(*m.DoneAt), workDone(m.Result, m.ResultEN, m.Activity)
 		said = and(said, machines.Text{ZH: "：" + day.ZH + done.ZH, EN: ": " + done.EN + " on " + day.EN})
 	}
 	if left := deviationLeft(m.Verification); left.ZH != "" {
@@ -173,5 +178,5 @@ func (m matter) promised() machines.Text {
 	}
 	by, text := localTime(*m.PromiseDueAt), machines.InLanguage("en", m.Promise, m.PromiseEN)
 	return machines.Text{ZH: fmt.Sprintf("%s答应 %s 前：%s。", m.Promiser, by.ZH, machines.InLanguage("zh", m.Promise, m.PromiseEN)),
-		EN: fmt.Sprintf("%s promised by %s: %s. ", m.Promiser, by.EN, text)}
+		EN: fmt.Sprintf("%s promised by %s: %s. ", machines.InLanguage("en", m.Promiser, m.PromiserEN), by.EN, text)}
 }

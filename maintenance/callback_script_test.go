@@ -35,11 +35,11 @@ func TestGetCallback_SaysTheFirstSentenceFromTheFacts(t *testing.T) {
 		want  machines.Text
 	}{
 		{"inform", Open, machines.Text{ZH: "刘总您好，我是王倩。您的设备尾号1418：液压油温偏高，现在还能用，但需要处理。什么时候方便我们上门检查？",
-			EN: "Good day Mr Liu, 王倩 here. Your machine ..1418: Hydraulic oil running hot. It still works, but needs attention. When may we come and check it?"}},
+			EN: "Good day Mr Liu, 王倩 here. Your machine 1418: Hydraulic oil running hot. It still works, but needs attention. When may we come and check it?"}},
 		{"courtesy", Verifying, machines.Text{ZH: "刘总您好，我是王倩。6月3日陈海波到过尾号1418现场：洗了散热器。陈海波答应 6月4日 12:00 前：带风扇马达到场。现在用着怎么样？",
-			EN: "Good day Mr Liu, 王倩 here. Chen Haibo was at ..1418 on 3 Jun: it was serviced. 陈海波 promised by 4 Jun 12:00: bring a fan motor. How is it running now?"}},
+			EN: "Good day Mr Liu, 王倩 here. Chen Haibo was at 1418 on 3 Jun: it was serviced. Chen Haibo promised by 4 Jun 12:00: bring a fan motor. How is it running now?"}},
 		{"satisfaction", AwaitingCallback, machines.Text{ZH: "刘总您好，我是王倩。尾号1418的「液压油温偏高」已处理：6月3日洗了散热器，数据已恢复正常。陈海波答应 6月4日 12:00 前：带风扇马达到场。您对这次服务满意吗？",
-			EN: `Good day Mr Liu, 王倩 here. ..1418, "Hydraulic oil running hot", has been dealt with: it was serviced on 3 Jun; the data are back to normal. 陈海波 promised by 4 Jun 12:00: bring a fan motor. Are you satisfied with it?`}},
+			EN: `Good day Mr Liu, 王倩 here. 1418, "Hydraulic oil running hot", has been dealt with: it was serviced on 3 Jun; the data are back to normal. Chen Haibo promised by 4 Jun 12:00: bring a fan motor. Are you satisfied with it?`}},
 	} {
 		err := o.as(t, o.agent, func(ctx context.Context, tx pgx.Tx) error {
 			matter := o.aCase(ctx, t, tx, o.a, c.state, c.kind)
@@ -73,11 +73,11 @@ func TestSay_SpeaksOfTimesAndMachinesAsPeopleDo(t *testing.T) {
 		{dayFrom(at(4, 8), at(1, 1)), machines.Text{ZH: "6月1日", EN: "on 1 Jun"}},
 		{clockFrom(at(4, 8), at(4, 12)), machines.Text{ZH: "12:30", EN: "12:30"}},
 		{clockFrom(at(4, 8), at(5, 12)), machines.Text{ZH: "6月5日 12:30", EN: "5 Jun 12:30"}},
-		{calledMachine("BC56T2411418", "泵车", "pump"), machines.Text{ZH: "尾号1418", EN: "..1418"}},
+		{calledMachine("BC56T2411418", "泵车", "pump"), machines.Text{ZH: "尾号1418", EN: "1418"}},
 		{calledMachine("KF-A", "空压机", ""), machines.Text{ZH: "空压机", EN: "空压机"}},
-		{workDone("cleaned the fins.", "service"), machines.Text{ZH: "做了保养", EN: "cleaned the fins"}},
-		{workDone("", ""), machines.Text{ZH: "做了检修", EN: "it was worked on"}},
-		{deviationLeft(&Verdict{Enough: true, Deviation: -5.2, Unit: "Cel"}), machines.Text{ZH: "数据上还偏 5.2 ℃", EN: "the data still show it 5.2 ℃ off"}},
+		{workDone("cleaned the fins.", "", "service"), machines.Text{ZH: "做了保养", EN: "cleaned the fins"}},
+		{workDone("", "", ""), machines.Text{ZH: "做了检修", EN: "it was worked on"}},
+		{deviationLeft(&Verdict{Enough: true, Deviation: -5.2, Unit: "Cel"}), machines.Text{ZH: "数据上还低 5.2 ℃", EN: "the data still show it 5.2 ℃ low"}},
 		{deviationLeft(&Verdict{}), machines.Text{ZH: "数据还在验证", EN: "the data are still being verified"}},
 		{greeting("", "", machines.Text{}), machines.Text{ZH: "您好，这里是服务中心。", EN: "Good day, service centre here. "}},
 	} {
@@ -94,8 +94,8 @@ func TestInformScript_SaysHowBadItIs(t *testing.T) {
 		matter matter
 		want   string
 	}{
-		{matter{Title: "油温", TitleEN: "Oil sensor at fault", Serial: "BC1418", FailureMode: machines.SensorFailure}, "Your machine ..1418: Oil sensor at fault. The machine itself is well. When may we come and check it?"},
-		{matter{Title: "泵", TitleEN: "Pump stands", Serial: "BC1418", MachineDown: true, VisitAt: &visit}, "Your machine ..1418 is down: Pump stands. It goes before everything else. We propose a visit on 4 Jun 19:30. Does that suit you?"},
+		{matter{Title: "油温", TitleEN: "Oil sensor at fault", Serial: "BC1418", FailureMode: machines.SensorFailure}, "Your machine 1418: Oil sensor at fault. The machine itself is well. When may we come and check it?"},
+		{matter{Title: "泵", TitleEN: "Pump stands", Serial: "BC1418", MachineDown: true, VisitAt: &visit}, "Your machine 1418 is down: Pump stands. It goes before everything else. We propose a visit on 4 Jun 19:30. Does that suit you?"},
 	} {
 		if got := informScript(c.matter).EN; got != c.want {
 			t.Errorf("got %s\nwant %s", got, c.want)

@@ -14,7 +14,7 @@ import (
 )
 
 const callbackColumns = `k.id, k.case_id, k.machine_id, k.customer_id, k.contact_id, k.kind, k.state, k.due_at, k.created_at,
-	k.attempts, k.outcome, k.note, k.done_at, k.done_by, k.version`
+	k.attempts, k.outcome, k.note, k.note_en, k.done_at, k.done_by, k.version`
 
 const callbackRowsSQL = `SELECT ` + callbackColumns + `,
 	coalesce(p.name, '') AS contact_name, coalesce(p.name_en, '') AS contact_name_en, coalesce(p.phone, '') AS contact_phone,

@@ -142,7 +142,7 @@ func (m matter) news(now time.Time) machines.Text {
 	machine, title := m.machine(), m.title()
 	said := machines.Text{ZH: machine.ZH + "的「" + title.ZH + "」我们在处理", EN: machine.EN + ": " + title.EN + ", we are on it"}
 	if m.DoneAt != nil {
-		day, done := dayFrom(now, *m.DoneAt), workDone(m.Result, m.Activity)
+		day, done := dayFrom(now, *m.DoneAt), workDone(m.Result, m.ResultEN, m.Activity)
 		said = machines.Text{ZH: machine.ZH + day.ZH + done.ZH, EN: machine.EN + ": " + done.EN + " " + day.EN}
 	}
 	if left := deviationLeft(m.Verification); left.ZH != "" {
@@ -152,10 +152,18 @@ func (m matter) news(now time.Time) machines.Text {
 	case m.PromiseDueAt != nil:
 		by := clockFrom(now, *m.PromiseDueAt)
 		said = and(said, machines.Text{ZH: fmt.Sprintf("，%s答应 %s 前：%s", m.Promiser, by.ZH, machines.InLanguage("zh", m.Promise, m.PromiseEN)),
-			EN: fmt.Sprintf(", and %s promised by %s: %s", m.Promiser, by.EN, machines.InLanguage("en", m.Promise, m.PromiseEN))})
+			EN: fmt.Sprintf(", and %s promised by %s: %s", machines.InLanguage("en", m.Promiser, m.PromiserEN), by.EN, machines.InLanguage("en", m.Promise, m.PromiseEN))})
 	case m.VisitAt != nil && m.VisitAt.After(now):
 		at := clockFrom(now, *m.VisitAt)
 		said = and(said, machines.Text{ZH: "，定于 " + at.ZH + " 上门", EN: ", a visit is planned for " + at.EN})
 	}
-	return and(said, machines.Text{ZH: "。现在设备怎么样？", EN: ". How is it running now?"})
+	return and(said, m.question())
+}
+
+// question is what one asks who calls: whether the machine is needed today, or how it is.
+func (m matter) question() machines.Text {
+	if m.Kind == "concrete_pump" && !m.MachineDown {
+		return machines.Text{ZH: "。今天还要打方吗？", EN: ". Are you pouring today?"}
+	}
+	return machines.Text{ZH: "。现在设备怎么样？", EN: ". How is it running now?"}
 }

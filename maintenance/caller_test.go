@@ -31,8 +31,8 @@ func TestCaller_AnOperatorsNumberFindsTheMatterAndTheFirstSentence(t *testing.T)
 				len(f.OpenCases) != 1 || f.OpenCases[0].ID != c.ID || len(f.Promises) != 1 || f.LastContactAt == nil || !f.LastContactAt.Equal(morning.Add(-time.Hour)) {
 				t.Errorf("%s: %+v", number, f)
 			}
-			want := machines.Text{ZH: "周师傅您好，我是王倩。尾号1418昨晚洗了散热器，数据上还偏 5.2 ℃，陈海波答应 12:00 前：带风扇马达到场。现在设备怎么样？",
-				EN: "Good day Mr Zhou, 王倩 here. ..1418: it was serviced last night, the data still show it 5.2 ℃ off, and 陈海波 promised by 12:00: bring a fan motor. How is it running now?"}
+			want := machines.Text{ZH: "周师傅您好，我是王倩。尾号1418昨晚洗了散热器，数据上还高 5.2 ℃，陈海波答应 12:00 前：带风扇马达到场。现在设备怎么样？",
+				EN: "Good day Mr Zhou, 王倩 here. 1418: it was serviced last night, the data still show it 5.2 ℃ high, and Chen Haibo promised by 12:00: bring a fan motor. How is it running now?"}
 			if f.FirstSentence != want {
 				t.Errorf("%s:\n got %s\n     %s\nwant %s\n     %s", number, f.FirstSentence.ZH, f.FirstSentence.EN, want.ZH, want.EN)
 			}

@@ -60,12 +60,14 @@ type Case struct {
 	DeferredUntil   *time.Time        `json:"deferredUntil" db:"deferred_until"`
 	DeferredBy      string            `json:"deferredBy" db:"deferred_by" doc:"who acknowledged the risk"`
 	Risk            string            `json:"risk" db:"risk"`
+	RiskEN          string            `json:"riskEn" db:"risk_en"`
 	MachineDown     bool              `json:"machineDown" db:"machine_down"`
 	PouringNow      bool              `json:"pouringNow" db:"pouring_now"`
 	Latitude        *float64          `json:"latitude" db:"latitude"`
 	Longitude       *float64          `json:"longitude" db:"longitude"`
 	OperatorPhone   string            `json:"operatorPhone" db:"operator_phone"`
 	Description     string            `json:"description" db:"description"`
+	DescriptionEN   string            `json:"descriptionEn" db:"description_en"`
 	Assignee        string            `json:"assignee" db:"assignee"`
 	Verdict         string            `json:"verdict" db:"verdict" enum:",true,false_alarm,unclear"`
 	Verification    *Verdict          `json:"verification" db:"verification"`
@@ -105,13 +107,14 @@ type CaseRow struct {
 
 // Move is one step of a case, or with FromState = ToState a note on it.
 type Move struct {
-	ID        uuid.UUID `json:"id" db:"id"`
-	At        time.Time `json:"at" db:"at"`
-	FromState string    `json:"fromState" db:"from_state"`
-	ToState   string    `json:"toState" db:"to_state"`
-	Actor     string    `json:"actor" db:"actor"`
-	Note      string    `json:"note" db:"note"`
-	NoteEN    string    `json:"noteEn" db:"note_en" doc:"of the program's own notes; a person's words are in note alone"`
+	ID         uuid.UUID `json:"id" db:"id"`
+	At         time.Time `json:"at" db:"at"`
+	FromState  string    `json:"fromState" db:"from_state"`
+	ToState    string    `json:"toState" db:"to_state"`
+	WaitingFor string    `json:"waitingFor" db:"waiting_for" doc:"of a move to waiting"`
+	Actor      string    `json:"actor" db:"actor"`
+	Note       string    `json:"note" db:"note"`
+	NoteEN     string    `json:"noteEn" db:"note_en" doc:"of the program's own notes, and where a person's words were given in English too"`
 }
 
 // CaseFile is a case with everything that was done about it.
@@ -140,13 +143,17 @@ type CaseFilter struct {
 
 // CaseMove asks for a move. Which fields count depends on To: a deferral needs
 // Until, Person (who acknowledged the risk) and Reason (the risk); waiting needs
-// WaitingFor; cancelled needs Reason; awaiting_callback from verifying without a
+// WaitingFor; cancelled needs Reason; planned with VisitAt makes the order for the
+// visit, and an owner gives VisitAt; awaiting_callback from verifying without a
 // passed verdict is a waiver and needs Person and Reason.
 type CaseMove struct {
 	To         CaseState
 	Note       string
+	NoteEN     string
 	Reason     string
+	ReasonEN   string
 	Until      *time.Time
+	VisitAt    *time.Time
 	Person     string
 	WaitingFor string // customer, parts, site, season, payment
 	Verdict    string // true, false_alarm, unclear
@@ -162,8 +169,10 @@ type Request struct {
 	Longitude     *float64
 	OperatorPhone string
 	Description   string
+	DescriptionEN string
 	FailureMode   string // "" = not known yet
 	CallerName    string
+	CallerNameEN  string
 }
 
 // MachineWork is what people did and do about one machine.

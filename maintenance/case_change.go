@@ -42,16 +42,29 @@ func MoveCase(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 	if err := complete(now, who, c, m); err != nil {
 		return Case{}, err
 	}
-	return stepCase(ctx, db, now, who, c, m.To, machines.Text{ZH: m.words()}, func(c *Case) error { m.apply(c); return nil })
+	if m.To == Planned && m.VisitAt != nil {
+		return planVisit(ctx, db, now, who, c, *m.VisitAt)
+	}
+	named, err := person(ctx, db, c.CustomerID, m.Person)
+	if err != nil {
+		return Case{}, err
+	}
+	return stepCase(ctx, db, now, who, c, m.To, m.words(named), func(c *Case) error { m.apply(c); return nil })
 }
 
-// words are what the move's line in the case's history says.
-func (m CaseMove) words() string {
-	parts := slices.DeleteFunc([]string{m.Note, m.Reason}, func(s string) bool { return s == "" })
-	if m.Person != "" {
-		parts = append(parts, "— "+m.Person)
+// words are what the move's line in the case's history says, with the person who
+// stands for it.
+func (m CaseMove) words(named machines.Text) machines.Text {
+	note, reason := inBoth(m.Note, m.NoteEN), inBoth(m.Reason, m.ReasonEN)
+	said := machines.Text{ZH: joined(note.ZH, reason.ZH), EN: joined(note.EN, reason.EN)}
+	if named.ZH == "" {
+		return said
 	}
-	return strings.Join(parts, " ")
+	return machines.Text{ZH: joined(said.ZH, "— "+named.ZH), EN: joined(said.EN, "— "+named.EN)}
+}
+
+func joined(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " ")
 }
 
 // apply writes a move's particulars into the case, which has entered its state.
@@ -61,7 +74,7 @@ func (m CaseMove) apply(c *Case) {
 	}
 	switch m.To {
 	case Deferred:
-		c.DeferredUntil, c.DeferredBy, c.Risk = m.Until, m.Person, m.Reason
+		c.DeferredUntil, c.DeferredBy, c.Risk, c.RiskEN = m.Until, m.Person, m.Reason, m.ReasonEN
 	case Waiting:
 		c.WaitingFor = m.WaitingFor
 	case Cancelled:
@@ -89,6 +102,9 @@ func complete(now time.Time, who identity.Principal, c Case, m CaseMove) error {
 		need(m.Until != nil && m.Until.After(now), "/until", "until when, in the future")
 		need(m.Person != "", "/person", "who acknowledged the risk")
 		need(m.Reason != "", "/reason", "the risk that was told")
+	case Planned:
+		need(m.VisitAt != nil || who.Role != identity.OwnerAdmin, "/visitAt", "when somebody may come")
+		need(m.VisitAt == nil || m.VisitAt.After(now) && m.VisitAt.Before(now.Add(visitsAhead)), "/visitAt", "in the future, within 60 days")
 	case Waiting:
 		need(slices.Contains(waits, m.WaitingFor), "/waitingFor", "one of "+strings.Join(waits, ", "))
 	case Cancelled:
@@ -103,16 +119,27 @@ func complete(now time.Time, who identity.Principal, c Case, m CaseMove) error {
 	if missing == nil {
 		return nil
 	}
-	return refuse(problem.Invalid, "something is missing, see errors", "信息不完整:请填写必填项").WithFields(missing...)
+	return refuse(problem.Invalid, "something is missing, see errors", "信息不完整：请填写必填项").WithFields(missing...)
+}
+
+// visitsAhead is how far ahead a visit is agreed.
+const visitsAhead = 60 * 24 * time.Hour
+
+// planVisit agrees a time for the visit of a case, which is the order for it too.
+func planVisit(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, at time.Time) (Case, error) {
+	if _, err := ScheduleOrder(ctx, db, now, who, NewOrder{CaseID: &c.ID, MachineID: c.MachineID, Kind: "repair", PlannedAt: &at}); err != nil {
+		return Case{}, err
+	}
+	return loadCase(ctx, db, c.ID)
 }
 
 // longestComment bounds what is said on a case, in characters.
 const longestComment = 4000
 
-// Comment adds a person's words to a case without moving it.
-func Comment(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, id uuid.UUID, text string) error {
-	text = strings.TrimSpace(text)
-	if text == "" || utf8.RuneCountInString(text) > longestComment {
+// Comment adds a person's words to a case without moving it; the English ones may be missing.
+func Comment(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, id uuid.UUID, text machines.Text) error {
+	text.ZH, text.EN = strings.TrimSpace(text.ZH), strings.TrimSpace(text.EN)
+	if text.ZH == "" || utf8.RuneCountInString(text.ZH) > longestComment || utf8.RuneCountInString(text.EN) > longestComment {
 		return refuse(problem.Invalid, "a comment has 1 to %d characters", "备注须为 1 至 %d 个字", longestComment).WithFields(problem.Field{Pointer: "/text", Detail: "empty or too long"})
 	}
 	c, err := lockCase(ctx, db, id)
@@ -140,5 +167,9 @@ func AssignCase(ctx context.Context, db postgres.DB, now time.Time, who identity
 	if err != nil {
 		return err
 	}
-	return addMove(ctx, db, now, who, after, after.State, machines.Text{ZH: "负责人:" + after.Assignee, EN: "looked after by " + after.Assignee})
+	named, err := person(ctx, db, after.CustomerID, after.Assignee)
+	if err != nil {
+		return err
+	}
+	return addMove(ctx, db, now, who, after, after.State, machines.Text{ZH: "负责人：" + named.ZH, EN: "looked after by " + named.EN})
 }

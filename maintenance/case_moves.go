@@ -39,7 +39,7 @@ var liveCases = []CaseState{Open, Triaged, Informed, Planned, InWork, Verifying,
 var caseSteps = []caseStep{
 	{[]CaseState{Open}, Triaged, byOffice, machines.Text{ZH: "已研判", EN: "looked at"}},
 	{[]CaseState{Open, Triaged}, Informed, byOffice, machines.Text{ZH: "已告知客户", EN: "customer told"}},
-	{[]CaseState{Informed}, Planned, byPlanners, machines.Text{ZH: "已安排上门", EN: "visit planned"}},
+	{[]CaseState{Informed}, Planned, slices.Concat(byPlanners, byOwner), machines.Text{ZH: "已安排上门", EN: "visit planned, or its time chosen by the owner"}},
 	{[]CaseState{Planned}, Informed, byPlanners, machines.Text{ZH: "取消上门", EN: "visit cancelled"}},
 	{[]CaseState{Planned}, InWork, byEngineers, machines.Text{ZH: "开始处理", EN: "work begins"}},
 	{[]CaseState{InWork}, Verifying, byEngineers, machines.Text{ZH: "完工", EN: "work done"}},

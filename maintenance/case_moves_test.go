@@ -25,7 +25,7 @@ triaged            informed           AMDC
 triaged            remote_guidance    AMDEC
 triaged            waiting            AMDEC
 triaged            cancelled          AMD
-informed           planned            AMD
+informed           planned            AMDO
 informed           remote_guidance    AMDEC
 informed           deferred           AMDCO
 informed           waiting            AMDEC
@@ -173,7 +173,7 @@ func TestMoveCase_AllMovesOfAllRoles(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					moved, err := MoveCase(ctx, inner, morning, who, c.ID, CaseMove{To: to, Reason: "why", Person: "Liu Jianguo", Until: &until, WaitingFor: "parts"})
+					moved, err := MoveCase(ctx, inner, morning, who, c.ID, CaseMove{To: to, Reason: "why", Person: "Liu Jianguo", Until: &until, VisitAt: &until, WaitingFor: "parts"})
 					switch {
 					case !stands:
 						if p := problem.As(err); p == nil || p.Kind != problem.Conflict || !slices.Equal(p.Allowed, stateNames(nextStates(c, role))) || p.ZH == "" {

@@ -18,9 +18,9 @@ import (
 const informWithin = 2 * time.Hour
 
 const insertCaseSQL = `INSERT INTO service_case (id, machine_id, customer_id, failure_mode, title, title_en, severity, origin, state, opened_at, state_at,
-  inform_due_at, onset_at, machine_down, pouring_now, latitude, longitude, operator_phone, description, assignee, played_by)
+  inform_due_at, onset_at, machine_down, pouring_now, latitude, longitude, operator_phone, description, description_en, assignee, played_by)
 VALUES (@id, @machine_id, @customer_id, @failure_mode, @title, @title_en, @severity, @origin, @state, @opened_at, @state_at,
-  @inform_due_at, @onset_at, @machine_down, @pouring_now, @latitude, @longitude, @operator_phone, @description, @assignee, @played_by)
+  @inform_due_at, @onset_at, @machine_down, @pouring_now, @latitude, @longitude, @operator_phone, @description, @description_en, @assignee, @played_by)
 ON CONFLICT (machine_id, failure_mode) WHERE state NOT IN ('closed', 'cancelled') DO NOTHING
 RETURNING number`
 
@@ -52,7 +52,7 @@ func openCase(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 			return there[0], false, nil
 		}
 		if len(there) == 1 { // that matter is settled: this is a new one
-			if _, err := stepCase(ctx, db, now, who, there[0], Closed, machines.Text{ZH: "又有新情况,另开服务单", EN: "something new: another case follows"}, nil); err != nil {
+			if _, err := stepCase(ctx, db, now, who, there[0], Closed, machines.Text{ZH: "又有新情况，另开服务单", EN: "something new: another case follows"}, nil); err != nil {
 				return Case{}, false, err
 			}
 		}

@@ -17,12 +17,12 @@ import (
 // moveCase takes one step through the table, with all that follows from it; it
 // does not ask for roles, which is MoveCase's part. A step that the table does
 // not have is refused and nothing is written. change may be nil.
-func moveCase(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, id uuid.UUID, to CaseState, note string, change func(*Case) error) (Case, error) {
+func moveCase(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, id uuid.UUID, to CaseState, note machines.Text, change func(*Case) error) (Case, error) {
 	c, err := lockCase(ctx, db, id)
 	if err != nil {
 		return Case{}, err
 	}
-	return stepCase(ctx, db, now, who, c, to, machines.Text{ZH: note}, change)
+	return stepCase(ctx, db, now, who, c, to, note, change)
 }
 
 // stepCase is moveCase for a case that is locked already.
@@ -44,9 +44,6 @@ func stepCase(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 	if err != nil {
 		return Case{}, err
 	}
-	if to == Waiting { // fault-to-fix reads from the note what was waited for
-		note = machines.Text{ZH: c.WaitingFor + ": " + note.ZH}
-	}
 	if err := addMove(ctx, db, now, who, c, before.State, note); err != nil {
 		return Case{}, err
 	}
@@ -63,7 +60,7 @@ func caseEvent(now time.Time, who identity.Principal, c Case) machines.Lifecycle
 		title = c.Title
 	}
 	return machines.LifecycleEvent{MachineID: c.MachineID, At: now, Kind: "case", Actor: who.Name, Entity: "case", EntityID: &c.ID,
-		Text:   fmt.Sprintf("服务单 %d「%s」:%s", c.Number, c.Title, state.ZH),
+		Text:   fmt.Sprintf("服务单 %d「%s」：%s", c.Number, c.Title, state.ZH),
 		TextEN: fmt.Sprintf("Case %d, %s: %s", c.Number, title, state.EN)}
 }
 
@@ -151,9 +148,9 @@ func followCalls(ctx context.Context, db postgres.DB, now time.Time, who identit
 		return dueCallback(ctx, db, now, c, "satisfaction", now)
 	case c.State == InWork && before.State == AwaitingCallback:
 		return cancelCallbacks(ctx, db, now, who.Name, c.ID, "satisfaction")
-	case c.State == Informed && before.State == Deferred:
-		return dueCallback(ctx, db, now, c, "inform", now)
-	case c.State == Informed && c.InformedAt != nil, c.State == Deferred:
+	case c.State == Informed && before.State == Deferred && !who.Role.CustomerScoped():
+		return dueCallback(ctx, db, now, c, "inform", now) // ask him again
+	case c.State == Informed && c.InformedAt != nil, c.State == Deferred, c.State == Planned:
 		return cancelCallbacks(ctx, db, now, who.Name, c.ID, "inform")
 	}
 	return nil
@@ -203,10 +200,10 @@ func setHealth(ctx context.Context, db postgres.DB, now time.Time, machine uuid.
 func refuseStep(who identity.Principal, c Case, to CaseState) error {
 	from, target := c.State.Text(), to.Text()
 	refusal := problem.New(problem.Conflict, "the case is %s and cannot become %s", from.EN, target.EN).
-		WithZH("服务单处于「%s」,不能改为「%s」", from.ZH, target.ZH)
+		WithZH("服务单处于「%s」，不能改为「%s」", from.ZH, target.ZH)
 	if to == AwaitingCallback || to == Satisfied || to == Closed {
 		if why := unproved(c); why.EN != "" {
-			refusal = problem.New(problem.Conflict, "cannot close: %s", why.EN).WithZH("不能结案:%s", why.ZH)
+			refusal = problem.New(problem.Conflict, "cannot close: %s", why.EN).WithZH("不能结案：%s", why.ZH)
 		}
 	}
 	return refusal.WithAllowed(stateNames(nextStates(c, who.Role))...)

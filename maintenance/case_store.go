@@ -16,16 +16,16 @@ import (
 
 const caseColumns = `c.id, c.number, c.machine_id, c.customer_id, c.failure_mode, c.title, c.title_en, c.severity, c.origin, c.state, c.previous_state,
   c.waiting_for, c.opened_at, c.inform_due_at, c.informed_at, c.planned_at, c.work_started_at, c.work_completed_at, c.verified_at, c.satisfied_at,
-  c.closed_at, c.state_at, c.onset_at, c.deferred_until, c.deferred_by, c.risk, c.machine_down, c.pouring_now, c.latitude, c.longitude,
-  c.operator_phone, c.description, c.assignee, c.verdict, c.verification, c.waived_by, c.waive_reason, c.comebacks, c.cancel_reason, c.played_by, c.version`
+  c.closed_at, c.state_at, c.onset_at, c.deferred_until, c.deferred_by, c.risk, c.risk_en, c.machine_down, c.pouring_now, c.latitude, c.longitude,
+  c.operator_phone, c.description, c.description_en, c.assignee, c.verdict, c.verification, c.waived_by, c.waive_reason, c.comebacks, c.cancel_reason, c.played_by, c.version`
 
 func caseArgs(c Case) pgx.NamedArgs {
 	return pgx.NamedArgs{"id": c.ID, "machine_id": c.MachineID, "customer_id": c.CustomerID, "failure_mode": c.FailureMode, "title": c.Title, "title_en": c.TitleEN,
 		"severity": c.Severity, "origin": c.Origin, "state": c.State, "previous_state": c.PreviousState, "waiting_for": c.WaitingFor, "opened_at": c.OpenedAt,
 		"inform_due_at": c.InformDueAt, "informed_at": c.InformedAt, "planned_at": c.PlannedAt, "work_started_at": c.WorkStartedAt,
 		"work_completed_at": c.WorkCompletedAt, "verified_at": c.VerifiedAt, "satisfied_at": c.SatisfiedAt, "closed_at": c.ClosedAt, "state_at": c.StateAt,
-		"onset_at": c.OnsetAt, "deferred_until": c.DeferredUntil, "deferred_by": c.DeferredBy, "risk": c.Risk, "machine_down": c.MachineDown,
-		"pouring_now": c.PouringNow, "latitude": c.Latitude, "longitude": c.Longitude, "operator_phone": c.OperatorPhone, "description": c.Description,
+		"onset_at": c.OnsetAt, "deferred_until": c.DeferredUntil, "deferred_by": c.DeferredBy, "risk": c.Risk, "risk_en": c.RiskEN, "machine_down": c.MachineDown,
+		"pouring_now": c.PouringNow, "latitude": c.Latitude, "longitude": c.Longitude, "operator_phone": c.OperatorPhone, "description": c.Description, "description_en": c.DescriptionEN,
 		"assignee": c.Assignee, "verdict": c.Verdict, "verification": c.Verification, "waived_by": c.WaivedBy, "waive_reason": c.WaiveReason,
 		"comebacks": c.Comebacks, "cancel_reason": c.CancelReason, "played_by": c.PlayedBy, "version": c.Version}
 }
@@ -65,8 +65,8 @@ func lockCase(ctx context.Context, db postgres.DB, id uuid.UUID) (Case, error) {
 const saveCaseSQL = `UPDATE service_case SET severity = @severity, state = @state, previous_state = @previous_state, waiting_for = @waiting_for,
   inform_due_at = @inform_due_at, informed_at = @informed_at, planned_at = @planned_at, work_started_at = @work_started_at,
   work_completed_at = @work_completed_at, verified_at = @verified_at, satisfied_at = @satisfied_at, closed_at = @closed_at, state_at = @state_at,
-  onset_at = @onset_at, deferred_until = @deferred_until, deferred_by = @deferred_by, risk = @risk, machine_down = @machine_down,
-  pouring_now = @pouring_now, latitude = @latitude, longitude = @longitude, operator_phone = @operator_phone, description = @description,
+  onset_at = @onset_at, deferred_until = @deferred_until, deferred_by = @deferred_by, risk = @risk, risk_en = @risk_en, machine_down = @machine_down,
+  pouring_now = @pouring_now, latitude = @latitude, longitude = @longitude, operator_phone = @operator_phone, description = @description, description_en = @description_en,
   assignee = @assignee, verdict = @verdict, verification = @verification, waived_by = @waived_by, waive_reason = @waive_reason,
   comebacks = @comebacks, cancel_reason = @cancel_reason, version = @version
 WHERE id = @id`
@@ -83,30 +83,26 @@ func changeCase(ctx context.Context, db postgres.DB, now time.Time, who identity
 	return after, nil
 }
 
-const addMoveSQL = `INSERT INTO case_move (id, case_id, customer_id, at, from_state, to_state, actor, note, note_en)
-VALUES (@id, @case_id, @customer_id, @at, @from_state, @to_state, @actor, @note, @note_en)`
+const addMoveSQL = `INSERT INTO case_move (id, case_id, customer_id, at, from_state, to_state, waiting_for, actor, note, note_en)
+VALUES (@id, @case_id, @customer_id, @at, @from_state, @to_state, @waiting_for, @actor, @note, @note_en)`
 
 func addMove(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, from CaseState, note machines.Text) error {
 	_, err := postgres.Run(ctx, db, addMoveSQL, pgx.NamedArgs{"id": postgres.NewID(), "case_id": c.ID, "customer_id": c.CustomerID, "at": now,
-		"from_state": from, "to_state": c.State, "actor": who.Name, "note": note.ZH, "note_en": note.EN})
+		"from_state": from, "to_state": c.State, "waiting_for": c.WaitingFor, "actor": who.Name, "note": note.ZH, "note_en": note.EN})
 	if err != nil {
 		return fmt.Errorf("note the move of case %d: %w", c.Number, err)
 	}
 	return nil
 }
 
-const movesOfSQL = `SELECT id, at, from_state, to_state, actor, note, note_en FROM case_move WHERE case_id = @case ORDER BY at, id LIMIT 500`
+const movesOfSQL = `SELECT id, at, from_state, to_state, waiting_for, actor, note, note_en FROM case_move WHERE case_id = @case ORDER BY at, id LIMIT 500`
 
 func movesOf(ctx context.Context, db postgres.DB, caseID uuid.UUID) ([]Move, error) {
 	return postgres.All[Move](ctx, db, movesOfSQL, pgx.NamedArgs{"case": caseID})
 }
 
 // noteCase writes a line on a case without moving it.
-func noteCase(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, note string) error {
-	return noteText(ctx, db, now, who, c, machines.Text{ZH: note})
-}
-
-func noteText(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, note machines.Text) error {
+func noteCase(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, note machines.Text) error {
 	if err := addMove(ctx, db, now, who, c, c.State, note); err != nil {
 		return err
 	}

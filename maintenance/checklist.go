@@ -82,7 +82,7 @@ func unknownChecklist() error {
 }
 
 const itemColumns = `id, work_order_id, position, text, text_en, kind, unit, low, high, choices, required, proof, component, failure_mode, signal,
-  result, number, note, photo_id, done_at, done_by`
+  result, number, note, note_en, photo_id, done_at, done_by`
 
 const insertItemSQL = `INSERT INTO checklist_item (id, work_order_id, customer_id, position, text, text_en, kind, unit, low, high, choices, required, proof, component, failure_mode, signal)
 VALUES (@id, @order, @customer, @position, @text, @text_en, @kind, @unit, @low, @high, @choices, @required, @proof, @component, @failure_mode, @signal)`

@@ -73,22 +73,22 @@ func mayAnswer(who identity.Principal, o WorkOrder) error {
 	case o.State != OrderOnSite:
 		state := o.State.Text()
 		return problem.New(problem.Conflict, "a checklist is filled in on site; the work order is %s", state.EN).
-			WithZH("请到场后填写检查表;工单处于「%s」", state.ZH).WithAllowed(stateNames(nextOrderStates(who, o))...)
+			WithZH("请到场后填写检查表；工单处于「%s」", state.ZH).WithAllowed(stateNames(nextOrderStates(who, o))...)
 	}
 	return nil
 }
 
 // answered checks an answer against its item and decides its result.
 func answered(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, item ChecklistItem, a ItemAnswer) (ChecklistItem, error) {
-	a.Note = strings.TrimSpace(a.Note)
-	item.Result, item.Number, item.Note, item.PhotoID, item.DoneAt, item.DoneBy = a.Result, a.Number, a.Note, a.PhotoID, &now, who.Name
+	a.Note, a.NoteEN = strings.TrimSpace(a.Note), strings.TrimSpace(a.NoteEN)
+	item.Result, item.Number, item.Note, item.NoteEN, item.PhotoID, item.DoneAt, item.DoneBy = a.Result, a.Number, a.Note, a.NoteEN, a.PhotoID, &now, who.Name
 	fault := func(pointer, en, zh string) error {
 		return problem.New(problem.Invalid, "see errors").WithZH("%s", zh).WithFields(problem.Field{Pointer: pointer, Detail: en})
 	}
 	switch {
 	case !slices.Contains([]string{"", "pass", "fail", "na"}, a.Result):
 		return item, fault("/result", "pass, fail or na", "结果应为合格、不合格或不适用")
-	case utf8.RuneCountInString(a.Note) > longestDescription:
+	case utf8.RuneCountInString(a.Note) > longestDescription, utf8.RuneCountInString(a.NoteEN) > longestDescription:
 		return item, fault("/note", "at most 4000 characters", "备注过长")
 	case a.Number != nil && (math.IsNaN(*a.Number) || math.IsInf(*a.Number, 0) || math.Abs(*a.Number) > 1e12):
 		return item, fault("/number", "is no number", "不是有效数字")
@@ -113,7 +113,7 @@ func answered(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 		return item, nil
 	case "photo":
 		if a.PhotoID == nil {
-			return item, fault("/photoId", "a photo, or na with the reason", "请拍照,或选不适用并说明原因")
+			return item, fault("/photoId", "a photo, or na with the reason", "请拍照，或选不适用并说明原因")
 		}
 	case "text":
 		if a.Note == "" {
@@ -156,10 +156,10 @@ func photoOf(ctx context.Context, db postgres.DB, item ChecklistItem, photo uuid
 	return nil
 }
 
-const saveItemSQL = `UPDATE checklist_item SET result = @result, number = @number, note = @note, photo_id = @photo, done_at = @done_at, done_by = @done_by WHERE id = @id`
+const saveItemSQL = `UPDATE checklist_item SET result = @result, number = @number, note = @note, note_en = @note_en, photo_id = @photo, done_at = @done_at, done_by = @done_by WHERE id = @id`
 
 func saveItem(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, o WorkOrder, before, item ChecklistItem) error {
-	if _, err := postgres.Run(ctx, db, saveItemSQL, pgx.NamedArgs{"id": item.ID, "result": item.Result, "number": item.Number, "note": item.Note,
+	if _, err := postgres.Run(ctx, db, saveItemSQL, pgx.NamedArgs{"id": item.ID, "result": item.Result, "number": item.Number, "note": item.Note, "note_en": item.NoteEN,
 		"photo": item.PhotoID, "done_at": item.DoneAt, "done_by": item.DoneBy}); err != nil {
 		return fmt.Errorf("save checklist item %d of work order %d: %w", item.Position, o.Number, err)
 	}
@@ -201,6 +201,6 @@ func doubtMeter(ctx context.Context, db postgres.DB, now time.Time, who identity
 		return nil
 	}
 	return machines.AddEvent(ctx, db, machines.LifecycleEvent{MachineID: m.ID, At: now, Kind: "meter", Actor: who.Name, Entity: "work_order", EntityID: &o.ID,
-		Text:   fmt.Sprintf("小时计 %.0f h 与遥测 %.0f h 相差超过 5%%,请核实是否调表", *item.Number, *m.OperatingHours),
+		Text:   fmt.Sprintf("小时计 %.0f h 与遥测 %.0f h 相差超过 5%%，请核实是否调表", *item.Number, *m.OperatingHours),
 		TextEN: fmt.Sprintf("Hour meter %.0f h and telemetry %.0f h differ by more than 5 %%: was the meter tampered with?", *item.Number, *m.OperatingHours)})
 }

@@ -72,7 +72,7 @@ func inspectionFinding(ctx context.Context, db postgres.DB, now time.Time, who i
 		return machines.Finding{}, err
 	}
 	f := machines.Finding{MachineID: o.MachineID, Rule: "inspection:" + mode, FailureMode: mode, Severity: machines.Warning, Source: "inspection", State: "open",
-		Title: "检查不合格:" + item.Text, TitleEN: "Inspection failed: " + machines.InLanguage("en", item.Text, item.TextEN),
+		Title: "检查不合格：" + item.Text, TitleEN: "Inspection failed: " + machines.InLanguage("en", item.Text, item.TextEN),
 		OpenedAt: now, DetectedAt: now, UpdatedAt: now, Evidence: packed}
 	if item.Component != "" {
 		f.Component = &item.Component

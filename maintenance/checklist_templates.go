@@ -50,7 +50,7 @@ var hourMeter = ChecklistItem{Text: "小时计读数", TextEN: "Hour meter", Kin
 
 var madeSafe = yes("停机、泄压、挂牌", "Stopped, pressure released, tagged", "", "")
 
-var trialRun = proof(yes("带载试机正常,故障现象消失", "Trial run under load in order, the symptom is gone", "", ""))
+var trialRun = proof(yes("带载试机正常，故障现象消失", "Trial run under load in order, the symptom is gone", "", ""))
 
 // checklistFrames lists the kinds of work. The first one is taken for a kind without its own.
 var checklistFrames = []checklistFrame{
@@ -63,7 +63,7 @@ var checklistFrames = []checklistFrame{
 		after: []ChecklistItem{picture("维修后照片", "Photo after the repair"), trialRun, hourMeter}, proves: true},
 	{kind: "patrol", before: []ChecklistItem{hourMeter}, after: []ChecklistItem{
 		{Text: "机主或操作手的意见", TextEN: "What owner or operator says", Kind: "text", Required: true}, picture("现场照片", "Photo of the machine")}, rounds: true},
-	{kind: "special", before: []ChecklistItem{{Text: "客户不满意的原因(原话)", TextEN: "Why the customer is not satisfied, in his words", Kind: "text", Required: true}},
+	{kind: "special", before: []ChecklistItem{{Text: "客户不满意的原因（原话）", TextEN: "Why the customer is not satisfied, in his words", Kind: "text", Required: true}},
 		after: []ChecklistItem{proof(yes("问题已当面解决", "Settled face to face", "", "")), optional(picture("现场照片", "Photo"))}, proves: true},
 	{kind: "remote", before: []ChecklistItem{{Text: "操作手描述的现象", TextEN: "What the operator sees", Kind: "text", Required: true}},
 		after: []ChecklistItem{proof(yes("指导后恢复正常", "In order after the guidance", "", ""))}, proves: true},
@@ -116,7 +116,7 @@ var faultChecks = []faultCheck{
 	}},
 	{"engine_oil", []string{"low_oil_pressure"}, []ChecklistItem{
 		yes("机油位正常、无乳化", "Oil level right, no emulsion", "engine", "low_oil_pressure"),
-		yes("怠速机油压力正常(带压力表复测)", "Oil pressure at idle right, by gauge", "engine", "low_oil_pressure"),
+		yes("怠速机油压力正常（带压力表复测）", "Oil pressure at idle right, by gauge", "engine", "low_oil_pressure"),
 	}},
 	{"electrical", []string{"charging_failed", "motor_overloaded"}, []ChecklistItem{
 		optional(measured("运行时电瓶电压", "Battery voltage while running", "V", least(24), most(30), "battery_voltage", "alternator", "charging_failed")),

@@ -64,7 +64,7 @@ func endDeferrals(ctx context.Context, db postgres.DB, now time.Time, who identi
 		if c.State != Deferred || c.DeferredUntil == nil || c.DeferredUntil.After(now) {
 			continue
 		}
-		if _, err := stepCase(ctx, db, now, who, c, Informed, machines.Text{ZH: "推迟到期,请再次询问客户", EN: "the deferral is over: ask the customer again"}, nil); err != nil {
+		if _, err := stepCase(ctx, db, now, who, c, Informed, machines.Text{ZH: "推迟到期，请再次询问客户", EN: "the deferral is over: ask the customer again"}, nil); err != nil {
 			return done, err
 		}
 		done++
@@ -108,7 +108,7 @@ func takeBack(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 		return err
 	}
 	return tellManager(ctx, db, now, Notice{MachineID: &after.MachineID, CaseID: after.CaseID, WorkOrderID: &after.ID}, machines.Text{
-		ZH: fmt.Sprintf("工单 %d「%s」10 分钟内无人接单,请改派。", after.Number, after.Title),
+		ZH: fmt.Sprintf("工单 %d「%s」10 分钟内无人接单，请改派。", after.Number, after.Title),
 		EN: fmt.Sprintf("Order %d, %s, was not accepted in 10 minutes: send somebody else.", after.Number, machines.InLanguage("en", after.Title, after.TitleEN))})
 }
 
@@ -153,7 +153,7 @@ func closeSettled(ctx context.Context, db postgres.DB, now time.Time, who identi
 		if c.State != Satisfied {
 			continue
 		}
-		if _, err := stepCase(ctx, db, now, who, c, Closed, machines.Text{ZH: "满意后 24 小时无异议,自动结案", EN: "closed: nothing more was said for 24 h"}, nil); err != nil {
+		if _, err := stepCase(ctx, db, now, who, c, Closed, machines.Text{ZH: "满意后 24 小时无异议，自动结案", EN: "closed: nothing more was said for 24 h"}, nil); err != nil {
 			return done, err
 		}
 		done++

@@ -67,16 +67,16 @@ func waitStatistics(cases []CaseWaits) []WaitStatistic {
 	return out
 }
 
-const stepsSQL = `SELECT case_id, at, to_state, note FROM case_move WHERE case_id = ANY(@cases) AND from_state <> to_state ORDER BY case_id, at, id`
+const stepsSQL = `SELECT case_id, at, to_state, waiting_for FROM case_move WHERE case_id = ANY(@cases) AND from_state <> to_state ORDER BY case_id, at, id`
 
 const visitsSQL = `SELECT case_id, en_route_at, on_site_at, coalesce(completed_at, CASE WHEN state IN ('cannot_complete','cancelled') THEN state_at END) AS ended_at,
 	waited_minutes FROM work_order WHERE case_id = ANY(@cases) AND coalesce(en_route_at, on_site_at) IS NOT NULL ORDER BY case_id, created_at, id`
 
 type stepRow struct {
-	CaseID  uuid.UUID `db:"case_id"`
-	At      time.Time `db:"at"`
-	ToState CaseState `db:"to_state"`
-	Note    string    `db:"note"`
+	CaseID     uuid.UUID `db:"case_id"`
+	At         time.Time `db:"at"`
+	ToState    CaseState `db:"to_state"`
+	WaitingFor string    `db:"waiting_for"`
 }
 
 type visitRow struct {
@@ -103,7 +103,7 @@ func coursesOf(ctx context.Context, db postgres.DB, list []fixedCase) (map[uuid.
 	}
 	for _, s := range steps {
 		way := courses[s.CaseID]
-		way.moves = append(way.moves, step{s.At, s.ToState, s.Note})
+		way.moves = append(way.moves, step{s.At, s.ToState, s.WaitingFor})
 		courses[s.CaseID] = way
 	}
 	visits, err := postgres.All[visitRow](ctx, db, visitsSQL, pgx.NamedArgs{"cases": ids})

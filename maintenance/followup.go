@@ -39,7 +39,7 @@ func followUpRepair(ctx context.Context, db postgres.DB, now time.Time, who iden
 	}
 	due := now.Add(visitWithin(c))
 	o := WorkOrder{CaseID: &c.ID, MachineID: c.MachineID, CustomerID: c.CustomerID, Kind: "repair", FailureMode: c.FailureMode, Priority: 2, DueAt: &due,
-		Title: "二次上门:" + c.Title, TitleEN: "Second visit: " + machines.InLanguage("en", c.Title, c.TitleEN)}
+		Title: "二次上门：" + c.Title, TitleEN: "Second visit: " + machines.InLanguage("en", c.Title, c.TitleEN)}
 	if c.Verification.proved() {
 		o.Kind = "special"
 	}
@@ -80,7 +80,7 @@ func itemsLeft(ctx context.Context, db postgres.DB, o WorkOrder, results ...stri
 	var left []ChecklistItem
 	for _, i := range items {
 		if slices.Contains(results, i.Result) {
-			i.Result, i.Number, i.Note, i.PhotoID, i.DoneAt, i.DoneBy = "", nil, "", nil, nil, ""
+			i.Result, i.Number, i.Note, i.NoteEN, i.PhotoID, i.DoneAt, i.DoneBy = "", nil, "", "", nil, nil, ""
 			left = append(left, i)
 		}
 	}

@@ -29,26 +29,25 @@ func Inform(ctx context.Context, db postgres.DB, now time.Time, who identity.Pri
 	if err != nil {
 		return Case{}, err
 	}
-	return inform(ctx, db, now, who, c, contact, channel, text)
-}
-
-func inform(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, contact machines.Contact, channel, text string) (Case, error) {
-	if text = strings.TrimSpace(text); text == "" {
-		m, err := machines.Get(ctx, db, c.MachineID)
-		if err != nil {
+	said := machines.Text{ZH: strings.TrimSpace(text)}
+	if said.ZH == "" {
+		if said, err = InformText(ctx, db, now, c, contact); err != nil {
 			return Case{}, err
 		}
-		text = informText(c, m, contact).In(contact.Language)
 	}
+	return inform(ctx, db, now, who, c, contact, channel, said)
+}
+
+func inform(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, contact machines.Contact, channel string, said machines.Text) (Case, error) {
 	recipient := contact.Phone
 	if recipient == "" {
 		recipient = contact.Name
 	}
 	if err := tell(ctx, db, now, Notice{CustomerID: c.CustomerID, MachineID: &c.MachineID, CaseID: &c.ID, ContactID: &contact.ID,
-		Channel: channel, Recipient: recipient, Text: text, Language: contact.Language}); err != nil {
+		Channel: channel, Recipient: recipient, Text: said.In(contact.Language), TextEN: said.EN, Language: contact.Language}); err != nil {
 		return Case{}, err
 	}
-	note := machines.Text{ZH: "已告知" + contact.Name + ":" + text, EN: "told " + machines.InLanguage("en", contact.Name, contact.NameEN) + ": " + text}
+	note := machines.Text{ZH: "已告知" + contact.Name + "：" + said.ZH, EN: "told " + machines.InLanguage("en", contact.Name, contact.NameEN) + ": " + said.In("en")}
 	if c.State == Open || c.State == Triaged {
 		return stepCase(ctx, db, now, who, c, Informed, note, nil)
 	}
@@ -63,7 +62,7 @@ func inform(ctx context.Context, db postgres.DB, now time.Time, who identity.Pri
 			return Case{}, err
 		}
 	}
-	return c, noteText(ctx, db, now, who, c, note)
+	return c, noteCase(ctx, db, now, who, c, note)
 }
 
 // tellFirst is the order in which a customer's people are told.
@@ -72,7 +71,7 @@ var tellFirst = []string{"owner", "manager", "representative", "legal", "operato
 // contactOf is the person that is named, or the first of the customer's people.
 func contactOf(ctx context.Context, db postgres.DB, c Case, id *uuid.UUID) (machines.Contact, error) {
 	if c.CustomerID == nil {
-		return machines.Contact{}, refuse(problem.Conflict, "the machine has no owner that could be told", "该设备没有登记机主,无法告知")
+		return machines.Contact{}, refuse(problem.Conflict, "the machine has no owner that could be told", "该设备没有登记机主，无法告知")
 	}
 	people, err := machines.Contacts(ctx, db, c.CustomerID)
 	if err != nil {
@@ -92,23 +91,4 @@ func contactOf(ctx context.Context, db postgres.DB, c Case, id *uuid.UUID) (mach
 	return slices.MinFunc(people, func(a, b machines.Contact) int {
 		return slices.Index(tellFirst, a.Capacity) - slices.Index(tellFirst, b.Capacity)
 	}), nil
-}
-
-// informText is the standard message to a customer about a new case.
-func informText(c Case, m machines.Machine, contact machines.Contact) machines.Text {
-	called := calledMachine(m.Serial, m.Name, m.NameEN)
-	to := machines.Text{ZH: contact.Salutation, EN: machines.InLanguage("en", contact.Salutation, contact.SalutationEN)}
-	if to.ZH == "" {
-		to = machines.Text{ZH: contact.Name, EN: machines.InLanguage("en", contact.Name, contact.NameEN)}
-	}
-	state := machines.Text{ZH: "还能干活,但作业中可能停机", EN: "It still works, but may stop at work"}
-	switch {
-	case c.MachineDown:
-		state = machines.Text{ZH: "设备停机,我们优先处理", EN: "The machine is down; it comes first with us"}
-	case c.FailureMode == machines.SensorFailure:
-		state = machines.Text{ZH: "设备本身正常", EN: "The machine itself is well"}
-	}
-	title := machines.InLanguage("en", c.Title, c.TitleEN)
-	return machines.Text{ZH: "【设备服务】" + to.ZH + ":" + called.ZH + " " + c.Title + "。" + state.ZH + "。我们会与您约上门时间,检查免费。",
-		EN: "[Service] " + to.EN + ", " + called.EN + ": " + title + ". " + state.EN + ". We will agree a time for a visit with you; the inspection is free."}
 }

@@ -18,10 +18,10 @@ import (
 // noticeRunes bounds the text of a notice.
 const noticeRunes = 2000
 
-const noticeColumns = `id, customer_id, machine_id, case_id, work_order_id, contact_id, technician_id, channel, recipient, text, language, state, created_at, sent_at, error`
+const noticeColumns = `id, customer_id, machine_id, case_id, work_order_id, contact_id, technician_id, channel, recipient, text, text_en, language, state, created_at, sent_at, error`
 
 const insertNoticeSQL = `INSERT INTO notice (` + noticeColumns + `)
-VALUES (@id, @customer, @machine, @case, @order, @contact, @technician, @channel, @recipient, @text, @language, 'queued', @now, NULL, '')`
+VALUES (@id, @customer, @machine, @case, @order, @contact, @technician, @channel, @recipient, @text, @text_en, @language, 'queued', @now, NULL, '')`
 
 // tell stores a notice and puts its delivery into the same transaction: either
 // both are there after the commit or neither. What is told to our own people
@@ -46,7 +46,7 @@ func tell(ctx context.Context, db postgres.DB, now time.Time, n Notice) error {
 	n.ID = postgres.NewID()
 	if _, err := postgres.Run(ctx, db, insertNoticeSQL, pgx.NamedArgs{"id": n.ID, "customer": n.CustomerID, "machine": n.MachineID,
 		"case": n.CaseID, "order": n.WorkOrderID, "contact": n.ContactID, "technician": n.TechnicianID, "channel": n.Channel,
-		"recipient": n.Recipient, "text": n.Text, "language": n.Language, "now": now}); err != nil {
+		"recipient": n.Recipient, "text": n.Text, "text_en": n.TextEN, "language": n.Language, "now": now}); err != nil {
 		return fmt.Errorf("store a notice: %w", err)
 	}
 	return enqueue(ctx, tx, deliverNotice{NoticeID: n.ID})
@@ -82,7 +82,7 @@ func tellManager(ctx context.Context, db postgres.DB, now time.Time, n Notice, t
 		return err
 	}
 	n.CustomerID, n.ContactID = nil, nil
-	n.Channel, n.Recipient, n.Language, n.Text = "page", m.Name, m.Language, text.In(m.Language)
+	n.Channel, n.Recipient, n.Language, n.Text, n.TextEN = "page", m.Name, m.Language, text.In(m.Language), text.EN
 	return tell(ctx, db, now, n)
 }
 

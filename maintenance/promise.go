@@ -152,8 +152,12 @@ func settleDuePromises(ctx context.Context, db postgres.DB, now time.Time) (int,
 		if p, err = settlePromise(ctx, db, now, who, p, "broken", evidence); err != nil {
 			return 0, err
 		}
-		text := machines.Text{ZH: fmt.Sprintf("承诺未兑现：%s（责任人 %s，应于 %s）", p.Text, p.Person, localTime(p.DueAt).ZH),
-			EN: fmt.Sprintf("Promise broken: %s (%s, was due %s)", machines.InLanguage("en", p.Text, p.TextEN), p.Person, localTime(p.DueAt).EN)}
+		named, err := person(ctx, db, p.CustomerID, p.Person)
+		if err != nil {
+			return 0, err
+		}
+		text := machines.Text{ZH: fmt.Sprintf("承诺未兑现：%s（责任人 %s，应于 %s）", p.Text, named.ZH, localTime(p.DueAt).ZH),
+			EN: fmt.Sprintf("Promise broken: %s (%s, was due %s)", machines.InLanguage("en", p.Text, p.TextEN), named.EN, localTime(p.DueAt).EN)}
 		if err := tellManager(ctx, db, now, Notice{MachineID: p.MachineID, CaseID: p.CaseID}, shorten(text)); err != nil {
 			return 0, err
 		}

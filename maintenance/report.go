@@ -11,7 +11,7 @@ import (
 // TodayBoard is the first screen: what will go wrong next and who is on it. Each
 // number on the page is the length of its list, so that it opens its rows.
 type TodayBoard struct {
-	ThirdState     []CaseRow      `json:"thirdState" doc:"open cases of machines that still work; a sensor at fault is none"`
+	ThirdState     []CaseRow      `json:"thirdState" doc:"open cases of machines that still work, until the repair is proved; a sensor at fault is none"`
 	Down           []CaseRow      `json:"down"`
 	PromisesAtRisk []Promise      `json:"promisesAtRisk" doc:"open and due within 24 h, past due, or found broken within the last 24 h"`
 	CallbacksDue   []CallbackRow  `json:"callbacksDue"`

@@ -22,7 +22,7 @@ const (
 // fault, pouring now, place and operator's phone first. It opens the case of its
 // machine and failure mode, or adds to the one that is open.
 func OpenRequest(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, r Request) (Case, error) {
-	r.Description, r.OperatorPhone = strings.TrimSpace(r.Description), strings.TrimSpace(r.OperatorPhone)
+	r.Description, r.DescriptionEN, r.OperatorPhone = strings.TrimSpace(r.Description), strings.TrimSpace(r.DescriptionEN), strings.TrimSpace(r.OperatorPhone)
 	if err := checkRequest(r); err != nil {
 		return Case{}, err
 	}
@@ -53,13 +53,13 @@ func OpenRequest(ctx context.Context, db postgres.DB, now time.Time, who identit
 		}
 	}
 	cause := caseEvent(now, who, c)
-	cause.Text, cause.TextEN = "报修:"+clip(r.Description, longestTitle), "Requested: "+clip(r.Description, longestTitle)
+	cause.Text, cause.TextEN = "报修："+r.title().ZH, "Requested: "+r.title().EN
 	return c, setHealth(ctx, db, now, m.ID, cause, &f)
 }
 
 func checkRequest(r Request) error {
 	var missing []problem.Field
-	if r.Description == "" || utf8.RuneCountInString(r.Description) > longestDescription {
+	if r.Description == "" || max(utf8.RuneCountInString(r.Description), utf8.RuneCountInString(r.DescriptionEN)) > longestDescription {
 		missing = append(missing, problem.Field{Pointer: "/description", Detail: "what the machine does or does not, at most 4000 characters"})
 	}
 	if r.OperatorPhone == "" {
@@ -89,18 +89,27 @@ func (r Request) draft(f machines.Finding) Case {
 	c := caseOf(f)
 	c.Origin, c.Severity, c.MachineDown, c.PouringNow = "request", r.severity(), r.Down, r.PouringNow
 	c.Latitude, c.Longitude, c.OperatorPhone = r.Latitude, r.Longitude, r.OperatorPhone
-	c.Description = r.words()
+	c.Description, c.DescriptionEN = r.words().ZH, r.words().EN
 	if r.FailureMode == "" {
 		c.FailureMode = reported
 	}
 	return c
 }
 
-func (r Request) words() string {
+// words are who said what.
+func (r Request) words() machines.Text {
+	said := inBoth(r.Description, r.DescriptionEN)
 	if r.CallerName == "" {
-		return r.Description
+		return said
 	}
-	return r.CallerName + ":" + r.Description
+	return machines.Text{ZH: r.CallerName + "：" + said.ZH, EN: machines.InLanguage("en", r.CallerName, r.CallerNameEN) + ": " + said.EN}
+}
+
+// title is the beginning of the description, in one line.
+func (r Request) title() machines.Text {
+	line := func(text string) string { return clip(strings.Join(strings.Fields(text), " "), longestTitle) }
+	said := inBoth(r.Description, r.DescriptionEN)
+	return machines.Text{ZH: line(said.ZH), EN: line(said.EN)}
 }
 
 // requestFinding is what a person saw, as evidence beside telemetry's.
@@ -113,10 +122,10 @@ func requestFinding(now time.Time, r Request) (machines.Finding, error) {
 	if err != nil {
 		return machines.Finding{}, err
 	}
-	text := clip(strings.Join(strings.Fields(r.Description), " "), longestTitle)
-	title := machines.Text{ZH: "报修(带故障作业):" + text, EN: "Reported, works with a fault: " + text}
+	text := r.title()
+	title := machines.Text{ZH: "报修（带故障作业）：" + text.ZH, EN: "Reported, works with a fault: " + text.EN}
 	if r.Down {
-		title = machines.Text{ZH: "报修(停机):" + text, EN: "Reported down: " + text}
+		title = machines.Text{ZH: "报修（停机）：" + text.ZH, EN: "Reported down: " + text.EN}
 	}
 	return machines.Finding{MachineID: r.MachineID, Rule: "request:" + mode, FailureMode: mode, Title: title.ZH, TitleEN: title.EN, Severity: r.severity(),
 		Source: "request", State: "open", OpenedAt: now, DetectedAt: now, UpdatedAt: now, Evidence: evidence}, nil
@@ -134,13 +143,13 @@ func joinRequest(ctx context.Context, db postgres.DB, now time.Time, who identit
 		after.Latitude, after.Longitude = r.Latitude, r.Longitude
 	}
 	if after.Description == "" {
-		after.Description = r.words()
+		after.Description, after.DescriptionEN = r.words().ZH, r.words().EN
 	}
 	c, err := changeCase(ctx, db, now, who, "requested", c, after)
 	if err != nil {
 		return Case{}, err
 	}
-	if err := noteCase(ctx, db, now, who, c, "再次报修:"+r.words()); err != nil {
+	if err := noteCase(ctx, db, now, who, c, machines.Text{ZH: "再次报修：" + r.words().ZH, EN: "reported again: " + r.words().EN}); err != nil {
 		return Case{}, err
 	}
 	if c.State == AwaitingCallback {

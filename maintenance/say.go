@@ -59,10 +59,15 @@ func sameDay(a, b time.Time) bool {
 // calledMachine is how a machine is named on the phone: by the last four digits of
 // its serial number, which are on its side in big figures, else by its name.
 func calledMachine(serial, name, nameEN string) machines.Text {
-	if n := len(serial); n >= 4 && strings.Trim(serial[n-4:], "0123456789") == "" {
-		return machines.Text{ZH: "尾号" + serial[n-4:], EN: ".." + serial[n-4:]}
+	if tail := tailOf(serial); tail != "" {
+		return machines.Text{ZH: "尾号" + tail, EN: tail}
 	}
 	return machines.Text{ZH: machines.InLanguage("zh", name, nameEN), EN: machines.InLanguage("en", name, nameEN)}
+}
+
+// inBoth is what a person said: in both languages where he was noted in both.
+func inBoth(text, textEN string) machines.Text {
+	return machines.Text{ZH: machines.InLanguage("zh", text, textEN), EN: machines.InLanguage("en", text, textEN)}
 }
 
 // greeting opens a sentence with the person and, when known, who is speaking.
@@ -81,15 +86,18 @@ func greeting(salutation, salutationEN string, speaker machines.Text) machines.T
 }
 
 // workDone says what was done. The engineer's own words are quoted in the
-// language that he wrote them in; the other one names the kind of work.
-func workDone(result, activity string) machines.Text {
+// languages that he gave them in; another one names the kind of work.
+func workDone(result, resultEN, activity string) machines.Text {
 	said := machines.Text{ZH: "做了检修", EN: "it was worked on"}
 	for _, a := range activities {
 		if a.name == activity {
 			said = a.text
 		}
 	}
-	result = strings.TrimRight(clip(strings.TrimSpace(result), 80), "。.;；")
+	short := func(text string) string { return strings.TrimRight(clip(strings.TrimSpace(text), 80), "。.;；") }
+	if result = short(result); resultEN != "" {
+		said.EN = short(resultEN)
+	}
 	switch {
 	case result == "":
 	case strings.ContainsFunc(result, func(r rune) bool { return unicode.Is(unicode.Han, r) }):
@@ -126,8 +134,16 @@ func deviationLeft(v *Verdict) machines.Text {
 	case v.Passed:
 		return machines.Text{ZH: "数据已恢复正常", EN: "the data are back to normal"}
 	}
-	n, unit := trimmedNumber(v.Deviation), spokenUnit(v.Unit)
-	return machines.Text{ZH: "数据上还偏 " + n + unit, EN: "the data still show it " + n + unit + " off"}
+	n, side := trimmedNumber(v.Deviation)+spokenUnit(v.Unit), v.side()
+	return machines.Text{ZH: "数据上还" + side.ZH + " " + n, EN: "the data still show it " + n + " " + side.EN}
+}
+
+// side says on which side of normal a machine still is.
+func (v *Verdict) side() machines.Text {
+	if v.Deviation < 0 {
+		return machines.Text{ZH: "低", EN: "low"}
+	}
+	return machines.Text{ZH: "高", EN: "high"}
 }
 
 func trimmedNumber(x float64) string {

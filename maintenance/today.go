@@ -30,7 +30,7 @@ func Today(ctx context.Context, db postgres.DB, now time.Time) (TodayBoard, erro
 	var b TodayBoard
 	for _, read := range []func() error{
 		func() (err error) {
-			b.ThirdState, err = caseRows(ctx, db, liveOf+` AND c.failure_mode <> ALL(@sensor)`,
+			b.ThirdState, err = caseRows(ctx, db, liveOf+` AND c.failure_mode <> ALL(@sensor) AND c.state NOT IN ('awaiting_callback','satisfied')`,
 				pgx.NamedArgs{"down": false, "sensor": []string{machines.SensorFailure, machines.NoData}}, byUrgency)
 			return err
 		},

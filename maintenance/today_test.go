@@ -66,12 +66,13 @@ func TestToday_EachNumberIsTheLengthOfItsList(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	o.do(t, func(ctx context.Context, tx pgx.Tx) error {
-		up := o.aCase(ctx, t, tx, o.a, AwaitingCallback, "up")
+		up := o.aCase(ctx, t, tx, o.a, Verifying, "up")
+		proved := o.aCase(ctx, t, tx, o.a, AwaitingCallback, "proved") // the machine is well again
 		down := o.aCase(ctx, t, tx, o.a, Triaged, "down")
 		o.run(ctx, t, tx, `UPDATE service_case SET machine_down = true WHERE id = @id`, pgx.NamedArgs{"id": down.ID})
 		o.aCase(ctx, t, tx, o.a, Closed, "over")
 		o.aCase(ctx, t, tx, o.a, Waiting, machines.SensorFailure) // the machine is well
-		o.aCall(ctx, t, tx, up, "satisfaction")
+		o.aCall(ctx, t, tx, proved, "satisfaction")
 		if err := dueCallback(ctx, tx, morning, down, "inform", morning.Add(time.Minute)); err != nil { // not due yet
 			return err
 		}

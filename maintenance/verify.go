@@ -25,15 +25,15 @@ func unproved(c Case) machines.Text {
 	case v.proved(), c.WaivedBy != "", v == nil && c.State != Verifying:
 		return machines.Text{}
 	case v == nil:
-		return machines.Text{ZH: "修复尚未得到证明,须由具名负责人免验", EN: "nothing proves the repair yet: it needs a waiver by name"}
+		return machines.Text{ZH: "修复尚未得到证明，须由具名负责人免验", EN: "nothing proves the repair yet: it needs a waiver by name"}
 	case v.Enough && v.Signal == byChecklist:
 		return machines.Text{ZH: "现场试机或复测不合格", EN: "the trial run or a reading after the repair was not in order"}
 	case v.Enough:
-		off, limit, unit := trimmedNumber(v.Deviation), trimmedNumber(v.Limit), spokenUnit(v.Unit)
-		return machines.Text{ZH: fmt.Sprintf("同工况仍偏差 %s%s(要求 ≤ %s)", off, unit, limit),
-			EN: fmt.Sprintf("at equal load still %s%s off (limit %s)", off, unit, limit)}
+		off, limit, side := trimmedNumber(v.Deviation)+spokenUnit(v.Unit), trimmedNumber(v.Limit)+spokenUnit(v.Unit), v.side()
+		return machines.Text{ZH: fmt.Sprintf("同工况仍%s %s（要求 ≤ %s）", side.ZH, off, limit),
+			EN: fmt.Sprintf("at equal load still %s %s (limit %s)", off, side.EN, limit)}
 	}
-	return machines.Text{ZH: fmt.Sprintf("修后同工况只运行了 %.1f 小时(需 %.1f 小时)", v.RegimeHours, v.NeededHours),
+	return machines.Text{ZH: fmt.Sprintf("修后同工况只运行了 %.1f 小时（需 %.1f 小时）", v.RegimeHours, v.NeededHours),
 		EN: fmt.Sprintf("since the repair it ran %.1f h at that load (%.1f h are needed)", v.RegimeHours, v.NeededHours)}
 }
 
@@ -75,7 +75,7 @@ func RecordVerdict(ctx context.Context, db postgres.DB, now time.Time, who ident
 		failed := c
 		failed.Verification = &v
 		why := unproved(failed)
-		note := machines.Text{ZH: "退回处理,记重复维修 1 次:" + why.ZH, EN: "back to work, one come-back counted: " + why.EN}
+		note := machines.Text{ZH: "退回处理，记重复维修 1 次：" + why.ZH, EN: "back to work, one come-back counted: " + why.EN}
 		return stepCase(ctx, db, now, who, c, InWork, note, keep)
 	}
 	if !news(c.Verification, v) {
@@ -88,10 +88,10 @@ func RecordVerdict(ctx context.Context, db postgres.DB, now time.Time, who ident
 
 func provedText(v Verdict) machines.Text {
 	if v.Signal == byChecklist {
-		return machines.Text{ZH: "验证通过:现场试机与复测合格", EN: "proved: trial run and readings after the repair are in order"}
+		return machines.Text{ZH: "验证通过：现场试机与复测合格", EN: "proved: trial run and readings after the repair are in order"}
 	}
 	off, unit := trimmedNumber(v.Deviation), spokenUnit(v.Unit)
-	return machines.Text{ZH: fmt.Sprintf("验证通过:同工况 %.1f 小时,偏差 %s%s", v.RegimeHours, off, unit),
+	return machines.Text{ZH: fmt.Sprintf("验证通过：同工况 %.1f 小时，偏差 %s%s", v.RegimeHours, off, unit),
 		EN: fmt.Sprintf("proved: %.1f h at equal load, %s%s off", v.RegimeHours, off, unit)}
 }
 

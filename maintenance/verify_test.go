@@ -78,7 +78,7 @@ func TestVerify_AWaiverHasANameAndAReason(t *testing.T) {
 		}
 	}
 	waived := must[Case](t)(once(t, s, s.manager, func(ctx context.Context, tx pgx.Tx) (Case, error) {
-		return MoveCase(ctx, tx, morning, s.manager, c.ID, CaseMove{To: AwaitingCallback, Person: "赵敏", Reason: "设备转场,一月内不开机"})
+		return MoveCase(ctx, tx, morning, s.manager, c.ID, CaseMove{To: AwaitingCallback, Person: "赵敏", Reason: "设备转场，一月内不开机"})
 	}))
 	if waived.WaivedBy != "赵敏" || waived.WaiveReason == "" || waived.State != AwaitingCallback {
 		t.Errorf("%+v", waived)

@@ -2,7 +2,6 @@ package maintenance
 
 import (
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -16,11 +15,11 @@ type course struct {
 	visits             []visit
 }
 
-// step is a change of a case's state; what a wait was for stands in its note.
+// step is a change of a case's state; waitingFor is of a move to waiting.
 type step struct {
-	at   time.Time
-	to   CaseState
-	note string
+	at         time.Time
+	to         CaseState
+	waitingFor string
 }
 
 // visit is an engineer's way to the machine and his time there. A zero time has
@@ -55,7 +54,7 @@ func (c course) inSeconds() course {
 		s.end = s.opened
 	}
 	for _, m := range c.moves {
-		s.moves = append(s.moves, step{whole(m.at), m.to, m.note})
+		s.moves = append(s.moves, step{whole(m.at), m.to, m.waitingFor})
 	}
 	for _, v := range c.visits {
 		if v.end.IsZero() {
@@ -85,7 +84,7 @@ func (c course) waitAt(t time.Time) string {
 	if t.Before(c.opened) {
 		return "detect"
 	}
-	state, note := c.stateAt(t)
+	state, waitingFor := c.stateAt(t)
 	switch state {
 	case Verifying:
 		return "verify"
@@ -99,7 +98,7 @@ func (c course) waitAt(t time.Time) string {
 	case Informed, Deferred:
 		return "customer"
 	case Waiting:
-		return waitedFor(note)
+		return waitedFor(waitingFor)
 	case RemoteGuidance: // the work is done, by phone
 		return "wrench"
 	case Planned, InWork:
@@ -108,21 +107,21 @@ func (c course) waitAt(t time.Time) string {
 	return "triage"
 }
 
-func (c course) stateAt(t time.Time) (state CaseState, note string) {
+func (c course) stateAt(t time.Time) (state CaseState, waitingFor string) {
 	state = Open
 	for _, m := range c.moves {
 		if m.at.After(t) {
 			break
 		}
-		state, note = m.to, m.note
+		state, waitingFor = m.to, m.waitingFor
 	}
-	return state, note
+	return state, waitingFor
 }
 
-// waitedFor reads a wait's reason, which begins the note of the move into it. A
-// site, a season and a payment are the customer's.
-func waitedFor(note string) string {
-	if strings.HasPrefix(note, "parts") {
+// waitedFor names a wait by its reason: a site, a season and a payment are the
+// customer's.
+func waitedFor(reason string) string {
+	if reason == "parts" {
 		return "parts"
 	}
 	return "customer"

@@ -31,7 +31,7 @@ func aCourse(t *rapid.T) course {
 			state.PreviousState = state.State
 		}
 		at, state.State = at.Add(pause("pause")), to
-		c.moves = append(c.moves, step{at, to, rapid.SampledFrom([]string{"parts: a motor", "customer: away", ""}).Draw(t, "note")})
+		c.moves = append(c.moves, step{at, to, rapid.SampledFrom([]string{"parts", "customer", ""}).Draw(t, "note")})
 	}
 	c.end = at.Add(pause("to the end"))
 	for range rapid.IntRange(0, 3).Draw(t, "visits") {
@@ -72,7 +72,7 @@ func TestWaits_SayWhereTheHoursWent(t *testing.T) {
 	t.Parallel()
 	at := func(hours float64) time.Time { return morning.Add(time.Duration(hours * float64(time.Hour))) }
 	c := course{onset: at(0), opened: at(2), end: at(60),
-		moves: []step{{at(3), Triaged, ""}, {at(4), Informed, ""}, {at(5), Deferred, ""}, {at(9), Informed, ""}, {at(10), Planned, ""}, {at(12), Waiting, "parts: fan motor"}, {at(20), Planned, ""},
+		moves: []step{{at(3), Triaged, ""}, {at(4), Informed, ""}, {at(5), Deferred, ""}, {at(9), Informed, ""}, {at(10), Planned, ""}, {at(12), Waiting, "parts"}, {at(20), Planned, ""},
 			{at(24), InWork, ""}, {at(27), Verifying, ""}, {at(30), InWork, ""}, {at(38), Verifying, ""}, {at(48), AwaitingCallback, ""}, {at(59), Satisfied, ""}, {at(60), Closed, ""}},
 		visits: []visit{{at(22), at(24), at(27), 30 * time.Minute}, {at(34), at(35), at(38), 0}}}
 	want := map[string]float64{"detect": 2, "triage": 2, "customer": 6, "engineer": 2 + 2 + 4, "parts": 8, "travel": 3, "machine": 0.5, "wrench": 5.5, "verify": 13, "callback": 12}

@@ -53,6 +53,7 @@ type WorkOrder struct {
 	WrenchMinutes  int            `json:"wrenchMinutes" db:"wrench_minutes"`
 	TravelKM       float64        `json:"travelKm" db:"travel_km"`
 	Result         string         `json:"result" db:"result"`
+	ResultEN       string         `json:"resultEn" db:"result_en"`
 	FailureMode    string         `json:"failureMode" db:"failure_mode"`
 	Cause          string         `json:"cause" db:"cause"`
 	Activity       string         `json:"activity" db:"activity" doc:"replace, repair, adjust, service, check, inspection, other (ISO 14224)"`
@@ -113,6 +114,7 @@ type ChecklistItem struct {
 	Result      string     `json:"result" db:"result" enum:",pass,fail,na"`
 	Number      *float64   `json:"number" db:"number"`
 	Note        string     `json:"note" db:"note"`
+	NoteEN      string     `json:"noteEn" db:"note_en"`
 	PhotoID     *uuid.UUID `json:"photoId" db:"photo_id"`
 	DoneAt      *time.Time `json:"doneAt" db:"done_at"`
 	DoneBy      string     `json:"doneBy" db:"done_by"`
@@ -123,6 +125,7 @@ type ItemAnswer struct {
 	Result  string // pass, fail, na; "" lets the limits of a number decide
 	Number  *float64
 	Note    string
+	NoteEN  string
 	PhotoID *uuid.UUID
 }
 
@@ -171,6 +174,7 @@ type OrderMove struct {
 	TechnicianID   *uuid.UUID
 	Reason         string
 	Result         string
+	ResultEN       string
 	FailureMode    string
 	Cause          string
 	Activity       string

@@ -45,7 +45,7 @@ func followOrder(ctx context.Context, db postgres.DB, now time.Time, who identit
 func beginWork(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, o WorkOrder) (Case, error) {
 	var err error
 	if c.State == Waiting {
-		if c, err = stepCase(ctx, db, now, who, c, c.PreviousState, machines.Text{ZH: "工程师出发,等待结束", EN: "the engineer sets off, the wait is over"}, nil); err != nil {
+		if c, err = stepCase(ctx, db, now, who, c, c.PreviousState, machines.Text{ZH: "工程师出发，等待结束", EN: "the engineer sets off, the wait is over"}, nil); err != nil {
 			return Case{}, err
 		}
 	}
@@ -86,7 +86,7 @@ func workDoneOn(ctx context.Context, db postgres.DB, now time.Time, who identity
 	if left > 0 || c.State != InWork {
 		return nil
 	}
-	note := machines.Text{ZH: fmt.Sprintf("工单 %d 完工:%s", o.Number, o.Result), EN: fmt.Sprintf("order %d completed: %s", o.Number, o.Result)}
+	note := machines.Text{ZH: fmt.Sprintf("工单 %d 完工：%s", o.Number, o.Result), EN: fmt.Sprintf("order %d completed: %s", o.Number, workDone(o.Result, o.ResultEN, o.Activity).EN)}
 	if c, err = stepCase(ctx, db, now, who, c, Verifying, note, nil); err != nil {
 		return err
 	}

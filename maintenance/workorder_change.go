@@ -51,7 +51,7 @@ func mayMoveOrder(who identity.Principal, o WorkOrder, to WorkOrderState) error 
 	case step == nil:
 		from, target := o.State.Text(), to.Text()
 		return problem.New(problem.Conflict, "the work order is %s and cannot become %s", from.EN, target.EN).
-			WithZH("工单处于「%s」,不能改为「%s」", from.ZH, target.ZH).WithAllowed(allowed...)
+			WithZH("工单处于「%s」，不能改为「%s」", from.ZH, target.ZH).WithAllowed(allowed...)
 	case !step.mayTake(who.Role):
 		return refuse(problem.Forbidden, "your role may not do this", "您的角色无权执行此操作").WithAllowed(allowed...)
 	}
@@ -96,7 +96,7 @@ func completeOrder(ctx context.Context, db postgres.DB, o WorkOrder, m OrderMove
 	if missing == nil {
 		return nil
 	}
-	return refuse(problem.Invalid, "something is missing, see errors", "信息不完整:请填写必填项并完成检查表").WithFields(missing...)
+	return refuse(problem.Invalid, "something is missing, see errors", "信息不完整：请填写必填项并完成检查表").WithFields(missing...)
 }
 
 // enterOrder sets what a state stands for.
@@ -128,7 +128,7 @@ func enterOrder(o *WorkOrder, now time.Time, m OrderMove) {
 // finish notes what was done; wrench time that nobody wrote down is the time on
 // site without the wait for the machine.
 func (o *WorkOrder) finish(now time.Time, m OrderMove) {
-	o.Result, o.Cause, o.Activity, o.SignedBy, o.SignerCapacity = m.Result, m.Cause, m.Activity, m.SignedBy, m.SignerCapacity
+	o.Result, o.ResultEN, o.Cause, o.Activity, o.SignedBy, o.SignerCapacity = m.Result, m.ResultEN, m.Cause, m.Activity, m.SignedBy, m.SignerCapacity
 	if m.FailureMode != "" {
 		o.FailureMode = m.FailureMode
 	}

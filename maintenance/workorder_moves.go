@@ -27,7 +27,7 @@ var orderSteps = []orderStep{
 	{[]WorkOrderState{OrderAccepted}, OrderEnRoute, byEngineers, machines.Text{ZH: "出发", EN: "sets off"}},
 	{[]WorkOrderState{OrderAccepted, OrderEnRoute}, OrderOnSite, byEngineers, machines.Text{ZH: "到场", EN: "arrives, or is there already"}},
 	{[]WorkOrderState{OrderOnSite}, OrderCompleted, byEngineers, machines.Text{ZH: "完工", EN: "work done"}},
-	{[]WorkOrderState{OrderAccepted, OrderEnRoute, OrderOnSite}, OrderCannotComplete, byEngineers, machines.Text{ZH: "无法完成,剩余项另开单", EN: "abnormal end; what is left goes to a follow-up"}},
+	{[]WorkOrderState{OrderAccepted, OrderEnRoute, OrderOnSite}, OrderCannotComplete, byEngineers, machines.Text{ZH: "无法完成，剩余项另开单", EN: "abnormal end; what is left goes to a follow-up"}},
 	{[]WorkOrderState{OrderOpen, OrderDispatched, OrderAccepted, OrderEnRoute, OrderOnSite}, OrderCancelled, byPlanners, machines.Text{ZH: "取消并说明理由", EN: "called off with a reason"}},
 }
 

@@ -121,7 +121,7 @@ func planCase(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 	case Planned, InWork:
 		return c, nil
 	case Open, Triaged:
-		if c, err = tellOfVisit(ctx, db, now, who, c); err != nil {
+		if c, err = tellOfVisit(ctx, db, now, who, c, at); err != nil {
 			return Case{}, err
 		}
 	case RemoteGuidance, Deferred:
@@ -135,15 +135,23 @@ func planCase(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 	note := machines.Text{ZH: "已安排上门", EN: "visit planned"}
 	if at != nil {
 		when := localTime(*at)
-		note = machines.Text{ZH: "已安排上门:" + when.ZH, EN: "visit planned for " + when.EN}
+		note = machines.Text{ZH: "已安排上门：" + when.ZH, EN: "visit planned for " + when.EN}
 	}
-	return stepCase(ctx, db, now, who, c, Planned, note, nil)
+	if c, err = stepCase(ctx, db, now, who, c, Planned, note, nil); err != nil || at == nil {
+		return c, err
+	}
+	return c, tellOperators(ctx, db, now, c, *at)
 }
 
-func tellOfVisit(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case) (Case, error) {
+func tellOfVisit(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, at *time.Time) (Case, error) {
 	contact, err := contactOf(ctx, db, c, nil)
 	if err == nil && c.InformedAt == nil {
-		return inform(ctx, db, now, who, c, contact, "sms", "")
+		t, err := messageAbout(ctx, db, c, contact)
+		if err != nil {
+			return Case{}, err
+		}
+		t.visitAt = at
+		return inform(ctx, db, now, who, c, contact, "sms", t.text(now))
 	}
 	if err != nil && problem.Of(err) != problem.Conflict {
 		return Case{}, err

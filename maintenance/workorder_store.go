@@ -16,14 +16,14 @@ import (
 
 const orderColumns = `o.id, o.number, o.case_id, o.plan_id, o.machine_id, o.customer_id, o.kind, o.title, o.title_en, o.state, o.priority, o.technician_id,
   o.skills, o.parts, o.created_at, o.due_at, o.planned_at, o.dispatched_at, o.accepted_at, o.en_route_at, o.on_site_at, o.completed_at, o.state_at,
-  o.waited_minutes, o.wrench_minutes, o.travel_km, o.result, o.failure_mode, o.cause, o.activity, o.signed_by, o.signer_capacity, o.reason, o.version`
+  o.waited_minutes, o.wrench_minutes, o.travel_km, o.result, o.result_en, o.failure_mode, o.cause, o.activity, o.signed_by, o.signer_capacity, o.reason, o.version`
 
 func orderArgs(o WorkOrder) pgx.NamedArgs {
 	return pgx.NamedArgs{"id": o.ID, "case_id": o.CaseID, "plan_id": o.PlanID, "machine_id": o.MachineID, "customer_id": o.CustomerID, "kind": o.Kind,
 		"title": o.Title, "title_en": o.TitleEN, "state": o.State, "priority": o.Priority, "technician_id": o.TechnicianID, "skills": o.Skills, "parts": o.Parts,
 		"created_at": o.CreatedAt, "due_at": o.DueAt, "planned_at": o.PlannedAt, "dispatched_at": o.DispatchedAt, "accepted_at": o.AcceptedAt,
 		"en_route_at": o.EnRouteAt, "on_site_at": o.OnSiteAt, "completed_at": o.CompletedAt, "state_at": o.StateAt, "waited_minutes": o.WaitedMinutes,
-		"wrench_minutes": o.WrenchMinutes, "travel_km": o.TravelKM, "result": o.Result, "failure_mode": o.FailureMode, "cause": o.Cause,
+		"wrench_minutes": o.WrenchMinutes, "travel_km": o.TravelKM, "result": o.Result, "result_en": o.ResultEN, "failure_mode": o.FailureMode, "cause": o.Cause,
 		"activity": o.Activity, "signed_by": o.SignedBy, "signer_capacity": o.SignerCapacity, "reason": o.Reason, "version": o.Version}
 }
 
@@ -104,13 +104,13 @@ func orderEvent(now time.Time, who identity.Principal, o WorkOrder) machines.Lif
 	kind, _ := kindText(o.Kind)
 	state := o.State.Text()
 	return machines.LifecycleEvent{MachineID: o.MachineID, At: now, Kind: "visit", Actor: who.Name, Entity: "work_order", EntityID: &o.ID,
-		Text:   fmt.Sprintf("%s工单 %d「%s」:%s", kind.ZH, o.Number, o.Title, state.ZH),
+		Text:   fmt.Sprintf("%s工单 %d「%s」：%s", kind.ZH, o.Number, o.Title, state.ZH),
 		TextEN: fmt.Sprintf("%s, order %d, %s: %s", kind.EN, o.Number, machines.InLanguage("en", o.Title, o.TitleEN), state.EN)}
 }
 
 const saveOrderSQL = `UPDATE work_order SET state = @state, priority = @priority, technician_id = @technician_id, parts = @parts, planned_at = @planned_at,
   dispatched_at = @dispatched_at, accepted_at = @accepted_at, en_route_at = @en_route_at, on_site_at = @on_site_at, completed_at = @completed_at,
-  state_at = @state_at, waited_minutes = @waited_minutes, wrench_minutes = @wrench_minutes, travel_km = @travel_km, result = @result,
+  state_at = @state_at, waited_minutes = @waited_minutes, wrench_minutes = @wrench_minutes, travel_km = @travel_km, result = @result, result_en = @result_en,
   failure_mode = @failure_mode, cause = @cause, activity = @activity, signed_by = @signed_by, signer_capacity = @signer_capacity,
   reason = @reason, version = @version
 WHERE id = @id`

@@ -70,7 +70,7 @@ func TestRank_SaysWhyInBothLanguages(t *testing.T) {
 	for _, term := range chosen.Terms {
 		zh, en = append(zh, term.Text.ZH), append(en, term.Text.EN)
 	}
-	for _, want := range []string{"包机责任人", "车程", "液压三级证有效至 2027-03", "车上有滤芯 1,无风扇马达(衡阳站库存 1)"} {
+	for _, want := range []string{"包机责任人", "车程", "液压三级证有效至 2027-03", "车上有滤芯 1，无风扇马达（衡阳站库存 1）"} {
 		if !strings.Contains(strings.Join(zh, ";"), want) {
 			t.Errorf("%q lacks %q", zh, want)
 		}
@@ -87,7 +87,7 @@ func TestRank_SaysWhyInBothLanguages(t *testing.T) {
 	if want := "Li Qiang is nearer (5 min), not chosen: not qualified on this model"; nearer.Excluded.EN != want {
 		t.Errorf("got %q, want %q", nearer.Excluded.EN, want)
 	}
-	if want := "李强更近(5 分钟),未选:没有该机型资质"; nearer.Excluded.ZH != want {
+	if want := "李强更近（5 分钟），未选：没有该机型资质"; nearer.Excluded.ZH != want {
 		t.Errorf("got %q, want %q", nearer.Excluded.ZH, want)
 	}
 }

@@ -104,7 +104,7 @@ func parts(job Job, t Technician, most float64) Term {
 	case n == 0:
 		text = machines.Text{ZH: "车上无" + lack.ZH, EN: "not in van: " + lack.EN}
 	case lack.ZH != "":
-		text = machines.Text{ZH: text.ZH + ",无" + lack.ZH, EN: text.EN + "; not in van: " + lack.EN}
+		text = machines.Text{ZH: text.ZH + "，无" + lack.ZH, EN: text.EN + "; not in van: " + lack.EN}
 	}
 	return Term{"parts", round(most * float64(n) / float64(len(job.Parts))), text}
 }
@@ -128,11 +128,11 @@ func (p Part) depots(language string) string {
 	}
 	switch {
 	case len(places) > 0 && language == "zh":
-		return "(" + strings.Join(places, ",") + ")"
+		return "（" + strings.Join(places, "、") + "）"
 	case len(places) > 0:
 		return " (" + strings.Join(places, ", ") + ")"
 	case language == "zh":
-		return "(各站无库存)"
+		return "（各站无库存）"
 	}
 	return " (no station has one)"
 }
@@ -143,11 +143,11 @@ func notChosen(c Candidate, nearer, located bool) *machines.Text {
 	why := *c.Excluded
 	switch {
 	case nearer:
-		return &machines.Text{ZH: fmt.Sprintf("%s更近(%d 分钟),未选:%s", who, c.TravelMinutes, why.ZH), EN: fmt.Sprintf("%s is nearer (%d min), not chosen: %s", en, c.TravelMinutes, why.EN)}
+		return &machines.Text{ZH: fmt.Sprintf("%s更近（%d 分钟），未选：%s", who, c.TravelMinutes, why.ZH), EN: fmt.Sprintf("%s is nearer (%d min), not chosen: %s", en, c.TravelMinutes, why.EN)}
 	case located:
-		return &machines.Text{ZH: fmt.Sprintf("%s(%d 分钟),未选:%s", who, c.TravelMinutes, why.ZH), EN: fmt.Sprintf("%s (%d min), not chosen: %s", en, c.TravelMinutes, why.EN)}
+		return &machines.Text{ZH: fmt.Sprintf("%s（%d 分钟），未选：%s", who, c.TravelMinutes, why.ZH), EN: fmt.Sprintf("%s (%d min), not chosen: %s", en, c.TravelMinutes, why.EN)}
 	}
-	return &machines.Text{ZH: who + ",未选:" + why.ZH, EN: en + ", not chosen: " + why.EN}
+	return &machines.Text{ZH: who + "，未选：" + why.ZH, EN: en + ", not chosen: " + why.EN}
 }
 
 // skillName says a skill as people do; one that is not listed is shown as it is.
