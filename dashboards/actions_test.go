@@ -105,6 +105,7 @@ func TestActions_FromPhoneCallToRepair(t *testing.T) {
 	want(t, "a comment", engineer.act(page, page+"/comment", url.Values{"text": {"on my way"}}), "good", "saved")
 	want(t, "an order", dispatcher.act(page, page+"/order", url.Values{"kind": {"repair"}, "planned_at": {"2026-06-04T18:00"}}), "good", "was made")
 	want(t, "a time that is none", dispatcher.act(page, page+"/order", url.Values{"kind": {"repair"}, "planned_at": {"soon"}}), "refused", "cannot be read")
+	want(t, "a time of no machine", dispatcher.act(page, page+"/order", url.Values{"kind": {"repair"}, "planned_at": {"0000-01-01T00:00"}}), "refused", "cannot be read")
 	machine := "/machines/" + d.a.Machine.ID.String()
 	want(t, "a request", owner.act(machine, machine+"/request", url.Values{"down": {"no"}, "phone": {"+8613800000009"}, "description": {"noise"}}), "good", "Received")
 	want(t, "a reading", owner.act(machine, machine+"/reading", url.Values{"source": {"daily_check"}, "signal": {"hydraulic_oil_temp"}, "value": {"60.5"}}), "good", "saved")
@@ -190,6 +191,7 @@ func TestBack_NeverLeavesOurPages(t *testing.T) {
 	b := &browser{d: d, lang: "en"}
 	for referer, target := range map[string]string{
 		"": "/", "http://example.com/cases?q=a": "/cases?q=a", "https://evil.example/x": "/x", "http://example.com//evil.example": "/", "javascript:alert(1)": "/", "::": "/",
+		"http://example.com/%5Cevil.example": "/%5Cevil.example", "http://example.com/%09/evil.example": "/%09/evil.example", // a browser makes // of what they stand for
 	} {
 		if w := b.post("/language", url.Values{"language": {"en"}}, "Referer", referer); w.Header().Get("Location") != target {
 			t.Errorf("from %q to %q, want %q", referer, w.Header().Get("Location"), target)

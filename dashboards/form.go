@@ -19,6 +19,8 @@ const (
 	maxPhoto  = 15 << 20 // bytes of the largest photo
 	maxField  = 4_000    // characters of one field
 	maxFields = 50
+	firstYear = 1900 // of a time
+	lastYear  = 2199
 )
 
 // readForm reads the form within its limits, so that no field holds more than a
@@ -89,7 +91,7 @@ func (r *request) formTime(name string) (*time.Time, error) {
 		return nil, nil //nolint:nilnil // an empty field is allowed and means "no time"
 	}
 	at, err := time.ParseInLocation("2006-01-02T15:04", text, zone)
-	if err != nil {
+	if err != nil || at.Year() < firstYear || at.Year() > lastYear {
 		return nil, r.refusal(problem.Invalid, "error.time")
 	}
 	at = at.UTC()

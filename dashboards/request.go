@@ -230,11 +230,12 @@ func (r *request) flash(kind, text string) {
 	r.site.sessions.Put(r.ctx, flashKey, text)
 }
 
-// back returns to the page that the form was on.
+// back returns to the page that the form was on. Its path stays as it was written:
+// what stands behind a %5C or a %09 would be another host to a browser.
 func (r *request) back() error {
 	target := "/"
-	if u, err := url.Parse(r.Request().Referer()); err == nil && u.Path != "" && strings.HasPrefix(u.Path, "/") && !strings.HasPrefix(u.Path, "//") {
-		target = u.Path
+	if u, err := url.Parse(r.Request().Referer()); err == nil && strings.HasPrefix(u.EscapedPath(), "/") && !strings.HasPrefix(u.Path, "//") {
+		target = u.EscapedPath()
 		if u.RawQuery != "" {
 			target += "?" + u.RawQuery
 		}
