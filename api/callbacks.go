@@ -41,6 +41,7 @@ func (s *Server) getCallback(ctx context.Context, in *struct {
 type callbackResult struct {
 	Outcome string `json:"outcome" enum:"informed,satisfied,so_so,dissatisfied,unreachable,deferred"`
 	Note    string `json:"note,omitempty" maxLength:"4000"`
+	NoteEN  string `json:"noteEn,omitempty" maxLength:"4000" doc:"the same in English, for who reads English"`
 	Version int    `json:"version,omitempty" minimum:"1" doc:"instead of If-Match"`
 }
 
@@ -60,7 +61,7 @@ func (s *Server) attemptCallback(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out, err := write(ctx, s, func(a act) (out CallbackAttempted, err error) {
-		out.Callback, out.Case, err = maintenance.Attempt(ctx, a.tx, a.now, a.who, in.ID, maintenance.CallbackResult{Outcome: in.Body.Outcome, Note: in.Body.Note, Version: v})
+		out.Callback, out.Case, err = maintenance.Attempt(ctx, a.tx, a.now, a.who, in.ID, maintenance.CallbackResult{Outcome: in.Body.Outcome, Note: in.Body.Note, NoteEN: in.Body.NoteEN, Version: v})
 		return out, err
 	})
 	return answered(out, out.Callback.Version, err)
@@ -96,6 +97,7 @@ type newComplaint struct {
 	CaseID     *uuid.UUID `json:"caseId,omitempty"`
 	Class      string     `json:"class,omitempty" enum:"service,quality,parts,billing,other" default:"service"`
 	Text       string     `json:"text" minLength:"1" maxLength:"4000"`
+	TextEN     string     `json:"textEn,omitempty" maxLength:"4000"`
 	RaisedBy   string     `json:"raisedBy,omitempty" maxLength:"100"`
 	PromiseDue *time.Time `json:"promiseDueAt,omitempty"`
 }
@@ -103,7 +105,7 @@ type newComplaint struct {
 func (s *Server) addComplaint(ctx context.Context, in *struct{ Body newComplaint }) (*Answer[maintenance.Complaint], error) {
 	b := in.Body
 	c, err := write(ctx, s, func(a act) (maintenance.Complaint, error) {
-		c := maintenance.Complaint{CustomerID: b.CustomerID, MachineID: b.MachineID, CaseID: b.CaseID, Class: b.Class, Text: b.Text, RaisedBy: b.RaisedBy, PromiseDueAt: b.PromiseDue}
+		c := maintenance.Complaint{CustomerID: b.CustomerID, MachineID: b.MachineID, CaseID: b.CaseID, Class: b.Class, Text: b.Text, TextEN: b.TextEN, RaisedBy: b.RaisedBy, PromiseDueAt: b.PromiseDue}
 		return maintenance.AddComplaint(ctx, a.tx, a.now, a.who, c)
 	})
 	return answered(c, c.Version, err)

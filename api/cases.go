@@ -62,15 +62,18 @@ type newRequest struct {
 	Longitude     *float64  `json:"longitude,omitempty" minimum:"-180" maximum:"180"`
 	OperatorPhone string    `json:"operatorPhone" pattern:"^\\+?[0-9]{3,15}$" patternDescription:"a phone number, best as +86..."`
 	Description   string    `json:"description" minLength:"1" maxLength:"4000"`
+	DescriptionEN string    `json:"descriptionEn,omitempty" maxLength:"4000"`
 	FailureMode   string    `json:"failureMode,omitempty" maxLength:"100"`
 	CallerName    string    `json:"callerName,omitempty" maxLength:"100"`
+	CallerNameEN  string    `json:"callerNameEn,omitempty" maxLength:"100"`
 }
 
 func (s *Server) openCase(ctx context.Context, in *struct{ Body newRequest }) (*Answer[maintenance.Case], error) {
 	b := in.Body
 	c, err := write(ctx, s, func(a act) (maintenance.Case, error) {
 		return maintenance.OpenRequest(ctx, a.tx, a.now, a.who, maintenance.Request{MachineID: b.MachineID, Down: b.Down, PouringNow: b.PouringNow,
-			Latitude: b.Latitude, Longitude: b.Longitude, OperatorPhone: b.OperatorPhone, Description: b.Description, FailureMode: b.FailureMode, CallerName: b.CallerName})
+			Latitude: b.Latitude, Longitude: b.Longitude, OperatorPhone: b.OperatorPhone, Description: b.Description, DescriptionEN: b.DescriptionEN, FailureMode: b.FailureMode,
+			CallerName: b.CallerName, CallerNameEN: b.CallerNameEN})
 	})
 	return answered(c, c.Version, err)
 }
@@ -78,8 +81,11 @@ func (s *Server) openCase(ctx context.Context, in *struct{ Body newRequest }) (*
 type caseMove struct {
 	To         string     `json:"to" enum:"open,triaged,informed,planned,in_work,verifying,awaiting_callback,satisfied,closed,remote_guidance,deferred,waiting,cancelled"`
 	Note       string     `json:"note,omitempty" maxLength:"4000"`
+	NoteEN     string     `json:"noteEn,omitempty" maxLength:"4000" doc:"the same in English, for who reads English"`
 	Reason     string     `json:"reason,omitempty" maxLength:"1000"`
+	ReasonEN   string     `json:"reasonEn,omitempty" maxLength:"1000"`
 	Until      *time.Time `json:"until,omitempty" doc:"of a deferral"`
+	VisitAt    *time.Time `json:"visitAt,omitempty" doc:"to planned: when the visit is; makes its work order. An owner must say it"`
 	Person     string     `json:"person,omitempty" maxLength:"100" doc:"who acknowledged the risk or waived the proof"`
 	WaitingFor string     `json:"waitingFor,omitempty" enum:"customer,parts,site,season,payment"`
 	Verdict    string     `json:"verdict,omitempty" enum:"true,false_alarm,unclear"`
@@ -97,14 +103,16 @@ func (s *Server) moveCase(ctx context.Context, in *struct {
 		return nil, err
 	}
 	c, err := write(ctx, s, func(a act) (maintenance.Case, error) {
-		return maintenance.MoveCase(ctx, a.tx, a.now, a.who, in.ID, maintenance.CaseMove{To: maintenance.CaseState(b.To), Note: b.Note, Reason: b.Reason, Until: b.Until,
+		return maintenance.MoveCase(ctx, a.tx, a.now, a.who, in.ID, maintenance.CaseMove{To: maintenance.CaseState(b.To), Note: b.Note, NoteEN: b.NoteEN, Reason: b.Reason, ReasonEN: b.ReasonEN,
+			Until: b.Until, VisitAt: b.VisitAt,
 			Person: b.Person, WaitingFor: b.WaitingFor, Verdict: b.Verdict, Version: v})
 	})
 	return answered(c, c.Version, err)
 }
 
 type comment struct {
-	Text string `json:"text" minLength:"1" maxLength:"4000"`
+	Text   string `json:"text" minLength:"1" maxLength:"4000"`
+	TextEN string `json:"textEn,omitempty" maxLength:"4000"`
 }
 
 func (s *Server) commentCase(ctx context.Context, in *struct {
@@ -112,7 +120,7 @@ func (s *Server) commentCase(ctx context.Context, in *struct {
 	Body comment
 }) (*Nothing, error) {
 	_, err := write(ctx, s, func(a act) (Nothing, error) {
-		return Nothing{}, maintenance.Comment(ctx, a.tx, a.now, a.who, in.ID, in.Body.Text)
+		return Nothing{}, maintenance.Comment(ctx, a.tx, a.now, a.who, in.ID, machines.Text{ZH: in.Body.Text, EN: in.Body.TextEN})
 	})
 	return &Nothing{}, err
 }

@@ -114,6 +114,7 @@ type orderMove struct {
 	TechnicianID   *uuid.UUID `json:"technicianId,omitempty" doc:"for dispatched"`
 	Reason         string     `json:"reason,omitempty" maxLength:"1000"`
 	Result         string     `json:"result,omitempty" maxLength:"4000"`
+	ResultEN       string     `json:"resultEn,omitempty" maxLength:"4000"`
 	FailureMode    string     `json:"failureMode,omitempty" maxLength:"100"`
 	Cause          string     `json:"cause,omitempty" maxLength:"200"`
 	Activity       string     `json:"activity,omitempty" maxLength:"200"`
@@ -138,7 +139,7 @@ func (s *Server) moveWorkOrder(ctx context.Context, in *struct {
 	}
 	o, err := write(ctx, s, func(a act) (maintenance.WorkOrder, error) {
 		return maintenance.MoveOrder(ctx, a.tx, a.now, a.who, in.ID, maintenance.OrderMove{To: maintenance.WorkOrderState(b.To), TechnicianID: b.TechnicianID, Reason: b.Reason,
-			Result: b.Result, FailureMode: b.FailureMode, Cause: b.Cause, Activity: b.Activity, SignedBy: b.SignedBy, SignerCapacity: b.SignerCapacity,
+			Result: b.Result, ResultEN: b.ResultEN, FailureMode: b.FailureMode, Cause: b.Cause, Activity: b.Activity, SignedBy: b.SignedBy, SignerCapacity: b.SignerCapacity,
 			WaitedMinutes: b.WaitedMinutes, WrenchMinutes: b.WrenchMinutes, TravelKM: b.TravelKM, PlannedAt: b.PlannedAt, Version: v})
 	})
 	return answered(o, o.Version, err)
@@ -148,6 +149,7 @@ type itemAnswer struct {
 	Result  string     `json:"result,omitempty" enum:"pass,fail,na"`
 	Number  *float64   `json:"number,omitempty"`
 	Note    string     `json:"note,omitempty" maxLength:"2000"`
+	NoteEN  string     `json:"noteEn,omitempty" maxLength:"2000"`
 	PhotoID *uuid.UUID `json:"photoId,omitempty"`
 }
 
@@ -162,7 +164,8 @@ func (s *Server) answerItem(ctx context.Context, in *struct {
 	Body itemAnswer
 }) (*Answer[ItemAnswered], error) {
 	out, err := write(ctx, s, func(a act) (out ItemAnswered, err error) {
-		out.Item, out.Case, err = maintenance.Answer(ctx, a.tx, a.now, a.who, in.ID, maintenance.ItemAnswer{Result: in.Body.Result, Number: in.Body.Number, Note: in.Body.Note, PhotoID: in.Body.PhotoID})
+		out.Item, out.Case, err = maintenance.Answer(ctx, a.tx, a.now, a.who, in.ID, maintenance.ItemAnswer{Result: in.Body.Result, Number: in.Body.Number, Note: in.Body.Note, NoteEN: in.Body.NoteEN,
+			PhotoID: in.Body.PhotoID})
 		return out, err
 	})
 	return answered(out, 0, err)

@@ -95,7 +95,7 @@ func doComment(r *request, tx pgx.Tx) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return r.t("done.comment"), maintenance.Comment(r.ctx, tx, r.now, r.who, id, r.FormValue("text"))
+	return r.t("done.comment"), maintenance.Comment(r.ctx, tx, r.now, r.who, id, machines.Text{ZH: r.FormValue("text")})
 }
 
 func doOrder(r *request, tx pgx.Tx) (string, error) {

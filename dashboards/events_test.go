@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
 )
@@ -51,7 +52,7 @@ func TestEvents_TellOfChangesAndEnd(t *testing.T) {
 	await(t, lines, "event: clock")
 	await(t, lines, "event: changed") // what Run finds when it first looks
 	d.do(func(ctx context.Context, tx pgx.Tx) error {
-		return maintenance.Comment(ctx, tx, maintenancetest.Now, maintenancetest.Program, d.a.Case.ID, "news")
+		return maintenance.Comment(ctx, tx, maintenancetest.Now, maintenancetest.Program, d.a.Case.ID, machines.Text{ZH: "news"})
 	})
 	await(t, lines, "event: changed")
 	stop()

@@ -16,6 +16,10 @@ var stations = []place{
 	{"zhuzhou", "株洲服务站", "Zhuzhou service station", 27.828, 113.134},
 }
 
+// away are the engineers who are not at their station, so that the nearest one is
+// not the one who may go.
+var away = map[string]place{"liqiang": {latitude: 26.815, longitude: 112.640}}
+
 type engineer struct {
 	login, name, nameEN, station, phone string
 	skills                              []skill
@@ -63,7 +67,7 @@ type person struct {
 // customers in the order in which the fleet's codes are given to them; the first
 // is the hero's owner.
 var customers = []customer{
-	{"tongda", "砼达泵送", "Tongda Pumping", "A", place{"yard", "衡阳停车场", "Hengyang yard", 26.861, 112.601},
+	{"tongda", "砼达泵送", "Tongda Pumping", "A", place{"yard", "衡阳停车场", "Hengyang yard", 26.773, 112.692},
 		[]person{{"刘建国", "Liu Jianguo", "刘总", "Mr Liu", "owner", "+8613807340417"}, {"张秀兰", "Zhang Xiulan", "张总", "Ms Zhang", "legal", "+8613807340418"}, {"周志强", "Zhou Zhiqiang", "周师傅", "Mr Zhou", "operator", "+8613973420876"}}},
 	{"henggu", "恒固混凝土", "Henggu Concrete", "A", place{"gaokao", "雁峰中学扩建工地", "Yanfeng school site", 26.880, 112.612},
 		[]person{{"李振华", "Li Zhenhua", "李主席", "Mr Li", "representative", "+8613907340266"}, {"罗建平", "Luo Jianping", "罗师傅", "Mr Luo", "operator", "+8613975401235"}}},
@@ -77,7 +81,7 @@ var customers = []customer{
 		[]person{{"曹德明", "Cao Deming", "曹总", "Mr Cao", "owner", "+8613807350618"}}},
 	{"luqiao", "衡阳路桥", "Hengyang Road and Bridge", "B", place{"bridge", "湘江三桥工地", "Third bridge site", 26.910, 112.640},
 		[]person{{"彭国栋", "Peng Guodong", "彭经理", "Mr Peng", "manager", "+8613807340751"}}},
-	{"anxin", "安信融资租赁(用户:周氏工程)", "Anxin Leasing (user: Zhou Works)", "C", place{"zhou", "周氏工程停车场", "Zhou Works yard", 27.240, 112.730},
+	{"anxin", "安信融资租赁（用户：周氏工程）", "Anxin Leasing (user: Zhou Works)", "C", place{"zhou", "周氏工程停车场", "Zhou Works yard", 27.240, 112.730},
 		[]person{{"周海", "Zhou Hai", "周总", "Mr Zhou", "owner", "+8613807340392"}}},
 	{"shengda", "盛达建材", "Shengda Materials", "C", place{"quarry", "盛达料场", "Shengda quarry", 27.900, 112.950},
 		[]person{{"肖建", "Xiao Jian", "肖总", "Mr Xiao", "owner", "+8613807330865"}}},

@@ -102,6 +102,9 @@ func (p *people) play(ctx context.Context, from, to time.Time) error {
 	if err != nil {
 		return err
 	}
+	if err := p.visitorsRepairs(ctx, to); err != nil {
+		return err
+	}
 	for range mostRounds {
 		deeds, err := p.due(ctx, to, false)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/thirdstate/thirdstate/cmd/thirdstate/simulate"
+	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 )
 
@@ -24,7 +25,7 @@ func (b *board) ofCall(k maintenance.CallbackRow) []deed {
 	if at.Before(k.CreatedAt) {
 		at = k.CreatedAt
 	}
-	return []deed{{at: after(at, words, 15*time.Minute, 3*time.Hour, 9, 18), words: words, do: func(ctx context.Context, tx pgx.Tx, now time.Time) error {
+	return []deed{{at: after(at, words, 80*time.Minute, 3*time.Hour, 9, 18), words: words, do: func(ctx context.Context, tx pgx.Tx, now time.Time) error {
 		_, _, err := maintenance.Attempt(ctx, tx, now, b.caller, k.ID, b.answer(k, c))
 		return err
 	}}}
@@ -34,18 +35,19 @@ func (b *board) ofCall(k maintenance.CallbackRow) []deed {
 // not pick up, once it was so-so.
 func (b *board) answer(k maintenance.CallbackRow, c maintenance.CaseRow) maintenance.CallbackResult {
 	if k.Attempts == 0 && spread(about("rings", c.MachineKey, c.FailureMode, k.Kind), 0, 100) < 15 {
-		return maintenance.CallbackResult{Outcome: "unreachable", Note: "无人接听"}
+		return maintenance.CallbackResult{Outcome: "unreachable", Note: "无人接听", NoteEN: "No answer"}
 	}
 	switch k.Kind {
 	case "inform":
-		return maintenance.CallbackResult{Outcome: "informed", Note: "已说明情况,同意安排"}
+		return maintenance.CallbackResult{Outcome: "informed", Note: "已说明情况，同意安排", NoteEN: "Explained; he agrees to a visit"}
 	case "courtesy":
-		return maintenance.CallbackResult{Outcome: "satisfied", Note: "设备使用正常"}
+		return maintenance.CallbackResult{Outcome: "satisfied", Note: "设备使用正常", NoteEN: "The machine runs well"}
 	}
 	if c.MachineKey == halfPleased && c.Comebacks == 0 {
-		return maintenance.CallbackResult{Outcome: "so_so", Note: "修好了,就是等得久;还有一点渗油,想再看看"}
+		return maintenance.CallbackResult{Outcome: "so_so", Note: "修好了，就是等得久；还有一点渗油，想再看看",
+			NoteEN: "Repaired, but a long wait; it still seeps a little, please look again"}
 	}
-	return maintenance.CallbackResult{Outcome: "satisfied", Note: "修好了,满意"}
+	return maintenance.CallbackResult{Outcome: "satisfied", Note: "修好了，满意", NoteEN: "Repaired, satisfied"}
 }
 
 // breakdowns are the machines that have stopped: their people ring up, whether or
@@ -78,7 +80,7 @@ func handled(cases []maintenance.CaseRow, l simulate.Label) bool {
 
 func (p *people) ringUp(l simulate.Label, words string) func(context.Context, pgx.Tx, time.Time) error {
 	return func(ctx context.Context, tx pgx.Tx, now time.Time) error {
-		if _, err := p.phoneIn(ctx, tx, now, p.machines[l.Machine], l.Mode, "机器停了,现场在等,请尽快来人"); err != nil {
+		if _, err := p.phoneIn(ctx, tx, now, p.machines[l.Machine], l.Mode, machines.Text{ZH: "机器停了，现场在等，请尽快来人", EN: "It has stopped and the site waits, please come soon"}); err != nil {
 			return err
 		}
 		return p.done(ctx, tx, words)

@@ -37,7 +37,7 @@ func (b *board) ofCase(c maintenance.CaseRow) []deed {
 	}
 	switch c.State {
 	case maintenance.Open:
-		return one(after(c.StateAt, words, 4*time.Minute, 40*time.Minute, from, until), b.move(c, maintenance.CaseMove{To: maintenance.Triaged, Note: "数据与历史已核对"}))
+		return one(after(c.StateAt, words, 4*time.Minute, 40*time.Minute, from, until), b.move(c, maintenance.CaseMove{To: maintenance.Triaged, Note: "数据与历史已核对", NoteEN: "Data and history compared"}))
 	case maintenance.Triaged:
 		return one(after(c.StateAt, words, 6*time.Minute, 45*time.Minute, from, until), b.tell(c))
 	case maintenance.Informed:
@@ -52,10 +52,10 @@ func (b *board) ofCase(c maintenance.CaseRow) []deed {
 	case maintenance.Satisfied:
 		return one(after(c.StateAt, words, 5*time.Minute, 30*time.Minute, 7, 22), b.move(c, maintenance.CaseMove{To: maintenance.Closed}))
 	case maintenance.Waiting:
-		return one(after(c.StateAt, words, 4*24*time.Hour, 6*24*time.Hour, 7, 19), b.move(c, maintenance.CaseMove{To: c.PreviousState, Note: "等待结束"}))
+		return one(after(c.StateAt, words, 4*24*time.Hour, 6*24*time.Hour, 7, 19), b.move(c, maintenance.CaseMove{To: c.PreviousState, Note: "等待结束", NoteEN: "The wait is over"}))
 	case maintenance.Deferred:
 		if c.MachineDown {
-			return one(after(c.StateAt, words, 4*time.Minute, 15*time.Minute, from, until), b.move(c, maintenance.CaseMove{To: maintenance.Informed, Note: "机主来电:已停机,请马上来修"}))
+			return one(after(c.StateAt, words, 4*time.Minute, 15*time.Minute, from, until), b.move(c, maintenance.CaseMove{To: maintenance.Informed, Note: "机主来电：已停机，请马上来修", NoteEN: "The owner rings: it is down, please come at once"}))
 		}
 		return nil
 	default:
@@ -149,7 +149,8 @@ func (b *board) decide(c maintenance.CaseRow, words string) []deed {
 	}
 	if c.FailureMode == "sensor_failure" && c.StateAt.Before(c.OpenedAt.Add(24*time.Hour)) { // afterwards the wait is over
 		at := after(c.StateAt, words, 10*time.Minute, 40*time.Minute, 7, 21)
-		return []deed{{at: at, words: words, do: b.move(c, maintenance.CaseMove{To: maintenance.Waiting, WaitingFor: "parts", Note: "设备正常,传感器随下次保养更换,不单独派工"})}}
+		return []deed{{at: at, words: words, do: b.move(c, maintenance.CaseMove{To: maintenance.Waiting, WaitingFor: "parts", Note: "设备正常，传感器随下次保养更换，不单独派工",
+			NoteEN: "The machine is well; the sensor is changed at the next service, no visit for it"})}}
 	}
 	return []deed{{at: after(c.StateAt, words, 8*time.Minute, 80*time.Minute, 7, 21), words: words, do: b.schedule(c)}}
 }
@@ -169,7 +170,8 @@ func (b *board) putOff(c maintenance.CaseRow, story string) func(context.Context
 			until = early
 		}
 		_, err = maintenance.MoveCase(ctx, tx, now, b.caller, c.ID, maintenance.CaseMove{To: maintenance.Deferred, Until: &until, Person: person.Name,
-			Reason: "作业中可能停机;机主知悉,忙完这一段再修", Note: "机主推迟"})
+			Reason: "作业中可能停机；机主知悉，忙完这一段再修", ReasonEN: "It may stop at work; the owner knows and wants it done after this job",
+			Note: "机主推迟", NoteEN: "Put off by the owner"})
 		return err
 	}
 }
@@ -190,6 +192,9 @@ func (p *people) visit(c maintenance.CaseRow) (simulate.Visit, bool) {
 	f, ok := p.fault(c)
 	if !ok {
 		return simulate.Visit{}, false
+	}
+	if f.Story == "hero" {
+		return p.heroVisit(c)
 	}
 	done := 0
 	for _, r := range p.ledger.Repairs {
@@ -224,11 +229,11 @@ func (b *board) visitAt(c maintenance.CaseRow, now time.Time) time.Time {
 // waive closes a repair that nothing has proved, by name and with the reason.
 func (b *board) waive(c maintenance.CaseRow) func(context.Context, pgx.Tx, time.Time) error {
 	return func(ctx context.Context, tx pgx.Tx, now time.Time) error {
-		reason := "修后同工况运行时间不足,现场复测正常"
+		reason := machines.Text{ZH: "修后同工况运行时间不足，现场复测正常", EN: "Too little time at that load since the repair; measured in order on site"}
 		if !b.machines[c.MachineKey].HasDevice {
-			reason = "该设备无终端,按现场复测结果免验"
+			reason = machines.Text{ZH: "该设备无终端，按现场复测结果免验", EN: "No device on this machine; measured in order on site"}
 		}
-		_, err := maintenance.MoveCase(ctx, tx, now, b.manager, c.ID, maintenance.CaseMove{To: maintenance.AwaitingCallback, Person: b.manager.Name, Reason: reason})
+		_, err := maintenance.MoveCase(ctx, tx, now, b.manager, c.ID, maintenance.CaseMove{To: maintenance.AwaitingCallback, Person: b.manager.Name, Reason: reason.ZH, ReasonEN: reason.EN})
 		return err
 	}
 }

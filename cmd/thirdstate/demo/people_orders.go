@@ -8,6 +8,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 )
 
@@ -147,13 +148,13 @@ func answerTo(item maintenance.ChecklistItem, file maintenance.OrderFile) mainte
 		}
 		return maintenance.ItemAnswer{Number: &hours, Result: "pass"}
 	case "text":
-		return maintenance.ItemAnswer{Result: "pass", Note: "正常"}
+		return maintenance.ItemAnswer{Result: "pass", Note: "正常", NoteEN: "In order"}
 	case "choice":
 		if len(item.Choices) > 0 {
 			return maintenance.ItemAnswer{Result: "pass", Note: item.Choices[0]}
 		}
 	case "photo":
-		return maintenance.ItemAnswer{Result: "na", Note: "无照片"}
+		return maintenance.ItemAnswer{Result: "na", Note: "无照片", NoteEN: "No photo"}
 	}
 	return maintenance.ItemAnswer{Result: "pass"}
 }
@@ -183,7 +184,8 @@ func (b *board) finish(o maintenance.WorkOrderRow, c maintenance.CaseRow) func(c
 		if err != nil {
 			return err
 		}
-		move := maintenance.OrderMove{To: maintenance.OrderCompleted, Result: result(o, quality, !known && b.causeKnown(c)), FailureMode: c.FailureMode, Activity: activity(o, known),
+		said := result(o, quality, !known && b.causeKnown(c))
+		move := maintenance.OrderMove{To: maintenance.OrderCompleted, Result: said.ZH, ResultEN: said.EN, FailureMode: c.FailureMode, Activity: activity(o, known),
 			SignedBy: person.Name, SignerCapacity: person.Capacity, WrenchMinutes: int(spread(about("wrench", o.Number), 25*time.Minute, 95*time.Minute).Minutes()),
 			WaitedMinutes: int(spread(about("waits", o.Number), 0, 30*time.Minute).Minutes()), TravelKM: float64(2 * int(spread(about("km", o.Number), 8*time.Second, 60*time.Second).Seconds()))}
 		if _, err := maintenance.MoveOrder(ctx, tx, now, b.engineer(o), o.ID, move); err != nil {
@@ -192,7 +194,7 @@ func (b *board) finish(o maintenance.WorkOrderRow, c maintenance.CaseRow) func(c
 		if o.CaseID == nil || !known && b.causeKnown(c) {
 			return nil
 		}
-		return b.repaired(ctx, tx, repair{Machine: c.MachineKey, Mode: modeOf(c, known), At: now, Quality: quality})
+		return b.repaired(ctx, tx, o.Number, repair{Machine: c.MachineKey, Mode: modeOf(c, known), At: now, Quality: quality})
 	}
 }
 
@@ -215,9 +217,9 @@ func modeOf(c maintenance.CaseRow, known bool) string {
 	return ""
 }
 
-// repaired lets a repair take effect and keeps it for the next start.
-func (p *people) repaired(ctx context.Context, tx pgx.Tx, r repair) error {
-	next := p.ledger.with("", r)
+// repaired lets the repair of an order take effect and keeps it for the next start.
+func (p *people) repaired(ctx context.Context, tx pgx.Tx, order int64, r repair) error {
+	next := p.ledger.with(effectOf(order), r)
 	if err := next.write(ctx, tx); err != nil {
 		return err
 	}
@@ -228,16 +230,16 @@ func (p *people) repaired(ctx context.Context, tx pgx.Tx, r repair) error {
 	return nil
 }
 
-func result(o maintenance.WorkOrderRow, quality float64, elsewhere bool) string {
+func result(o maintenance.WorkOrderRow, quality float64, elsewhere bool) machines.Text {
 	switch {
 	case elsewhere:
-		return "停机降温后试机;根本原因另有服务单处理"
+		return machines.Text{ZH: "停机降温后试机；根本原因另有服务单处理", EN: "Cooled down and tried; the cause has a case of its own"}
 	case o.CaseID == nil:
-		return "按保养单完成,试机正常"
+		return machines.Text{ZH: "按保养单完成，试机正常", EN: "Done by the service list, trial run in order"}
 	case quality < 0.5:
-		return "清洁外部,试机后交车"
+		return machines.Text{ZH: "清洗了散热器，试机后交车", EN: "Cleaned the cooler, handed over after a trial run"}
 	}
-	return "已修复,带载试机正常"
+	return machines.Text{ZH: "已修复，带载试机正常", EN: "Repaired, trial run under load in order"}
 }
 
 func activity(o maintenance.WorkOrderRow, known bool) string {
@@ -253,10 +255,10 @@ func activity(o maintenance.WorkOrderRow, known bool) string {
 // falseAlarm ends a case for which the engineer has found nothing on site.
 func (b *board) falseAlarm(o maintenance.WorkOrderRow, c maintenance.CaseRow) func(context.Context, pgx.Tx, time.Time) error {
 	return func(ctx context.Context, tx pgx.Tx, now time.Time) error {
-		if err := maintenance.Comment(ctx, tx, now, b.engineer(o), c.ID, "现场检查未见异常,数值已自行恢复"); err != nil {
+		if err := maintenance.Comment(ctx, tx, now, b.engineer(o), c.ID, machines.Text{ZH: "现场检查未见异常，数值已自行恢复", EN: "Nothing found on site; the values have come back by themselves"}); err != nil {
 			return err
 		}
-		_, err := maintenance.MoveCase(ctx, tx, now, b.manager, c.ID, maintenance.CaseMove{To: maintenance.Cancelled, Verdict: "false_alarm", Reason: "现场检查无故障:误报"})
+		_, err := maintenance.MoveCase(ctx, tx, now, b.manager, c.ID, maintenance.CaseMove{To: maintenance.Cancelled, Verdict: "false_alarm", Reason: "现场检查无故障：误报", ReasonEN: "No fault on site: false alarm"})
 		return err
 	}
 }

@@ -35,7 +35,7 @@ func (p *people) meeting() []event {
 		}},
 		{p.end().Add(-10 * day), "coming meeting", func(ctx context.Context, tx pgx.Tx, _ time.Time) error { return openMeeting(ctx, tx, month, nil) }},
 		issue(6*day, "twice", "砼达泵送", "刘建国", "Liu Jianguo", "同一个毛病别让我跑两趟", "Do not make me come twice for the same fault"),
-		issue(5*day, "night", "恒固混凝土", "李振华", "Li Zhenhua", "夜里浇筑停机,配件要能送到工地", "When a night pour stops, the part must come to the site"),
+		issue(5*day, "night", "恒固混凝土", "李振华", "Li Zhenhua", "夜里浇筑停机，配件要能送到工地", "When a night pour stops, the part must come to the site"),
 		issue(3*day, "price", "湘南矿业", "曹德明", "Cao Deming", "保养费先讲清楚再上门", "Say what the service costs before you come"),
 	}
 }
@@ -69,8 +69,8 @@ func raise(ctx context.Context, tx pgx.Tx, now, month time.Time, customer, by, b
 // complaints are two: one was answered, one waits.
 func (p *people) complaints() []event {
 	day := 24 * time.Hour
-	slow := maintenance.Complaint{Class: "service", Text: "约好上午来,下午才到,耽误半天", TextEN: "Promised for the morning, came in the afternoon: half a day lost", RaisedBy: "曹德明"}
-	bill := maintenance.Complaint{Class: "billing", Text: "里程费算了两次,请核对", TextEN: "Mileage was charged twice, please check", RaisedBy: "彭国栋"}
+	slow := maintenance.Complaint{Class: "service", Text: "约好上午来，下午才到，耽误半天", TextEN: "Promised for the morning, came in the afternoon: half a day lost", RaisedBy: "曹德明"}
+	bill := maintenance.Complaint{Class: "billing", Text: "里程费算了两次，请核对", TextEN: "Mileage was charged twice, please check", RaisedBy: "彭国栋"}
 	return []event{
 		{p.end().Add(-11 * day), "complaint slow", p.complain("湘南矿业", slow)},
 		{p.end().Add(-10 * day), "complaint slow answered", func(ctx context.Context, tx pgx.Tx, now time.Time) error {
@@ -80,7 +80,7 @@ func (p *people) complaints() []event {
 			}
 			for _, c := range open {
 				if c.Text == slow.Text {
-					_, err := maintenance.AnswerComplaint(ctx, tx, now, p.manager, c.ID, "已致歉;当天派工晚了 2 小时 40 分,已改派工规则,减免本次里程费", 0)
+					_, err := maintenance.AnswerComplaint(ctx, tx, now, p.manager, c.ID, "已致歉；当天派工晚了 2 小时 40 分，已改派工规则，减免本次里程费", 0)
 					return err
 				}
 			}

@@ -24,7 +24,7 @@ func (p *people) morning() []event {
 		{p.end().Add(-15 * time.Hour), "inspection of today", p.inspection},
 		{night, "night breakdown", p.breaksDown},
 		{night.Add(9 * time.Minute), "night breakdown is looked at", p.atNight(func(ctx context.Context, tx pgx.Tx, now time.Time, c maintenance.CaseRow) error {
-			_, err := maintenance.MoveCase(ctx, tx, now, p.manager, c.ID, maintenance.CaseMove{To: maintenance.Triaged, Note: "停机,优先派工"})
+			_, err := maintenance.MoveCase(ctx, tx, now, p.manager, c.ID, maintenance.CaseMove{To: maintenance.Triaged, Note: "停机，优先派工", NoteEN: "Down: goes first"})
 			return err
 		})},
 		{night.Add(15 * time.Minute), "night breakdown is answered", p.atNight(func(ctx context.Context, tx pgx.Tx, now time.Time, c maintenance.CaseRow) error {
@@ -74,7 +74,7 @@ func (p *people) breaksDown(ctx context.Context, tx pgx.Tx, now time.Time) error
 	if !ok {
 		return nil
 	}
-	c, err := p.phoneIn(ctx, tx, now, row, nightMode, "动臂油管爆管,夜班停工")
+	c, err := p.phoneIn(ctx, tx, now, row, nightMode, machines.Text{ZH: "动臂油管爆管，夜班停工", EN: "Boom hose burst, the night shift stands"})
 	if err != nil {
 		return err
 	}
@@ -83,13 +83,14 @@ func (p *people) breaksDown(ctx context.Context, tx pgx.Tx, now time.Time) error
 }
 
 // phoneIn is a breakdown that a customer rings up about.
-func (p *people) phoneIn(ctx context.Context, tx pgx.Tx, now time.Time, row machines.Row, mode, words string) (maintenance.Case, error) {
+func (p *people) phoneIn(ctx context.Context, tx pgx.Tx, now time.Time, row machines.Row, mode string, words machines.Text) (maintenance.Case, error) {
 	caller, err := p.contact(ctx, tx, row.CustomerID)
 	if err != nil {
 		return maintenance.Case{}, err
 	}
 	return maintenance.OpenRequest(ctx, tx, now, p.caller, maintenance.Request{MachineID: row.ID, Down: true, PouringNow: row.Kind == "concrete_pump",
-		Latitude: row.Latitude, Longitude: row.Longitude, OperatorPhone: caller.Phone, CallerName: caller.Name, FailureMode: mode, Description: words})
+		Latitude: row.Latitude, Longitude: row.Longitude, OperatorPhone: caller.Phone, CallerName: caller.Name, CallerNameEN: caller.NameEN, FailureMode: mode,
+		Description: words.ZH, DescriptionEN: words.EN})
 }
 
 // atNight does something about the night's breakdown, if it is still as the

@@ -62,7 +62,7 @@ func (s *seeding) unit(ctx context.Context, parent *uuid.UUID, kind, name, nameE
 }
 
 func (s *seeding) organisation(ctx context.Context) error {
-	maker, err := s.unit(ctx, nil, "organisation", "北辰重工", "Beichen", nil)
+	maker, err := s.unit(ctx, nil, "organisation", "北辰", "Beichen", nil)
 	if err != nil {
 		return err
 	}
@@ -94,6 +94,9 @@ func (s *seeding) engineers(ctx context.Context) error {
 	for _, e := range engineers {
 		id := postgres.NewID()
 		at := stationAt(e.station)
+		if elsewhere, ok := away[e.login]; ok {
+			at = elsewhere
+		}
 		_, err := postgres.Run(ctx, s.db, addTechnicianSQL, pgx.NamedArgs{"id": id, "name": e.name, "name_en": e.nameEN, "phone": e.phone,
 			"station": s.stations[e.station], "latitude": at.latitude, "longitude": at.longitude})
 		if err != nil {

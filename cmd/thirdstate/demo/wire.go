@@ -56,6 +56,12 @@ func (d *Demo) speak(ctx context.Context, w *wire, from, to time.Time, every tim
 			}
 			sent++
 		}
+		for _, s := range d.strangers(at) {
+			if err := w.publish(ctx, s.topic, []byte(s.payload)); err != nil {
+				return fmt.Errorf("publish what nobody has asked for: %w", err)
+			}
+			sent++
+		}
 	}
 	if err := w.flush(ctx); err != nil {
 		return fmt.Errorf("wait for the broker: %w", err)

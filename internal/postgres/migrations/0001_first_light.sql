@@ -160,9 +160,9 @@ CREATE TABLE service_case (
   previous_state text NOT NULL DEFAULT '', waiting_for text NOT NULL DEFAULT '',
   opened_at timestamptz NOT NULL, inform_due_at timestamptz, informed_at timestamptz, planned_at timestamptz, work_started_at timestamptz,
   work_completed_at timestamptz, verified_at timestamptz, satisfied_at timestamptz, closed_at timestamptz, state_at timestamptz NOT NULL,
-  onset_at timestamptz, deferred_until timestamptz, deferred_by text NOT NULL DEFAULT '', risk text NOT NULL DEFAULT '',
+  onset_at timestamptz, deferred_until timestamptz, deferred_by text NOT NULL DEFAULT '', risk text NOT NULL DEFAULT '', risk_en text NOT NULL DEFAULT '',
   machine_down boolean NOT NULL DEFAULT false, pouring_now boolean NOT NULL DEFAULT false,
-  latitude float8, longitude float8, operator_phone text NOT NULL DEFAULT '', description text NOT NULL DEFAULT '',
+  latitude float8, longitude float8, operator_phone text NOT NULL DEFAULT '', description text NOT NULL DEFAULT '', description_en text NOT NULL DEFAULT '',
   assignee text NOT NULL DEFAULT '', verdict text NOT NULL DEFAULT '' CHECK (verdict IN ('','true','false_alarm','unclear')),
   verification jsonb, waived_by text NOT NULL DEFAULT '', waive_reason text NOT NULL DEFAULT '',
   comebacks int NOT NULL DEFAULT 0, cancel_reason text NOT NULL DEFAULT '', played_by text NOT NULL DEFAULT '', version int NOT NULL DEFAULT 1
@@ -173,7 +173,8 @@ CREATE INDEX case_machine ON service_case (machine_id, opened_at);
 ALTER TABLE finding ADD CONSTRAINT finding_case FOREIGN KEY (case_id) REFERENCES service_case;
 CREATE TABLE case_move (
   id uuid PRIMARY KEY, case_id uuid NOT NULL REFERENCES service_case, customer_id uuid, at timestamptz NOT NULL,
-  from_state text NOT NULL, to_state text NOT NULL, actor text NOT NULL, note text NOT NULL DEFAULT '', note_en text NOT NULL DEFAULT ''
+  from_state text NOT NULL, to_state text NOT NULL, waiting_for text NOT NULL DEFAULT '', actor text NOT NULL,
+  note text NOT NULL DEFAULT '', note_en text NOT NULL DEFAULT ''
 );
 CREATE INDEX case_move_case ON case_move (case_id, at);
 CREATE TABLE service_plan (
@@ -194,7 +195,7 @@ CREATE TABLE work_order (
   created_at timestamptz NOT NULL, due_at timestamptz, planned_at timestamptz, dispatched_at timestamptz, accepted_at timestamptz,
   en_route_at timestamptz, on_site_at timestamptz, completed_at timestamptz, state_at timestamptz NOT NULL,
   waited_minutes int NOT NULL DEFAULT 0, wrench_minutes int NOT NULL DEFAULT 0, travel_km float8 NOT NULL DEFAULT 0,
-  result text NOT NULL DEFAULT '', failure_mode text NOT NULL DEFAULT '', cause text NOT NULL DEFAULT '', activity text NOT NULL DEFAULT '',
+  result text NOT NULL DEFAULT '', result_en text NOT NULL DEFAULT '', failure_mode text NOT NULL DEFAULT '', cause text NOT NULL DEFAULT '', activity text NOT NULL DEFAULT '',
   signed_by text NOT NULL DEFAULT '', signer_capacity text NOT NULL DEFAULT '', reason text NOT NULL DEFAULT '', version int NOT NULL DEFAULT 1
 );
 CREATE UNIQUE INDEX work_order_plan_open ON work_order (plan_id) WHERE plan_id IS NOT NULL AND state NOT IN ('completed','cannot_complete','cancelled');
@@ -216,7 +217,7 @@ CREATE TABLE checklist_item (
   kind text NOT NULL CHECK (kind IN ('pass_fail','number','text','photo','meter','choice')),
   unit text NOT NULL DEFAULT '', low float8, high float8, choices text[] NOT NULL DEFAULT '{}', required boolean NOT NULL DEFAULT true, proof boolean NOT NULL DEFAULT false,
   component text NOT NULL DEFAULT '', failure_mode text NOT NULL DEFAULT '', signal text NOT NULL DEFAULT '',
-  result text NOT NULL DEFAULT '' CHECK (result IN ('','pass','fail','na')), number float8, note text NOT NULL DEFAULT '', photo_id uuid,
+  result text NOT NULL DEFAULT '' CHECK (result IN ('','pass','fail','na')), number float8, note text NOT NULL DEFAULT '', note_en text NOT NULL DEFAULT '', photo_id uuid,
   done_at timestamptz, done_by text NOT NULL DEFAULT '', UNIQUE (work_order_id, position)
 );
 CREATE TABLE attachment (
@@ -230,7 +231,7 @@ CREATE TABLE callback (
   state text NOT NULL CHECK (state IN ('due','done','unreachable','cancelled')),
   due_at timestamptz NOT NULL, created_at timestamptz NOT NULL, attempts int NOT NULL DEFAULT 0,
   outcome text NOT NULL DEFAULT '' CHECK (outcome IN ('','informed','satisfied','so_so','dissatisfied','unreachable','deferred')),
-  note text NOT NULL DEFAULT '', done_at timestamptz, done_by text NOT NULL DEFAULT '', version int NOT NULL DEFAULT 1
+  note text NOT NULL DEFAULT '', note_en text NOT NULL DEFAULT '', done_at timestamptz, done_by text NOT NULL DEFAULT '', version int NOT NULL DEFAULT 1
 );
 CREATE INDEX callback_due ON callback (due_at) WHERE state = 'due';
 CREATE UNIQUE INDEX callback_one_due ON callback (case_id, kind) WHERE state = 'due';
@@ -254,7 +255,7 @@ CREATE INDEX promise_due ON promise (due_at) WHERE state = 'open';
 CREATE TABLE notice (
   id uuid PRIMARY KEY, customer_id uuid, machine_id uuid REFERENCES machine, case_id uuid REFERENCES service_case, work_order_id uuid REFERENCES work_order,
   contact_id uuid REFERENCES contact, technician_id uuid REFERENCES technician, channel text NOT NULL, recipient text NOT NULL,
-  text text NOT NULL, language text NOT NULL, state text NOT NULL CHECK (state IN ('queued','sent','failed')),
+  text text NOT NULL, text_en text NOT NULL DEFAULT '', language text NOT NULL, state text NOT NULL CHECK (state IN ('queued','sent','failed')),
   created_at timestamptz NOT NULL, sent_at timestamptz, error text NOT NULL DEFAULT ''
 );
 CREATE INDEX notice_case ON notice (case_id, created_at);
