@@ -45,7 +45,11 @@ func TestPages_EachRoleInEachLanguage(t *testing.T) {
 		if much {
 			d.fill(60, "Aardvark 泵车")
 		}
-		for _, role := range identity.Roles {
+		roles := identity.Roles
+		if much { // what is long is long for all; these two see the most, and the least
+			roles = []identity.Role{identity.Admin, identity.OwnerAdmin}
+		}
+		for _, role := range roles {
 			for _, lang := range []string{"zh", "en"} {
 				b := d.signIn(d.person(role), lang)
 				f := newForeign(d.site.texts, lang)
@@ -90,11 +94,11 @@ func keyPrefixes(t *texts) map[string]bool {
 type foreign struct {
 	lang string
 	keys *regexp.Regexp
-	not  map[string]*regexp.Regexp // by key
+	not  map[string]string // by key
 }
 
 func newForeign(t *texts, lang string) foreign {
-	f := foreign{lang: lang, not: map[string]*regexp.Regexp{}}
+	f := foreign{lang: lang, not: map[string]string{}}
 	var prefixes []string
 	for key := range t.known[lang] {
 		if prefix, _, dotted := strings.Cut(key, "."); dotted && !slices.Contains(prefixes, prefix) {
@@ -106,7 +110,7 @@ func newForeign(t *texts, lang string) foreign {
 		if strings.Contains(text, "%") || text == t.known[lang][key] || lang == "en" && len(text) < 9 || lang == "zh" && len(text) < 6 || text == "English" {
 			continue
 		}
-		f.not[key] = regexp.MustCompile(`(^|[^\p{L}])` + regexp.QuoteMeta(text) + `($|[^\p{L}])`)
+		f.not[key] = text
 	}
 	return f
 }
@@ -118,7 +122,7 @@ func (f foreign) check(t *testing.T, name, page string) {
 		t.Errorf("%s: no text for %s", name, m[1])
 	}
 	for key, text := range f.not {
-		if text.MatchString(seen) {
+		if strings.Contains(seen, text) && regexp.MustCompile(`(^|[^\p{L}])`+regexp.QuoteMeta(text)+`($|[^\p{L}])`).MatchString(seen) {
 			t.Errorf("%s: %s is in the wrong language", name, key)
 		}
 	}
