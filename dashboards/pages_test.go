@@ -20,10 +20,9 @@ var (
 	spoken  = regexp.MustCompile(`\b(?:title|placeholder|aria-label|alt)="([^"]*)"`)
 	asset   = regexp.MustCompile(`(?:href|src)="(/assets/[^"]+)"`)
 	// dottedWord is what a missing text looks like: its key.
-	dottedWord = regexp.MustCompile(`(?:^|[^\w./-])([a-z_]+\.[a-z_]+)\b`)
-	word       = regexp.MustCompile(`[A-Za-z]{3,}`)
-	notOurs    = regexp.MustCompile(`Aardvark[-\w]*|Quokka[-\w]*|Beichen|BC56|English|MiB|\bcase\b`)
-	mostBytes  = 150 << 10
+	word      = regexp.MustCompile(`[A-Za-z]{3,}`)
+	notOurs   = regexp.MustCompile(`Aardvark[-\w]*|Quokka[-\w]*|Beichen|BC56|English|MiB|\bcase\b`)
+	mostBytes = 150 << 10
 )
 
 // visible is what a person reads or hears of a page.
@@ -76,17 +75,6 @@ func TestPages_EachRoleInEachLanguage(t *testing.T) {
 			}
 		}
 	}
-}
-
-// keyPrefixes are the first words of the texts' keys.
-func keyPrefixes(t *texts) map[string]bool {
-	out := map[string]bool{}
-	for key := range t.known["zh"] {
-		if prefix, _, dotted := strings.Cut(key, "."); dotted {
-			out[prefix] = true
-		}
-	}
-	return out
 }
 
 // foreign finds, on a page in a language, texts of the other one and keys that
