@@ -155,12 +155,13 @@ type fleetRows struct {
 
 // load reads all machines, aliases, devices and mapped signals.
 func (f *fleet) load(ctx context.Context, pool *postgres.Pool) error {
-	start := time.Now()
 	f.mu.Lock()
 	f.stale = false // what changes from here on is a new change
 	f.mu.Unlock()
 	var rows fleetRows
+	var start time.Time
 	err := postgres.As(ctx, pool, identity.Program("intake"), func(tx pgx.Tx) error {
+		start = time.Now() // that a connection had to be made is not the reading's cost
 		var err error
 		rows, err = readFleet(ctx, tx)
 		return err
