@@ -100,8 +100,8 @@ type Signal struct {
 // Contributor is one part of a health score.
 type Contributor struct {
 	Signal string  `json:"signal"`
-	Weight float64 `json:"weight" doc:"0-1, the weights sum to 1"`
-	Loss   float64 `json:"loss" doc:"points taken from 100"`
+	Weight float64 `json:"weight" doc:"points that it takes at its limit"`
+	Loss   float64 `json:"loss" doc:"points that it takes from 100 now"`
 }
 
 // Machine is one serial-numbered unit.
