@@ -30,10 +30,13 @@ const (
 type EmbeddedConfig struct {
 	Listen string // such as 127.0.0.1:1883; without a token only where the address is a loopback one
 	TLS    *tls.Config
-	Log    *intakelog.Log
-	Pool   *postgres.Pool   // where the devices are; nil = there are none
-	Now    func() time.Time // program clock
-	Logger *slog.Logger
+	// TokensOnly lets nobody in without a token, on a loopback address neither: a
+	// proxy that others can reach may stand in front of it.
+	TokensOnly bool
+	Log        *intakelog.Log
+	Pool       *postgres.Pool   // where the devices are; nil = there are none
+	Now        func() time.Time // program clock
+	Logger     *slog.Logger
 }
 
 // Embedded is the MQTT broker in the process, for MQTT 3.1, 3.1.1 and 5. A
@@ -70,7 +73,7 @@ func OpenEmbedded(c EmbeddedConfig) (*Embedded, error) {
 		changed: make(chan struct{}, 1), connections: map[*connection]struct{}{},
 	}
 	if addr, ok := door.Addr().(*net.TCPAddr); ok {
-		e.anonymous = addr.IP.IsLoopback()
+		e.anonymous = addr.IP.IsLoopback() && !c.TokensOnly
 	}
 	if c.TLS != nil {
 		e.door = tls.NewListener(door, c.TLS)

@@ -17,6 +17,7 @@ import (
 type settings struct {
 	Data         string        `help:"Folder for the intake log, snapshots and the private database." type:"path" placeholder:"DIR"`
 	HTTP         string        `name:"http" help:"Address of pages and API." default:"127.0.0.1:8080"`
+	BehindProxy  bool          `name:"behind-proxy" help:"A TLS proxy passes on what comes from outside: cookies go over https only, its X-Forwarded-For says who asks, and MQTT clients need a token though the proxy is on this host."`
 	MQTTListen   string        `name:"mqtt-listen" help:"Address of the embedded MQTT broker; empty switches it off." default:"127.0.0.1:1883"`
 	MQTTURL      string        `name:"mqtt-url" help:"An external broker to subscribe to, such as tcp://user:password@127.0.0.1:1883." placeholder:"URL"`
 	MQTTTopics   []string      `name:"mqtt-topics" help:"Topics to subscribe to on the external broker." default:"fleet/#,v1/gateway/#,telegraf/#"`

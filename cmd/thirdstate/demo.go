@@ -117,8 +117,8 @@ func greet(w io.Writer, url, data string, show *demo.Demo) {
 }
 
 // fleetBroker is where the simulated fleet publishes: the external broker where
-// there is one, else the embedded one. Where that is open to the network, the
-// fleet signs in as a gateway.
+// there is one, else the embedded one. Where that is open to others, the fleet
+// signs in as a gateway.
 func (y *system) fleetBroker(ctx context.Context) (string, publish.Options, error) {
 	options := publish.Options{ClientID: "thirdstate-demo-fleet", InFlight: 1_024}
 	if y.external != nil {
@@ -129,7 +129,7 @@ func (y *system) fleetBroker(ctx context.Context) (string, publish.Options, erro
 	if !ok {
 		return "", options, fmt.Errorf("the embedded broker listens on %s, which is no TCP address", y.embedded.Addr())
 	}
-	if tcp.IP.IsLoopback() {
+	if tcp.IP.IsLoopback() && !y.BehindProxy {
 		return "mqtt://" + tcp.String(), options, nil
 	}
 	const gateway = "demo-fleet"

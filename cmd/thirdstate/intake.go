@@ -56,7 +56,7 @@ func (y *system) runHistory(ctx context.Context) error {
 // they are asked for. Nothing comes in before run.
 func (y *system) listen(context.Context) error {
 	if y.MQTTListen != "" {
-		embedded, err := telemetry.OpenEmbedded(telemetry.EmbeddedConfig{Listen: y.MQTTListen, Log: y.intake, Pool: y.pool, Now: y.clock.Now, Logger: y.log})
+		embedded, err := telemetry.OpenEmbedded(telemetry.EmbeddedConfig{Listen: y.MQTTListen, TokensOnly: y.BehindProxy, Log: y.intake, Pool: y.pool, Now: y.clock.Now, Logger: y.log})
 		if err != nil {
 			return err // says which flag to change
 		}

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -65,10 +67,13 @@ func (y *system) newWeb(ctx context.Context, demo *dashboards.Demo) (*web, error
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = echo.ExtractIPDirect()
+	if y.BehindProxy {
+		e.IPExtractor = proxied
+	}
 	e.Logger.SetOutput(io.Discard) // failures are logged where they are decided, with slog
 	e.Use(middleware.Recover(), headers)
 	site, err := dashboards.Mount(e, dashboards.Config{Pool: y.pool, Clock: y.clock, Log: y.log, History: y.history,
-		Detection: y.runner, Intake: y.intakeStatus, IntakeLog: y.intake, Demo: demo})
+		Detection: y.runner, Intake: y.intakeStatus, IntakeLog: y.intake, Demo: demo, Secure: y.BehindProxy})
 	if err != nil {
 		return nil, fmt.Errorf("mount the pages: %w", err)
 	}
@@ -84,6 +89,17 @@ func (y *system) newWeb(ctx context.Context, demo *dashboards.Demo) (*web, error
 		Handler: guard.Handler(e), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, WriteTimeout: 60 * time.Second,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(y.log.Handler(), slog.LevelDebug),
 	}}, nil
+}
+
+// proxied is the address that the proxy next to us has seen: the last one of the
+// header. What stands before it was said by somebody else.
+func proxied(r *http.Request) string {
+	said := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
+	last := strings.TrimSpace(said[strings.LastIndexByte(said, ',')+1:])
+	if ip, err := netip.ParseAddr(last); err == nil {
+		return ip.String()
+	}
+	return echo.ExtractIPDirect()(r)
 }
 
 func (w *web) url() string { return "http://" + w.listener.Addr().String() }

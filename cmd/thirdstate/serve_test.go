@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,6 +82,53 @@ func TestServe_IsReadyAndShowsTheIdentityOfTheIntake(t *testing.T) {
 		if answer.StatusCode != http.StatusOK || !strings.Contains(text, want) {
 			t.Errorf("%s: %d, without %s:\n%s", path, answer.StatusCode, want, text)
 		}
+	}
+}
+
+// Behind a proxy everything comes from this host: that must neither let anybody
+// publish nor let one guesser slow down all.
+func TestServe_BehindAProxyKnowsWhoAsks(t *testing.T) {
+	t.Parallel()
+	s := testSettings(t)
+	s.BehindProxy = true
+	p := serveProduct(t, s)
+	signIn := func(login, forwarded string) *http.Response {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/sign-in", strings.NewReader(url.Values{"login": {login}, "password": {"x"}}.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("X-Forwarded-For", forwarded)
+		answer, err := http.DefaultTransport.RoundTrip(req) // as it is, without the page behind it
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer
+	}
+	for i := range 25 {
+		answer := signIn(fmt.Sprint("nobody", i), fmt.Sprintf("203.0.113.%d, 192.0.2.1", i))
+		if i == 0 && (len(answer.Cookies()) != 1 || !answer.Cookies()[0].Secure) {
+			t.Errorf("the cookie is %v", answer.Cookies())
+		}
+		if i == 24 && answer.StatusCode != http.StatusTooManyRequests {
+			t.Errorf("the 25th guess of one address: %d", answer.StatusCode)
+		}
+	}
+	if answer := signIn("somebody", "192.0.2.2"); answer.StatusCode != http.StatusSeeOther {
+		t.Errorf("somebody else: %d", answer.StatusCode)
+	}
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.embedded.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a")); err != nil {
+		t.Fatal(err)
+	}
+	connack := make([]byte, 4)
+	if _, err := io.ReadFull(conn, connack); err != nil || connack[3] != 5 {
+		t.Errorf("without a token: %x, %v", connack, err)
 	}
 }
 
