@@ -32,6 +32,7 @@ type Located struct {
 	MachineID uuid.UUID
 	MachineNo int    // number of the machine in the history
 	Model     string // name of its model, "" without one
+	Pack      string // name of the rule pack that watches it, "" without one
 	observation.Observation
 }
 

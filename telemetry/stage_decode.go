@@ -194,7 +194,7 @@ func (d *decoding) observe(r *intakelog.Record, m *knownMachine, reading *Readin
 	}
 	d.Counts.Readings += len(values)
 	parts.Observations++
-	d.Observations = append(d.Observations, Located{LSN: r.LSN, MachineID: m.ID, MachineNo: m.No, Model: m.Model, Observation: o})
+	d.Observations = append(d.Observations, Located{LSN: r.LSN, MachineID: m.ID, MachineNo: m.No, Model: m.Model, Pack: m.Pack, Observation: o})
 }
 
 func (d *decoding) unclaim(at map[string]int, key string, values []observation.Value, r *intakelog.Record, parts *RecordParts) map[string]int {

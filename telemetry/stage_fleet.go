@@ -45,6 +45,7 @@ type knownMachine struct {
 	No      int
 	Key     string
 	Model   string
+	Pack    string
 	signals map[string]struct{} // mapped signals of its model
 }
 
@@ -120,7 +121,8 @@ func (f *fleet) changed() {
 	f.stale = true
 }
 
-const fleetSQL = `SELECT m.id, m.no, m.key, m.model_id, coalesce(o.name, '') AS model
+// A model without a rule pack of its own is watched by the pack of its name.
+const fleetSQL = `SELECT m.id, m.no, m.key, m.model_id, coalesce(o.name, '') AS model, coalesce(nullif(o.pack, ''), o.name, '') AS pack
 FROM machine m LEFT JOIN model o ON o.id = m.model_id`
 
 const fleetAliasSQL = `SELECT alias, machine_id FROM machine_alias`
@@ -136,6 +138,7 @@ type fleetRows struct {
 		Key     string     `db:"key"`
 		ModelID *uuid.UUID `db:"model_id"`
 		Model   string     `db:"model"`
+		Pack    string     `db:"pack"`
 	}
 	aliases []struct {
 		Alias     string    `db:"alias"`
@@ -214,7 +217,7 @@ func (rows *fleetRows) index() (map[string]*knownMachine, map[string]knownDevice
 	byID := make(map[uuid.UUID]*knownMachine, len(rows.machines))
 	names := make(map[string]*knownMachine, len(rows.machines))
 	for _, m := range rows.machines {
-		k := &knownMachine{ID: m.ID, No: m.No, Key: m.Key, Model: m.Model}
+		k := &knownMachine{ID: m.ID, No: m.No, Key: m.Key, Model: m.Model, Pack: m.Pack}
 		if m.ModelID != nil {
 			k.signals = signals[*m.ModelID]
 		}

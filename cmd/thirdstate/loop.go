@@ -80,9 +80,13 @@ func (y *system) verify(ctx context.Context, now time.Time, c maintenance.CaseRo
 	who := identity.Program("verification")
 	var machine machines.Machine
 	var file maintenance.CaseFile
+	var pack string
 	if err := postgres.As(ctx, y.pool, who, func(tx pgx.Tx) error {
 		var err error
 		if machine, err = machines.Get(ctx, tx, c.MachineID); err != nil {
+			return err
+		}
+		if pack, err = packOf(ctx, tx, machine); err != nil {
 			return err
 		}
 		file, err = maintenance.GetCase(ctx, tx, who, c.ID)
@@ -95,7 +99,7 @@ func (y *system) verify(ctx context.Context, now time.Time, c maintenance.CaseRo
 		return err
 	}
 	for _, f := range file.Findings {
-		rule, ok := y.fleet.Rule(detection.Watched{Key: machine.Key, Pack: c.ModelName}, f.Rule)
+		rule, ok := y.fleet.Rule(detection.Watched{Key: machine.Key, Pack: pack}, f.Rule)
 		var evidence rules.Evidence
 		if !ok || json.Unmarshal(f.Evidence, &evidence) != nil {
 			continue
@@ -109,6 +113,19 @@ func (y *system) verify(ctx context.Context, now time.Time, c maintenance.CaseRo
 		})
 	}
 	return nil
+}
+
+func packOf(ctx context.Context, db postgres.DB, m machines.Machine) (string, error) {
+	models, err := machines.Models(ctx, db)
+	if err != nil || m.ModelID == nil {
+		return "", err
+	}
+	for _, model := range models {
+		if model.ID == *m.ModelID {
+			return detection.PackOf(model), nil
+		}
+	}
+	return "", nil
 }
 
 // runHousekeeping looks each program minute, but at most each real second.

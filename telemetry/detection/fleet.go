@@ -15,13 +15,21 @@ import (
 type Watched struct {
 	ID   uuid.UUID
 	Key  string
-	Pack string // the model's name; "" or one without a pack means the default watcher
+	Pack string // see PackOf; "" or one that is not there means the default watcher
+}
+
+// PackOf names the rule pack of a model: its own, or the one of its name.
+func PackOf(m machines.Model) string {
+	if m.Pack != "" {
+		return m.Pack
+	}
+	return m.Name
 }
 
 // Fleet knows which pack watches a machine.
 type Fleet struct{ packs map[string]*rules.Pack }
 
-// NewFleet returns a fleet that is watched with the packs, keyed by model name.
+// NewFleet returns a fleet that is watched with the packs, keyed by their models.
 func NewFleet(packs map[string]*rules.Pack) *Fleet { return &Fleet{packs: packs} }
 
 // Pack returns the rule pack of a machine, nil where the default watcher serves.

@@ -259,7 +259,7 @@ func (r *Runner) machine(o *telemetry.Located) *watched {
 	if w := r.watched[o.Machine]; w != nil {
 		return w
 	}
-	known := Watched{ID: o.MachineID, Key: o.Machine, Pack: o.Model}
+	known := Watched{ID: o.MachineID, Key: o.Machine, Pack: o.Pack}
 	pack := r.fleet.Pack(known)
 	w := &watched{Watched: known, pack: pack, rules: rules.New(o.Machine, pack), score: -1}
 	r.watched[o.Machine] = w

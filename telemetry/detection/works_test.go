@@ -127,8 +127,15 @@ func (w *works) enter() {
 		if err != nil {
 			return err
 		}
-		for _, key := range keys {
+		long, err := machines.AddModel(w.Context(), tx, start, staff, machines.Model{Manufacturer: "Acme", Name: "TEST-1 long", Kind: "concrete_pump", Pack: "TEST-1"})
+		if err != nil {
+			return err
+		}
+		for i, key := range keys {
 			m := machines.Machine{Manufacturer: "Acme", Serial: key, CustomerID: &customer.ID, HasDevice: true, ModelID: &model.ID}
+			if i%2 == 1 {
+				m.ModelID = &long.ID
+			}
 			if key == "W1" {
 				m.ModelID = nil
 			}
