@@ -108,8 +108,10 @@ func episode(ctx context.Context, db postgres.DB, f Finding) (Finding, error) {
 const updateFindingSQL = `UPDATE finding SET rule_hash = @ruleHash, severity = @severity, evidence = @evidence, facts = @facts, updated_at = @updatedAt
 	WHERE id = @id AND state = 'open' AND updated_at < @updatedAt RETURNING ` + findingColumns
 
-// A reading may be noted late: an older good one does not end what a newer bad one says.
-const endFindingSQL = `UPDATE finding SET state = 'closed', closed_at = @closedAt, close_reason = @reason, evidence = @evidence, updated_at = GREATEST(updated_at, @closedAt)
+// A reading may be noted late: an older good one does not end what a newer bad one
+// says. The evidence stays that of the fault, which a signal that is back within
+// its band no longer shows.
+const endFindingSQL = `UPDATE finding SET state = 'closed', closed_at = @closedAt, close_reason = @reason, updated_at = GREATEST(updated_at, @closedAt)
 	WHERE id = @id AND state = 'open' AND (source NOT IN ('reading', 'daily_check') OR updated_at <= @closedAt) RETURNING ` + findingColumns
 
 func newsOfFinding(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, change FindingChange) (Finding, bool, error) {

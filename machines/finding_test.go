@@ -98,6 +98,9 @@ func TestFinding_ReplayChangesNothing(t *testing.T) {
 		if first.State != "closed" || !first.ClosedAt.Equal(at(3)) || first.Severity != machines.Alarm || first.CloseReason != "cleared" || first.Facts.Parts[0] != "FM-2208" {
 			t.Errorf("first episode: %+v", first)
 		}
+		if string(first.Evidence) != `{"deviation": 9}` {
+			t.Errorf("its end took the evidence of the fault: %s", first.Evidence)
+		}
 		if first.CustomerID == nil || *first.CustomerID != f.tongda.ID {
 			t.Error("the finding is not its owner's")
 		}
