@@ -101,7 +101,7 @@ type Term struct {
 type Contributor struct {
 	Signal string  `json:"signal"`
 	Rule   string  `json:"rule"`
-	Weight float64 `json:"weight"` // points at most, at the limit
+	Weight float64 `json:"weight"` // points at the limit
 	Loss   float64 `json:"loss"`   // points now
 }
 
