@@ -102,6 +102,42 @@ func TestSeen_NeverGoesBack(t *testing.T) {
 	}
 }
 
+func TestSilence_IsNotedAfterDaysAndEndsWithTheNextMessage(t *testing.T) {
+	f := newFleet(t)
+	speak := func(at time.Time) {
+		t.Helper()
+		f.do(func(ctx context.Context, db postgres.DB) error {
+			return machines.SetSeen(ctx, db, []machines.Seen{{MachineID: f.machine.ID, At: at, Connectivity: "online"}, {MachineID: f.other.ID, At: at, Connectivity: "online"}})
+		})
+	}
+	note := func(at time.Time) (silent int64) {
+		t.Helper()
+		f.do(func(ctx context.Context, db postgres.DB) (err error) {
+			silent, err = machines.NoteSilence(ctx, db, at)
+			return err
+		})
+		return silent
+	}
+	speak(start)
+	f.do(func(ctx context.Context, db postgres.DB) error { // a lock explains its silence
+		return machines.SetOperatingStatus(ctx, db, start, admin, f.other.ID, machines.Locked, "", "")
+	})
+	weekend, longer := start.Add(60*time.Hour), start.Add(80*time.Hour)
+	if n := note(weekend); n != 0 {
+		t.Errorf("%d machines are silent after a weekend", n)
+	}
+	if n := note(longer); n != 1 || f.get(f.machine.ID).Connectivity != "silent" || f.get(f.other.ID).Connectivity != "online" {
+		t.Errorf("%d machines are silent after three days", n)
+	}
+	if n := note(longer); n != 0 {
+		t.Errorf("%d machines fell silent again", n)
+	}
+	speak(longer)
+	if c := f.get(f.machine.ID).Connectivity; c != "online" {
+		t.Errorf("it speaks and is %s", c)
+	}
+}
+
 func TestScore_ShowsItsContributors(t *testing.T) {
 	f := newFleet(t)
 	f.do(func(ctx context.Context, db postgres.DB) error {

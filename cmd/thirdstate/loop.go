@@ -49,6 +49,9 @@ const verifyRows = 20_000
 func (y *system) housekeeping(ctx context.Context, now time.Time) error {
 	who := identity.Program("scheduler")
 	if err := postgres.As(ctx, y.pool, who, func(tx pgx.Tx) error {
+		if _, err := machines.NoteSilence(ctx, tx, now); err != nil {
+			return err
+		}
 		_, err := maintenance.RunDue(ctx, tx, now)
 		return err
 	}); err != nil {
