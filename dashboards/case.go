@@ -1,14 +1,17 @@
 package dashboards
 
 import (
+	"math"
 	"net/http"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
+	"github.com/thirdstate/thirdstate/maintenance/dispatch"
 )
 
 // casePage is one case: what is wrong, what was done, what comes next.
@@ -22,6 +25,12 @@ type casePage struct {
 	Plans    bool // may schedule a work order
 	Tells    bool // may tell the owner
 	Calls    bool // may open a callback
+	Closes   bool // may close it, once it is proved and the customer satisfied
+	Promises bool // may note a promise
+	Owner    bool // decides about it
+
+	Draft     string          // the standard message
+	Suggested []dispatch.Part // for a repair that did not hold
 }
 
 func showCase(_ *Site, r *request) error {
@@ -29,7 +38,8 @@ func showCase(_ *Site, r *request) error {
 	if err != nil {
 		return err
 	}
-	p := casePage{Moves: r.who.Has(movers...), Comments: r.who.Has(staff...), Plans: r.who.Has(planners...), Tells: r.who.Has(office...), Calls: r.who.Has(callers...)}
+	p := casePage{Moves: r.who.Has(movers...), Comments: r.who.Has(staff...), Plans: r.who.Has(planners...), Tells: r.who.Has(office...), Calls: r.who.Has(callers...),
+		Closes: r.who.Has(managers...), Promises: r.who.Has(office...), Owner: r.who.Has(identity.OwnerAdmin)}
 	err = r.read(func(tx pgx.Tx) error {
 		if p.File, err = maintenance.GetCase(r.ctx, tx, r.who, id); err != nil {
 			return err
@@ -39,13 +49,37 @@ func showCase(_ *Site, r *request) error {
 		}
 		file, err := machines.ReadFile(r.ctx, tx, p.File.MachineID)
 		p.Machine, p.Contacts, p.Signals = file.Machine, file.Contacts, file.Signals
-		return err
+		if err != nil {
+			return err
+		}
+		return p.propose(r, tx)
 	})
 	if err != nil {
 		return err
 	}
 	r.view.Title, r.view.Chart = r.view.Name(p.File.Title, p.File.TitleEN), p.Machine.HasDevice && p.signal() != ""
 	return r.renderTitled(http.StatusOK, caseView(r.view, p))
+}
+
+// propose reads what the page proposes: the message to the owner, the parts for the
+// next visit.
+func (p *casePage) propose(r *request, tx pgx.Tx) error {
+	var err error
+	if v := p.File.Verification; v != nil && v.Enough && !v.Passed {
+		var numbers []string
+		for _, f := range p.File.Findings {
+			numbers = append(numbers, f.Facts.Parts...)
+		}
+		if p.Suggested, err = maintenance.PartsAt(r.ctx, tx, numbers); err != nil {
+			return err
+		}
+	}
+	if !p.Tells || len(p.Contacts) == 0 || p.File.State != maintenance.Open && p.File.State != maintenance.Triaged {
+		return nil
+	}
+	draft, err := maintenance.InformText(r.ctx, tx, r.now, p.File.Case, p.Contacts[0])
+	p.Draft = draft.In(p.Contacts[0].Language)
+	return err
 }
 
 // refuse tells why an action was not done, on the page it came from.
@@ -68,11 +102,66 @@ func doMoveCase(r *request, tx pgx.Tx) (string, error) {
 	if move.Until, err = r.formDays("days"); err != nil {
 		return "", err
 	}
+	if move.VisitAt, err = r.formTime("visit_at"); err != nil {
+		return "", err
+	}
+	if move.To == maintenance.Deferred && move.Reason == "" && r.who.Has(identity.OwnerAdmin) {
+		if err := r.knowsTheRisk(tx, id, &move); err != nil {
+			return "", err
+		}
+	}
 	c, err := maintenance.MoveCase(r.ctx, tx, r.now, r.who, id, move)
 	if err != nil {
 		return "", err
 	}
+	switch {
+	case c.State == maintenance.Deferred && c.DeferredUntil != nil:
+		days := int(math.Round(c.DeferredUntil.Sub(r.now).Hours() / 24))
+		return r.t("done.deferred", days, r.view.Name(c.Risk, c.RiskEN), r.view.Actor(c.DeferredBy), r.now.In(zone).Format("15:04")), nil
+	case c.State == maintenance.Planned && move.VisitAt != nil:
+		return r.t("done.visit", r.view.Text(maintenance.SlotName(r.now, *move.VisitAt))), nil
+	}
 	return r.t("done.case", r.t("case_state."+string(c.State))), nil
+}
+
+// knowsTheRisk fills in the risk that the owner's page has told him.
+func (r *request) knowsTheRisk(tx pgx.Tx, id uuid.UUID, move *maintenance.CaseMove) error {
+	c, err := maintenance.GetCase(r.ctx, tx, r.who, id)
+	if err != nil {
+		return err
+	}
+	m, err := machines.GetRow(r.ctx, tx, c.MachineID)
+	risk := r.view.both(riskKey(m.Kind))
+	move.Reason, move.ReasonEN = risk.ZH, risk.EN
+	return err
+}
+
+func doPromise(r *request, tx pgx.Tx) (string, error) {
+	id, err := r.id()
+	if err != nil {
+		return "", err
+	}
+	due, err := r.formTime("due")
+	if err != nil {
+		return "", err
+	}
+	if due == nil {
+		return "", r.refusal(problem.Invalid, "error.time")
+	}
+	_, err = maintenance.AddPromise(r.ctx, tx, r.now, r.who, maintenance.Promise{CaseID: &id, Text: r.FormValue("text"), Person: r.FormValue("person"), DueAt: *due})
+	return r.t("done.promise"), err
+}
+
+func doSettle(r *request, tx pgx.Tx) (string, error) {
+	id, err := r.id()
+	if err != nil {
+		return "", err
+	}
+	p, err := maintenance.SettlePromise(r.ctx, tx, r.now, r.who, id, r.FormValue("state"), r.FormValue("evidence"), "")
+	if err != nil {
+		return "", err
+	}
+	return r.t("done.settled", r.t("promise."+p.State)), nil
 }
 
 func doInform(r *request, tx pgx.Tx) (string, error) {

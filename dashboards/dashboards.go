@@ -71,6 +71,7 @@ type Site struct {
 	hub      *hub
 	throttle *throttle
 	guard    *http.CrossOriginProtection
+	names    names
 }
 
 // Mount adds every page to e, and wraps e's error handler so that an unknown

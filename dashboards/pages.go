@@ -69,6 +69,8 @@ var actions = []action{
 	{Path: "/cases/:id/inform", API: "inform-owner", Roles: office, Do: doInform},
 	{Path: "/cases/:id/comment", API: "comment-case", Roles: staff, Do: doComment},
 	{Path: "/cases/:id/order", API: "create-work-order", Roles: planners, Do: doOrder},
+	{Path: "/cases/:id/promise", API: "add-promise", Roles: office, Do: doPromise},
+	{Path: "/promises/:id/settle", API: "settle-promise", Roles: office, Do: doSettle},
 	{Path: "/machines/:id/request", API: "open-case", Roles: askers, Do: doRequest},
 	{Path: "/machines/:id/inspection", API: "schedule-inspection", Roles: planners, Do: doInspection},
 	{Path: "/machines/:id/reading", API: "add-reading", Roles: readers, Do: doReading},

@@ -47,7 +47,8 @@ type view struct {
 	Flash     string
 	FlashKind string
 	Narrow    bool
-	Chart     bool // the page draws one
+	Chart     bool              // the page draws one
+	people    map[string]string // how they are written in English
 }
 
 type navItem struct {
@@ -148,6 +149,9 @@ func (s *Site) begin(c echo.Context) (*request, error) {
 	r.ctx = identity.With(ctx, r.who)
 	r.view.Who, r.view.Now, r.view.Zone, r.view.Path = r.who, r.now, zone, c.Request().URL.Path
 	r.view.Nav = navigation(r.who.Role, r.view.Path)
+	if err == nil && r.view.SignedIn && r.view.Language == "en" {
+		r.view.people, err = s.names.english(ctx, s.Pool, r.now)
+	}
 	if s.Demo != nil {
 		status := s.Demo.Status()
 		r.view.Demo = &status

@@ -69,7 +69,28 @@ func (v view) Actor(name string) string {
 	if key := "actor." + name; v.has(key) {
 		return v.T(key)
 	}
-	return name
+	return v.Name(name, v.people[name])
+}
+
+// both gives a text of the pages in both languages, for what is kept.
+func (v view) both(key string) machines.Text {
+	return machines.Text{ZH: v.known["zh"][key], EN: v.known["en"][key]}
+}
+
+// gap stands between two sentences.
+func (v view) gap() string {
+	if v.Language == "zh" {
+		return ""
+	}
+	return " "
+}
+
+// reason says in words why a message was not taken.
+func (v view) reason(code string) string {
+	if key := "dead_letter." + code; v.has(key) {
+		return v.T(key)
+	}
+	return code
 }
 
 // Text picks the text in the view's language.
@@ -150,7 +171,7 @@ func Unit(ucum string) string {
 
 // Phone hides the middle of a phone number.
 func Phone(number string) string {
-	r := []rune(number)
+	r := []rune(strings.TrimPrefix(number, "+86"))
 	if len(r) < 8 {
 		return number
 	}

@@ -41,12 +41,27 @@ func showToday(_ *Site, r *request) error {
 		}
 		open, err := maintenance.Cases(r.ctx, tx, maintenance.CaseFilter{Open: true, Limit: 100})
 		p.Cases = open.Items
+		slices.SortStableFunc(p.Cases, func(a, b maintenance.CaseRow) int { return pressing(a) - pressing(b) })
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	return r.render(http.StatusOK, "nav.today", todayView(r.view, p))
+}
+
+// pressing orders the day's cases: a machine that is down, then what is going wrong
+// by its severity, then what waits for somebody else.
+func pressing(c maintenance.CaseRow) int {
+	switch {
+	case c.MachineDown && c.State != maintenance.AwaitingCallback:
+		return 0
+	case c.State == maintenance.Waiting, c.State == maintenance.Deferred:
+		return 8
+	case c.State == maintenance.AwaitingCallback, c.State == maintenance.Satisfied:
+		return 9
+	}
+	return 1 + slices.Index([]machines.Severity{machines.Alarm, machines.Warning, machines.Advice, machines.Info}, c.Severity)
 }
 
 // casesPage lists cases: open ones first, or all.

@@ -133,6 +133,7 @@ type Notice struct {
 type CallerFile struct {
 	Contact       machines.Contact  `json:"contact"`
 	Customer      machines.Customer `json:"customer"`
+	Owner         *machines.Contact `json:"owner" doc:"who decides at this customer"`
 	Machines      []machines.Row    `json:"machines"`
 	OpenCases     []CaseRow         `json:"openCases"`
 	Promises      []Promise         `json:"promises" doc:"open ones, and broken ones of the last 30 days"`

@@ -39,6 +39,7 @@ func Caller(ctx context.Context, db postgres.DB, now time.Time, phone string) (C
 	}
 	for _, read := range []func() error{
 		func() (err error) { f.Customer, err = machines.GetCustomer(ctx, db, f.Contact.CustomerID); return err },
+		func() (err error) { f.Owner, err = decider(ctx, db, f.Contact.CustomerID); return err },
 		func() error {
 			page, err := machines.List(ctx, db, machines.Filter{CustomerID: &f.Customer.ID, Limit: 100})
 			f.Machines = page.Items

@@ -203,6 +203,9 @@ func refuseStep(who identity.Principal, c Case, to CaseState) error {
 		WithZH("服务单处于「%s」，不能改为「%s」", from.ZH, target.ZH)
 	if to == AwaitingCallback || to == Satisfied || to == Closed {
 		if why := unproved(c); why.EN != "" {
+			if n := c.Comebacks; n > 0 && c.State == InWork {
+				why = and(why, machines.Text{ZH: fmt.Sprintf("。已退回处理，记重复维修 %d 次", n), EN: fmt.Sprintf(". Back to work, come-backs counted: %d", n)})
+			}
 			refusal = problem.New(problem.Conflict, "cannot close: %s", why.EN).WithZH("不能结案：%s", why.ZH)
 		}
 	}

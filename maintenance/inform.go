@@ -88,7 +88,21 @@ func contactOf(ctx context.Context, db postgres.DB, c Case, id *uuid.UUID) (mach
 	if len(people) == 0 {
 		return machines.Contact{}, refuse(problem.Conflict, "no person of this customer is known", "该客户没有联系人")
 	}
+	return firstOf(people), nil
+}
+
+func firstOf(people []machines.Contact) machines.Contact {
 	return slices.MinFunc(people, func(a, b machines.Contact) int {
 		return slices.Index(tellFirst, a.Capacity) - slices.Index(tellFirst, b.Capacity)
-	}), nil
+	})
+}
+
+// decider is who decides at a customer, nil where nobody is known.
+func decider(ctx context.Context, db postgres.DB, customer uuid.UUID) (*machines.Contact, error) {
+	people, err := machines.Contacts(ctx, db, &customer)
+	if err != nil || len(people) == 0 {
+		return nil, err
+	}
+	first := firstOf(people)
+	return &first, nil
 }

@@ -34,13 +34,39 @@ func MeetingPack(ctx context.Context, pool *postgres.Pool, who identity.Principa
 	}
 	// Only the program may count what the caller must not see.
 	err := postgres.As(ctx, pool, identity.Program("meeting"), func(tx pgx.Tx) (err error) {
-		p.Others, err = postgres.One[HealthCount](ctx, tx, othersSQL, pgx.NamedArgs{"customer": *customer})
+		if p.Others, err = postgres.One[HealthCount](ctx, tx, othersSQL, pgx.NamedArgs{"customer": *customer}); err != nil {
+			return err
+		}
+		p.All, err = packNumbers(ctx, tx, now, month)
 		return err
 	})
 	if err != nil {
 		return Pack{}, fmt.Errorf("count the machines of others: %w", err)
 	}
 	return p, nil
+}
+
+// packNumbers counts for all customers what their packs show them in rows.
+func packNumbers(ctx context.Context, db postgres.DB, now, month time.Time) (*PackNumbers, error) {
+	all := Pack{Month: month}
+	before, first, end := all.period()
+	var err error
+	if all.Promises, err = packPromises(ctx, db, all); err != nil {
+		return nil, err
+	}
+	all.judge(now, before, first)
+	s, err := summarise(ctx, db, before, end, nil)
+	return &PackNumbers{Kept: all.Kept, Broken: all.Broken, FoundEarly: len(s.FoundEarly), FalseAlarms: len(s.FalseAlarms), Missed: len(s.Missed), Deferred: len(s.Deferred)}, err
+}
+
+// period is the month before, and the month itself as the organisation counts it.
+func (p *Pack) period() (before, first, end time.Time) {
+	return localMonth(p.Month.AddDate(0, -1, 0)), localMonth(p.Month), localMonth(p.Month.AddDate(0, 1, 0))
+}
+
+func packPromises(ctx context.Context, db postgres.DB, p Pack) ([]Promise, error) {
+	before, first, _ := p.period()
+	return postgres.All[Promise](ctx, db, packPromisesSQL, pgx.NamedArgs{"customer": p.CustomerID, "from": before, "to": first})
 }
 
 const othersSQL = `SELECT count(*) FILTER (WHERE health = 'well') AS well, count(*) FILTER (WHERE health = 'third_state') AS third_state,
@@ -60,11 +86,11 @@ const packComplaintsSQL = `SELECT ` + complaintColumns + ` FROM complaint WHERE 
 // readPack reads what the caller may see. Its figures run from the
 // first day of the month before; promises are those of that month.
 func readPack(ctx context.Context, db postgres.DB, now time.Time, p *Pack) error {
-	before, first, end := localMonth(p.Month.AddDate(0, -1, 0)), localMonth(p.Month), localMonth(p.Month.AddDate(0, 1, 0))
+	before, first, end := p.period()
 	args := pgx.NamedArgs{"customer": p.CustomerID, "month": p.Month, "from": before, "to": first, "end": end}
 	for _, read := range []func() error{
 		func() (err error) {
-			p.Promises, err = postgres.All[Promise](ctx, db, packPromisesSQL, args)
+			p.Promises, err = packPromises(ctx, db, *p)
 			return err
 		},
 		func() (err error) { p.Issues, err = postgres.All[Issue](ctx, db, packIssuesSQL, args); return err },

@@ -88,6 +88,16 @@ type Issue struct {
 	RaisedAt   time.Time  `json:"raisedAt" db:"raised_at"`
 }
 
+// PackNumbers are a pack's figures without what stands behind them.
+type PackNumbers struct {
+	Kept        int `json:"kept"`
+	Broken      int `json:"broken"`
+	FoundEarly  int `json:"foundEarly"`
+	FalseAlarms int `json:"falseAlarms"`
+	Missed      int `json:"missed"`
+	Deferred    int `json:"deferred"`
+}
+
 // HealthCount counts machines by health.
 type HealthCount struct {
 	Well       int `json:"well" db:"well"`
@@ -102,6 +112,7 @@ type Pack struct {
 	Month      time.Time      `json:"month"`
 	CustomerID *uuid.UUID     `json:"customerId"`
 	Promises   []Promise      `json:"promises" doc:"due in the month before, and still open ones"`
+	All        *PackNumbers   `json:"all" doc:"of all customers, as numbers; only where the pack is one customer's"`
 	Kept       int            `json:"kept"`
 	Broken     int            `json:"broken"`
 	Issues     []Issue        `json:"issues"`

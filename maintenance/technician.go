@@ -124,6 +124,11 @@ func jobOf(ctx context.Context, db postgres.DB, now time.Time, o WorkOrder) (dis
 	return job, err
 }
 
+// PartsAt says of parts what they are called and which stations have them.
+func PartsAt(ctx context.Context, db postgres.DB, numbers []string) ([]dispatch.Part, error) {
+	return partsOf(ctx, db, numbers)
+}
+
 type partRow struct {
 	Number    string  `db:"number"`
 	Name      string  `db:"name"`

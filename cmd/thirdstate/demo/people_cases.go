@@ -89,7 +89,7 @@ func (b *board) giveOut(c maintenance.CaseRow) func(context.Context, pgx.Tx, tim
 		}
 		fault, _ := b.fault(c)
 		recent := !c.OpenedAt.Before(b.end().Add(-yoursWithin))
-		if fault.Story == "hero" || fault.Story == "yours" || recent && mine < mostYours && c.Number%2 == 1 && c.FailureMode != "sensor_failure" {
+		if fault.Story == "hero" || fault.Story == "yours" || recent && mine < mostYours && c.Number%2 == 1 && c.FailureMode != "sensor_failure" && c.FailureMode != seepMode {
 			by = "yours"
 		}
 		_, err = postgres.Run(ctx, tx, playedBySQL, pgx.NamedArgs{"by": by, "id": c.ID})

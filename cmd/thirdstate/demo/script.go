@@ -120,7 +120,10 @@ func (p *people) shut(row machines.Row, g simulate.Gap, m simulate.Machine) func
 	}
 }
 
-const seeping = "BE21N1407752"
+const (
+	seeping  = "BE21N1407752"
+	seepMode = "swing_motor_seep"
+)
 
 // seep is what the operator of an old excavator without telematics finds on his
 // daily check.
@@ -132,7 +135,7 @@ func (p *people) seep(ctx context.Context, tx pgx.Tx, now time.Time) error {
 	component := "swing_motor"
 	operator := identity.Principal{Name: "谭师傅", Role: identity.System, Language: "zh"}
 	_, _, err := machines.ApplyFinding(identity.With(ctx, operator), tx, now, machines.FindingChange{Change: machines.FindingOpened, Finding: machines.Finding{
-		MachineID: m.ID, Component: &component, Rule: "daily_check", FailureMode: "swing_motor_seep", Title: "回转马达渗油", TitleEN: "Swing motor seep",
+		MachineID: m.ID, Component: &component, Rule: "daily_check", FailureMode: seepMode, Title: "回转马达渗油", TitleEN: "Swing motor seep",
 		Severity: machines.Advice, Source: "daily_check", OpenedAt: now, DetectedAt: now, UpdatedAt: now,
 		Facts: machines.Facts{Causes: []machines.Text{{ZH: "骨架油封老化", EN: "Aged shaft seal"}}, FirstChecks: []machines.Text{{ZH: "擦净后观察 1 个班次的滴油量", EN: "Wipe clean and count the drops of one shift"}},
 			Skills: []string{"excavator"}, Parts: []string{"SK-21-09"}, PFDays: 20}}})
