@@ -22,6 +22,9 @@ var waits = []string{"customer", "parts", "site", "season", "payment"}
 // moves (Conflict tells what is allowed), the role may take it (Forbidden), and
 // what it needs must be there (see CaseMove). A stale version is PreconditionFailed.
 func MoveCase(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, id uuid.UUID, m CaseMove) (Case, error) {
+	for _, said := range []*string{&m.Note, &m.NoteEN, &m.Reason, &m.ReasonEN, &m.Person} {
+		*said = strings.TrimSpace(*said) // a blank is no name and no reason
+	}
 	c, err := lockCase(ctx, db, id)
 	if err != nil {
 		return Case{}, err
@@ -35,6 +38,9 @@ func MoveCase(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 	}
 	if !step.mayTake(who.Role) {
 		return Case{}, refuse(problem.Forbidden, "your role may not do this", "您的角色无权执行此操作").WithAllowed(stateNames(nextStates(c, who.Role))...)
+	}
+	if m.Verdict != "" && who.Role.CustomerScoped() {
+		return Case{}, refuse(problem.Forbidden, "whether it was a fault is for those to say who have seen the machine", "是否误报由现场人员判断")
 	}
 	if m.To == Deferred && m.Person == "" && who.Role == identity.OwnerAdmin {
 		m.Person = who.Name // the owner himself takes the risk

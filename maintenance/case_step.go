@@ -146,7 +146,7 @@ func followCalls(ctx context.Context, db postgres.DB, now time.Time, who identit
 		return dueCallback(ctx, db, now, c, "courtesy", now.Add(courtesyAfter))
 	case c.State == AwaitingCallback:
 		return dueCallback(ctx, db, now, c, "satisfaction", now)
-	case c.State == InWork && before.State == AwaitingCallback:
+	case c.State == Satisfied, c.State == InWork && before.State == AwaitingCallback:
 		return cancelCallbacks(ctx, db, now, who.Name, c.ID, "satisfaction")
 	case c.State == Informed && before.State == Deferred && !who.Role.CustomerScoped():
 		return dueCallback(ctx, db, now, c, "inform", now) // ask him again

@@ -189,6 +189,7 @@ func (s *shop) complete(t *testing.T, o WorkOrder, at time.Time) WorkOrder {
 func (s *shop) verdict(t *testing.T, id uuid.UUID, at time.Time, v Verdict) Case {
 	t.Helper()
 	who := identity.Program("verification")
+	v.At = at
 	return must[Case](t)(once(t, s, who, func(ctx context.Context, tx pgx.Tx) (Case, error) { return RecordVerdict(ctx, tx, at, who, id, v) }))
 }
 

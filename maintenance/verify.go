@@ -61,10 +61,11 @@ func byTelemetry(ctx context.Context, db postgres.DB, id uuid.UUID) (bool, error
 // RecordVerdict keeps what the data since a repair say. A proof brings the
 // satisfaction call; a repair that did not hold goes back to work, is counted as
 // a come-back and gets a follow-up order; too little running time decides nothing.
-// A case that is no longer verifying is left as it is.
+// A case that is no longer verifying is left as it is, and so is one whose present
+// repair was completed after the verdict was reckoned.
 func RecordVerdict(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, id uuid.UUID, v Verdict) (Case, error) {
 	c, err := lockCase(ctx, db, id)
-	if err != nil || c.State != Verifying {
+	if err != nil || c.State != Verifying || c.WorkCompletedAt != nil && v.At.Before(*c.WorkCompletedAt) {
 		return c, err
 	}
 	keep := func(c *Case) error { c.Verification = &v; return nil }

@@ -3,6 +3,7 @@ package maintenance
 import (
 	"context"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,6 +19,7 @@ import (
 // orders only (Forbidden), and what it needs must be there (see OrderMove). The
 // case goes along: to work when the engineer sets off, to verifying when he is done.
 func MoveOrder(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, id uuid.UUID, m OrderMove) (WorkOrder, error) {
+	m.Reason, m.Result = strings.TrimSpace(m.Reason), strings.TrimSpace(m.Result)
 	before, c, err := lockOrder(ctx, db, id)
 	if err != nil {
 		return WorkOrder{}, err
