@@ -110,13 +110,10 @@ func NewRunner(c Config) (*Runner, error) {
 
 // Run evaluates until ctx ends or another runner takes over.
 func (r *Runner) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
+	for {
 		batch, err := r.source.Next(ctx, r.At())
-		if err != nil && ctx.Err() == nil {
-			return fmt.Errorf("read the intake log after %d: %w", r.At(), err)
-		}
-		if err != nil {
-			break
+		if err != nil || ctx.Err() != nil {
+			return r.stopped(ctx, err)
 		}
 		if err := r.runOnce(ctx, batch); err != nil {
 			if ctx.Err() != nil {
@@ -124,6 +121,13 @@ func (r *Runner) Run(ctx context.Context) error {
 			}
 			return err
 		}
+	}
+}
+
+// stopped ends a run between two batches.
+func (r *Runner) stopped(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return fmt.Errorf("read the intake log after %d: %w", r.At(), err)
 	}
 	r.snapshot()
 	return nil

@@ -84,7 +84,7 @@ func (t *Ticker) Write(ctx context.Context, now, from, to time.Time) error {
 // ended is nil where ctx or the log has come to its end: so do ticks.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil || errors.Is(err, intakelog.ErrClosed) {
-		return nil
+		err = nil
 	}
 	return err
 }
