@@ -15,6 +15,7 @@ import (
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/observation"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
 
@@ -101,21 +102,52 @@ func (y *system) verify(ctx context.Context, now time.Time, c maintenance.CaseRo
 	if err != nil {
 		return err
 	}
-	for _, f := range file.Findings {
-		rule, ok := y.fleet.Rule(detection.Watched{Key: machine.Key, Pack: pack}, f.Rule)
+	verdict, some := weakest(y.verdicts(now, detection.Watched{Key: machine.Key, Pack: pack}, file.Findings, rows))
+	if !some {
+		return nil
+	}
+	return postgres.As(ctx, y.pool, who, func(tx pgx.Tx) error {
+		_, err := maintenance.RecordVerdict(ctx, tx, now, who, c.ID, verdict)
+		return err
+	})
+}
+
+// verdicts asks each rule that has found something of a case, by its newest finding.
+func (y *system) verdicts(now time.Time, watched detection.Watched, findings []machines.Finding, rows []observation.Observation) []maintenance.Verdict {
+	var list []maintenance.Verdict
+	asked := map[string]bool{}
+	for _, f := range findings {
+		rule, ok := y.fleet.Rule(watched, f.Rule)
 		var evidence rules.Evidence
-		if !ok || json.Unmarshal(f.Evidence, &evidence) != nil {
+		if !ok || asked[f.Rule] || f.State == "dismissed" || json.Unmarshal(f.Evidence, &evidence) != nil {
 			continue
 		}
+		asked[f.Rule] = true
 		v := rules.Verify(rule, evidence, rows)
-		verdict := maintenance.Verdict{Passed: v.Passed, Enough: v.Enough, Deviation: v.Deviation, Limit: v.Limit,
-			RegimeHours: v.RegimeHours, NeededHours: v.NeededHours, Unit: evidence.Unit, Signal: evidence.Signal, At: now}
-		return postgres.As(ctx, y.pool, who, func(tx pgx.Tx) error {
-			_, err := maintenance.RecordVerdict(ctx, tx, now, who, c.ID, verdict)
-			return err
-		})
+		list = append(list, maintenance.Verdict{Passed: v.Passed, Enough: v.Enough, Deviation: v.Deviation, Limit: v.Limit,
+			RegimeHours: v.RegimeHours, NeededHours: v.NeededHours, Unit: evidence.Unit, Signal: evidence.Signal, At: now})
 	}
-	return nil
+	return list
+}
+
+// weakest is what several rules say together of one repair: it did not hold where
+// one of them says so, and it is not proved while one of them has not seen enough.
+func weakest(list []maintenance.Verdict) (worst maintenance.Verdict, some bool) {
+	rank := func(v maintenance.Verdict) int {
+		switch {
+		case v.Enough && !v.Passed:
+			return 0
+		case !v.Enough:
+			return 1
+		}
+		return 2
+	}
+	for i, v := range list {
+		if i == 0 || rank(v) < rank(worst) {
+			worst = v
+		}
+	}
+	return worst, len(list) > 0
 }
 
 func packOf(ctx context.Context, db postgres.DB, m machines.Machine) (string, error) {
