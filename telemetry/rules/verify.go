@@ -75,12 +75,12 @@ func rests(rule *Rule, ev Evidence, after []observation.Observation, needed floa
 	for i := range after {
 		o := &after[i]
 		for _, v := range o.Values {
-			if v.Quality <= observation.Unmapped {
+			if v.Quality <= observation.Unmapped && math.Abs(v.Value) <= greatest {
 				held[v.Signal] = v.Value
 			}
 		}
 		y, ok := o.Get(signal)
-		if !ok {
+		if !ok || !(math.Abs(y) <= greatest) {
 			continue
 		}
 		if !inside(rule.Regime, held) {
