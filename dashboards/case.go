@@ -148,7 +148,11 @@ func doPromise(r *request, tx pgx.Tx) (string, error) {
 	if due == nil {
 		return "", r.refusal(problem.Invalid, "error.time")
 	}
-	_, err = maintenance.AddPromise(r.ctx, tx, r.now, r.who, maintenance.Promise{CaseID: &id, Text: r.FormValue("text"), Person: r.FormValue("person"), DueAt: *due})
+	p := maintenance.Promise{CaseID: &id, Text: r.FormValue("text"), Person: r.FormValue("person"), DueAt: *due}
+	if zh, en := r.FormValue("proposed_zh"), r.FormValue("proposed_en"); p.Text != "" && p.Text == r.view.Name(zh, en) {
+		p.Text, p.TextEN = zh, en // as it was proposed, in both languages
+	}
+	_, err = maintenance.AddPromise(r.ctx, tx, r.now, r.who, p)
 	return r.t("done.promise"), err
 }
 

@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ func TestEvidence_IsToldAsFinelyAsItMattersAndWithoutAUnitWhereThereIsNone(t *te
 		"At equal load, oil is 7.4 ℃ above this machine's own normal, for 3 h. Its normal is 56.3 to 64.5 ℃. Below 4.1 ℃ it would not have been raised.":  hot,
 		"oil is at 3.0.": {Signal: "oil", Observed: 3},
 	} {
-		if got := explained(v, e, labels{}); got != want {
+		if got := strings.ReplaceAll(explained(v, e, labels{}), "\u00a0", " "); got != want {
 			t.Errorf("%q\nwant %q", got, want)
 		}
 	}

@@ -280,7 +280,7 @@ func (r *request) told(p *problem.Error) string {
 	for _, state := range p.Allowed {
 		names = append(names, r.stateName(state))
 	}
-	return r.t("refused.allowed", text, strings.Join(names, " · "))
+	return r.t("refused.allowed", strings.TrimRight(text, "。. "), strings.Join(names, " · "))
 }
 
 // stateName names a state of a case or, on a work order's page, of the order.

@@ -146,8 +146,10 @@ func followCalls(ctx context.Context, db postgres.DB, now time.Time, who identit
 		return dueCallback(ctx, db, now, c, "courtesy", now.Add(courtesyAfter))
 	case c.State == AwaitingCallback:
 		return dueCallback(ctx, db, now, c, "satisfaction", now)
-	case c.State == Satisfied, c.State == InWork && before.State == AwaitingCallback:
+	case c.State == Satisfied:
 		return cancelCallbacks(ctx, db, now, who.Name, c.ID, "satisfaction")
+	case comeBack(before.State, c.State): // there is nothing to ask about this visit; the next one has its own call
+		return cancelCallbacks(ctx, db, now, who.Name, c.ID, "courtesy", "satisfaction")
 	case c.State == Informed && before.State == Deferred && !who.Role.CustomerScoped():
 		return dueCallback(ctx, db, now, c, "inform", now) // ask him again
 	case c.State == Informed && c.InformedAt != nil, c.State == Deferred, c.State == Planned:

@@ -47,11 +47,19 @@ func FaultToFix(ctx context.Context, db postgres.DB, from, to time.Time) (FixRep
 
 func caseWaits(ref CaseRef, c course) CaseWaits {
 	total, waits := c.waits()
-	out := CaseWaits{CaseRef: ref, TotalHours: total.Hours()}
-	for _, name := range WaitNames {
-		out.Waits = append(out.Waits, Wait{Name: name, Hours: waits[name].Hours()})
+	out := CaseWaits{CaseRef: ref, TotalHours: total.Hours(), Waits: inOrder(waits)}
+	for _, l := range c.loops() {
+		out.Loops = append(out.Loops, Loop{Hours: l.length.Hours(), Waits: inOrder(l.waits)})
 	}
 	return out
+}
+
+func inOrder(waits map[string]time.Duration) []Wait {
+	list := make([]Wait, 0, len(WaitNames))
+	for _, name := range WaitNames {
+		list = append(list, Wait{Name: name, Hours: waits[name].Hours()})
+	}
+	return list
 }
 
 func waitStatistics(cases []CaseWaits) []WaitStatistic {

@@ -286,7 +286,7 @@ func (s *shop) refusedBadRepair(t *testing.T, id uuid.UUID) {
 		return MoveCase(ctx, tx, morning.Add(20*time.Hour), s.manager, id, CaseMove{To: Closed})
 	})
 	p := problem.As(err)
-	if p == nil || p.Text != "cannot close: at equal load still 5.2 ℃ high (limit 1.5 ℃)" || p.ZH != "不能结案：同工况仍高 5.2 ℃（要求 ≤ 1.5 ℃）" || !slices.Contains(p.Allowed, "verifying") {
+	if p == nil || p.Text != "cannot close: at equal load still 5.2 ℃ high (limit 1.5 ℃). Back to work, come-backs counted: 1" || p.ZH != "不能结案：同工况仍高 5.2 ℃（要求 ≤ 1.5 ℃）。已退回处理，记重复维修 1 次" || !slices.Contains(p.Allowed, "verifying") {
 		t.Errorf("the refusal: %+v", p)
 	}
 }

@@ -60,6 +60,13 @@ type CaseWaits struct {
 	CaseRef
 	TotalHours float64 `json:"totalHours"`
 	Waits      []Wait  `json:"waits" doc:"in the order of WaitNames"`
+	Loops      []Loop  `json:"loops" doc:"the same, cut at each come-back; one where the first repair held"`
+}
+
+// Loop is a part of a case's way: up to a come-back, or from one on.
+type Loop struct {
+	Hours float64 `json:"hours"`
+	Waits []Wait  `json:"waits"`
 }
 
 // WaitStatistic is one wait over many cases.

@@ -25,7 +25,7 @@ func unproved(c Case) machines.Text {
 	case v.proved(), c.WaivedBy != "", v == nil && c.State != Verifying:
 		return machines.Text{}
 	case v == nil:
-		return machines.Text{ZH: "修复尚未得到证明，须由具名负责人免验", EN: "nothing proves the repair yet: it needs a waiver by name"}
+		return machines.Text{ZH: "修复尚未得到证明：等数据核验，或由负责人署名免验", EN: "nothing proves the repair yet: wait for the data, or waive the proof by name"}
 	case v.Enough && v.Signal == byChecklist:
 		return machines.Text{ZH: "现场试机或复测不合格", EN: "the trial run or a reading after the repair was not in order"}
 	case v.Enough:

@@ -42,6 +42,35 @@ func (c course) waits() (total time.Duration, waits map[string]time.Duration) {
 	return c.end.Sub(c.onset), waits
 }
 
+// loop is the way up to a come-back, or from one on.
+type loop struct {
+	length time.Duration
+	waits  map[string]time.Duration
+}
+
+// loops cuts the way at each come-back; together they are the whole.
+func (c course) loops() []loop {
+	c = c.inSeconds()
+	backs := map[time.Time]bool{}
+	for i, m := range c.moves {
+		if i > 0 && comeBack(c.moves[i-1].to, m.to) {
+			backs[m.at] = true
+		}
+	}
+	all := []loop{{waits: map[string]time.Duration{}}}
+	cuts := c.cuts()
+	for i := 1; i < len(cuts); i++ {
+		if backs[cuts[i-1]] {
+			all = append(all, loop{waits: map[string]time.Duration{}})
+		}
+		last := &all[len(all)-1]
+		length := cuts[i].Sub(cuts[i-1])
+		last.length += length
+		last.waits[c.waitAt(cuts[i-1])] += length
+	}
+	return all
+}
+
 // inSeconds drops parts of a second and mends an onset after the opening or an
 // end before it.
 func (c course) inSeconds() course {

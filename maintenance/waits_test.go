@@ -61,6 +61,17 @@ func TestWaits_EverySecondHasOneNameAndTheyAddUp(t *testing.T) {
 			}
 			sum += seconds(w.Hours)
 		}
+		loops := int64(0)
+		for _, l := range got.Loops {
+			loops += seconds(l.Hours)
+			for _, w := range l.Waits {
+				sum -= seconds(w.Hours)
+			}
+		}
+		if sum != 0 || loops != seconds(got.TotalHours) {
+			t.Fatalf("the loops lack %d s of the waits and have %d s of %d", sum, loops, seconds(got.TotalHours))
+		}
+		sum = loops
 		want := c.end.Truncate(time.Second).Sub(c.onset.Truncate(time.Second))
 		if sum != int64(want.Seconds()) || seconds(got.TotalHours) != sum {
 			t.Fatalf("the waits add up to %d s, the total is %d s, the case took %v", sum, seconds(got.TotalHours), want)
@@ -76,6 +87,9 @@ func TestWaits_SayWhereTheHoursWent(t *testing.T) {
 			{at(24), InWork, ""}, {at(27), Verifying, ""}, {at(30), InWork, ""}, {at(38), Verifying, ""}, {at(48), AwaitingCallback, ""}, {at(59), Satisfied, ""}, {at(60), Closed, ""}},
 		visits: []visit{{at(22), at(24), at(27), 30 * time.Minute}, {at(34), at(35), at(38), 0}}}
 	want := map[string]float64{"detect": 2, "triage": 2, "customer": 6, "engineer": 2 + 2 + 4, "parts": 8, "travel": 3, "machine": 0.5, "wrench": 5.5, "verify": 13, "callback": 12}
+	if loops := caseWaits(CaseRef{}, c).Loops; len(loops) != 2 || loops[0].Hours != 30 || loops[1].Hours != 30 {
+		t.Errorf("a case with one come-back has the loops %+v", loops)
+	}
 	for _, w := range caseWaits(CaseRef{}, c).Waits {
 		if w.Hours != want[w.Name] {
 			t.Errorf("%s: %v h, want %v", w.Name, w.Hours, want[w.Name])

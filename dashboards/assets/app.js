@@ -11,6 +11,10 @@
     var live = e.target.closest && e.target.closest("#live");
     if (live) { live.dataset.dirty = "1"; }
   });
+  document.addEventListener("change", function (e) { // a photo was taken: say which
+    var named = e.target.dataset && e.target.dataset.named && document.getElementById(e.target.dataset.named);
+    if (named) { named.textContent = e.target.files.length ? "✓ " + e.target.files[0].name : ""; }
+  });
   document.addEventListener("htmx:beforeRequest", function (e) {
     var live = e.target;
     if (live.id !== "live" || !busy(live)) { return; }

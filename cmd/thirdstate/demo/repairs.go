@@ -15,7 +15,7 @@ import (
 
 // The hero's oil is hot because its fan motor leaks: who cleans the cooler has
 // helped a little, who changes the motor has repaired it.
-const heroCleaned = 0.24
+const heroCleaned = 0.05
 
 // heroVisit is what the demo's own engineer does: first he cleans, then he changes.
 func (p *people) heroVisit(c maintenance.CaseRow) (simulate.Visit, bool) {
