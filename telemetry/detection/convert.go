@@ -37,8 +37,6 @@ func (f *Fleet) finding(w Watched, found rules.Finding, log *slog.Logger) machin
 			Causes: texts(rule.Causes), FirstChecks: texts(rule.FirstChecks),
 			Skills: rule.Skills, Parts: rule.Parts, PFDays: rule.PFDays,
 		}
-	} else if w.Pack == "" || f.packs[w.Pack] == nil {
-		out.Title, out.TitleEN = "信号偏离自身正常状态", "Signals have left their own normal"
 	}
 	if out.FailureMode == "" {
 		out.FailureMode = found.Rule

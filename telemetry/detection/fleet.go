@@ -35,18 +35,15 @@ func NewFleet(packs map[string]*rules.Pack) *Fleet { return &Fleet{packs: packs}
 // Pack returns the rule pack of a machine, nil where the default watcher serves.
 func (f *Fleet) Pack(w Watched) *rules.Pack { return f.packs[w.Pack] }
 
-// Rule finds a rule of a machine's pack by its id.
+// Rule finds a rule by its id: of the machine's pack, or one that no pack holds.
 func (f *Fleet) Rule(w Watched, id string) (*rules.Rule, bool) {
-	pack := f.packs[w.Pack]
-	if pack == nil {
-		return nil, false
-	}
-	for i := range pack.Rules {
-		if pack.Rules[i].ID == id {
-			return &pack.Rules[i], true
+	if pack := f.packs[w.Pack]; pack != nil {
+		if r, ok := pack.Rule(id); ok {
+			return r, true
 		}
 	}
-	return nil, false
+	r := rules.Builtin(id)
+	return r, r != nil
 }
 
 // Packs lists the packs by name.
