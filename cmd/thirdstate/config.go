@@ -62,8 +62,11 @@ func (s *settings) check() error {
 	if s.KeepRaw < 24*time.Hour {
 		bad("--keep-raw", "must be at least 24h")
 	}
-	if s.Speed < 0 || s.Speed > 100_000 {
+	if !(s.Speed >= 0 && s.Speed <= 100_000) { // which NaN is not
 		bad("--speed", "must be between 0 and 100000")
+	}
+	if year := s.ClockStart.UTC().Year(); !s.ClockStart.IsZero() && (year < 2000 || year > 2099) {
+		bad("--clock-start", "must be between 2000 and 2100")
 	}
 	if err := os.MkdirAll(s.Data, 0o755); err != nil { //nolint:gosec // the database's user must be able to pass through; what is inside is private
 		bad("--data", "cannot make the folder: %v; give another one with --data", err)

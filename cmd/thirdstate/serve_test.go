@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/thirdstate/thirdstate/internal/problem"
 )
@@ -40,6 +42,8 @@ func TestServe_SaysInOneLineWhatToDo(t *testing.T) {
 		"folder not writable":  {func(s *settings) { s.Data = filepath.Join(file, "data") }, []string{"--data", "give another one"}},
 		"nothing could come":   {func(s *settings) { s.MQTTListen = "" }, []string{"--mqtt-listen", "nothing could come in"}},
 		"database unreachable": {func(s *settings) { s.DatabaseURL = "postgres://127.0.0.1:1/none" }, []string{"cannot be reached"}},
+		"no speed":             {func(s *settings) { s.Speed = math.NaN() }, []string{"--speed", "between"}},
+		"no year of ours":      {func(s *settings) { s.ClockStart = time.Date(9999, 12, 31, 23, 0, 0, 0, time.UTC) }, []string{"--clock-start", "between"}},
 		"no URL":               {func(s *settings) { s.InfluxURL = "influx" }, []string{"--influx-url"}},
 	} {
 		t.Run(name, func(t *testing.T) {
