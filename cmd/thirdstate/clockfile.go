@@ -40,7 +40,7 @@ func openClock(ctx context.Context, pool *postgres.Pool, start time.Time, speed 
 		if start.IsZero() {
 			start = time.Now()
 		}
-		return clock.New(start, speed, nil), nil
+		return clock.New(start, speed, wallOf(standsStill)), nil
 	case err != nil:
 		return nil, fmt.Errorf("read the program clock: %w", err)
 	}
@@ -50,7 +50,17 @@ func openClock(ctx context.Context, pool *postgres.Pool, start time.Time, speed 
 			at = at.Add(time.Duration(float64(down) * saved.Speed))
 		}
 	}
-	return clock.New(at, speed, nil), nil
+	return clock.New(at, speed, wallOf(standsStill)), nil
+}
+
+// wallOf is what a program clock goes by. A real installation's is the calendar,
+// as the devices' clocks are: the system's count of time passed stops while a
+// machine is suspended, and does not see that a clock was set right.
+func wallOf(standsStill bool) func() time.Time {
+	if standsStill {
+		return nil
+	}
+	return func() time.Time { return time.Now().Round(0) }
 }
 
 func saveClock(ctx context.Context, pool *postgres.Pool, clk *clock.Clock) error {
