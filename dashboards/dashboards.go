@@ -71,6 +71,7 @@ type Site struct {
 	hub      *hub
 	throttle *throttle
 	guard    *http.CrossOriginProtection
+	checking chan struct{} // a place for each password that is being checked
 	names    names
 }
 
@@ -84,7 +85,7 @@ func Mount(e *echo.Echo, cfg Config) (*Site, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Site{Config: cfg, texts: t, hub: newHub(), throttle: newThrottle(), guard: http.NewCrossOriginProtection()}
+	s := &Site{Config: cfg, texts: t, hub: newHub(), throttle: newThrottle(), guard: http.NewCrossOriginProtection(), checking: make(chan struct{}, maxChecking)}
 	s.sessions = newSessions(cfg.Pool, cfg.Secure)
 	s.sessions.ErrorFunc = s.sessionsAway
 	static, err := fs.Sub(assets, "assets")

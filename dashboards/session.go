@@ -27,6 +27,10 @@ const (
 	flashKind   = "flash-kind"
 )
 
+// maxChecking bounds the passwords that are checked at the same time: each takes 19
+// MiB and a processor. The others wait.
+const maxChecking = 8
+
 func newSessions(pool *postgres.Pool, secure bool) *scs.SessionManager {
 	m := scs.New()
 	if pool != nil {
@@ -122,6 +126,12 @@ func (s *Site) signIn(r *request) error {
 		r.Response().Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		r.view.Flash, r.view.FlashKind = r.t("sign_in.slow", int(math.Ceil(wait.Seconds()))), "refused"
 		return r.render(http.StatusTooManyRequests, "sign_in.title", signInView(r.view, signInPage{}))
+	}
+	select {
+	case s.checking <- struct{}{}:
+		defer func() { <-s.checking }()
+	case <-r.ctx.Done():
+		return r.ctx.Err()
 	}
 	who, err := accounts.SignIn(r.ctx, s.Pool, s.Clock.Now(), login, r.FormValue("password"))
 	switch {

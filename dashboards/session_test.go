@@ -150,6 +150,35 @@ func TestThrottle_CountsAgainstAnAddressWhatFailed(t *testing.T) {
 	})
 }
 
+// However many try at once, few passwords are checked at the same time.
+func TestSignIn_ChecksFewPasswordsAtOnce(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, nil)
+	for range maxChecking {
+		d.site.checking <- struct{}{}
+	}
+	p := d.w.Staff[identity.Dispatcher]
+	done := make(chan int)
+	go func() {
+		b := &browser{d: d, lang: "en"}
+		done <- b.post("/sign-in", url.Values{"login": {p.Login}, "password": {maintenancetest.Password}}).Code
+	}()
+	select {
+	case code := <-done:
+		t.Fatalf("there was no place, and it was checked: %d", code)
+	case d.site.checking <- struct{}{}:
+		t.Fatal("a place was free")
+	case <-time.After(50 * time.Millisecond):
+	}
+	<-d.site.checking
+	if code := <-done; code != http.StatusSeeOther {
+		t.Errorf("%d", code)
+	}
+	for len(d.site.checking) > maxChecking-1 {
+		<-d.site.checking
+	}
+}
+
 const makeOneClickSQL = `UPDATE app_user SET one_click = true WHERE login = @login`
 
 func TestOneClick_IsThereInTheDemoOnly(t *testing.T) {
