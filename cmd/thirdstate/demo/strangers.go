@@ -33,8 +33,8 @@ func (d *Demo) strangers(at time.Time) []saying {
 	switch step {
 	case 45: // cut off by a bad connection
 		list = append(list, saying{"fleet/BC56T2406029/telemetry", fmt.Sprintf(`{"ts":%d,"values":{"hydraulic_oil_temp":57.`, at.UnixMilli())})
-	case 81: // a gateway that was set up by hand
-		list = append(list, saying{"telegraf/gateway-1/machine", fmt.Sprintf(`{"name":"machine","tags":{"host":"gateway-1","machine":"KF13A2000218"},"fields":{"discharge_temp":"eighty"},"timestamp":%d}`, at.Unix())})
+	case 81: // a clock that was never set
+		list = append(list, saying{"fleet/BC37T2402118/telemetry", `{"ts":86400000,"values":{"hydraulic_oil_temp":55.4}}`})
 	}
 	return list
 }
