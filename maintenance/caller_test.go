@@ -27,7 +27,7 @@ func TestCaller_AnOperatorsNumberFindsTheMatterAndTheFirstSentence(t *testing.T)
 				t.Errorf("%s: %v", number, err)
 				continue
 			}
-			if f.Contact.ID != o.a.Operator || f.Customer.ID != o.a.ID || len(f.Machines) != 1 || f.Machines[0].ID != o.a.Machine ||
+			if f.Contact.ID != o.a.Operator || f.Owner == nil || f.Owner.ID != o.a.Owner || f.Customer.ID != o.a.ID || len(f.Machines) != 1 || f.Machines[0].ID != o.a.Machine ||
 				len(f.OpenCases) != 1 || f.OpenCases[0].ID != c.ID || len(f.Promises) != 1 || f.LastContactAt == nil || !f.LastContactAt.Equal(morning.Add(-time.Hour)) {
 				t.Errorf("%s: %+v", number, f)
 			}

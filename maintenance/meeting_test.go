@@ -58,6 +58,9 @@ func TestMeetingPack_ARepresentativeSeesItsOwnByNameAndOthersAsNumbers(t *testin
 		if p.Kept != 1 || p.Broken != 2 || len(p.Promises) != 4 { // the one that nobody settled is broken too
 			t.Errorf("%s: %d kept, %d broken of %+v", name, p.Kept, p.Broken, p.Promises)
 		}
+		if p.All == nil || p.All.Kept != 2 || p.All.Broken != 2 {
+			t.Errorf("%s: of all customers %+v", name, p.All)
+		}
 		if len(p.Issues) != 1 || p.Issues[0].Text != "同一个毛病别让我跑两趟" || p.Issues[0].RaisedBy != "刘建国" {
 			t.Errorf("%s: issues %+v", name, p.Issues)
 		}
@@ -75,7 +78,7 @@ func TestMeetingPack_StaffSeesAllOrOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if all.CustomerID != nil || len(all.Fleet) != 3 || all.Others != (HealthCount{}) || len(all.Issues) != 2 || all.Kept != 2 || !all.Month.Equal(time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)) {
+	if all.CustomerID != nil || all.All != nil || len(all.Fleet) != 3 || all.Others != (HealthCount{}) || len(all.Issues) != 2 || all.Kept != 2 || !all.Month.Equal(time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("all: %+v", all)
 	}
 	one, err := MeetingPack(t.Context(), o.pool, o.manager, morning, morning, &o.b.ID)

@@ -175,7 +175,7 @@ func (p *people) promises() []event {
 		{"filters", 29 * day, 20 * day, "恒固混凝土", "5 月 15 日前为 3 台泵车备齐液压油滤芯", "Hydraulic filters for three pump trucks in stock by 15 May", "何琳", &yes, 21 * day, "5 月 13 日入库 4 件", "Four in stock on 13 May"},
 		{"training", 28 * day, 14 * day, "湘南矿业", "为操作手做一次点检培训", "A daily-check training for the operators", "陈海波", &yes, 15 * day, "5 月 20 日已培训 6 人", "Six operators trained on 20 May"},
 		{"hotline", 27 * day, 8 * day, "恒固混凝土", "夜间报修 30 分钟内回电", "Night reports are called back within 30 minutes", "王倩", &yes, 9 * day, "5 月夜间报修 4 次，最长 22 分钟", "Four night reports in May, 22 minutes at most"},
-		{"motors", 29 * day, 4 * day, "恒固混凝土", "衡阳站风扇马达常备 2 台", "Two cooler fan motors always in stock at Hengyang", "赵敏", &no, 4*day - time.Hour, "未兑现：实际库存 1 台", "Broken: one in stock"},
+		{"motors", 29 * day, 4 * day, "恒固混凝土", "衡阳站风扇马达常备 2 台", "Two cooler fan motors always in stock at Hengyang", "赵敏", &no, 4*day + 20*time.Minute, "未兑现：实际库存 1 台", "Broken: one in stock"},
 		{"loan", 20 * time.Hour, -6 * time.Hour, "岳麓土石方", "今天 12:00 前答复备用机", "An answer about the loan machine by noon", "何琳", &yes, -4 * time.Hour, "已安排备用机", "Loan machine arranged"},
 		{"report", 30 * time.Hour, -11 * time.Hour, "湘南矿业", "今天 17:00 前送到油样报告", "Oil report delivered by 17:00 today", "陈海波", nil, 0, "", ""},
 	}
