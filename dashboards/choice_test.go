@@ -8,6 +8,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/maintenance"
 )
 
 // An owner puts a matter off with one touch, comes back and chooses the time; the
@@ -89,6 +90,22 @@ func TestPhone_IsMasked(t *testing.T) {
 	for number, want := range map[string]string{"+8613807340417": "138****0417", "+491715550100": "+4917****0100", "110": "110"} {
 		if got := Phone(number); got != want {
 			t.Errorf("%s is %s, want %s", number, got, want)
+		}
+	}
+}
+
+func TestPressing_PutsFirstWhatSomebodyHasToDo(t *testing.T) {
+	t.Parallel()
+	row := func(state maintenance.CaseState, severity machines.Severity, down bool) maintenance.CaseRow {
+		return maintenance.CaseRow{Case: maintenance.Case{State: state, Severity: severity, MachineDown: down}}
+	}
+	last := -1
+	for _, c := range []maintenance.CaseRow{row(maintenance.Planned, machines.Alarm, true), row(maintenance.Open, machines.Alarm, false), row(maintenance.Informed, machines.Warning, false),
+		row(maintenance.Open, machines.Advice, false), row(maintenance.Waiting, machines.Warning, false), row(maintenance.AwaitingCallback, machines.Alarm, true)} {
+		if now := pressing(c); now <= last {
+			t.Errorf("%s %s down=%v has place %d after %d", c.State, c.Severity, c.MachineDown, now, last)
+		} else {
+			last = now
 		}
 	}
 }
