@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,27 @@ func TestPhone_IsMasked(t *testing.T) {
 		if got := Phone(number); got != want {
 			t.Errorf("%s is %s, want %s", number, got, want)
 		}
+	}
+}
+
+func TestMyDay_BeginsWithWhatHasToBeAccepted(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 6, 4, 13, 30, 0, 0, zone)
+	early := at.Add(-time.Hour)
+	row := func(number int64, state maintenance.WorkOrderState, planned *time.Time) maintenance.WorkOrderRow {
+		return maintenance.WorkOrderRow{WorkOrder: maintenance.WorkOrder{Number: number, State: state, PlannedAt: planned}}
+	}
+	list := []maintenance.WorkOrderRow{row(5, maintenance.OrderAccepted, nil), row(4, maintenance.OrderAccepted, &at), row(3, maintenance.OrderAccepted, &early),
+		row(2, maintenance.OrderOnSite, &at), row(1, maintenance.OrderDispatched, &at)}
+	slices.SortStableFunc(list, inOrderOfTheDay)
+	for i, o := range list {
+		if o.Number != int64(i+1) {
+			t.Errorf("place %d has order %d", i+1, o.Number)
+		}
+	}
+	waits := maintenance.WorkOrder{State: maintenance.OrderDispatched, DispatchedAt: &at}
+	if by, ok := waits.AcceptBy(); !ok || !by.Equal(at.Add(10*time.Minute)) {
+		t.Errorf("to be accepted by %v %v", by, ok)
 	}
 }
 

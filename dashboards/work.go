@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -75,6 +76,7 @@ func showMyDay(_ *Site, r *request) error {
 			return err
 		}
 		p.Orders = open.Items
+		slices.SortStableFunc(p.Orders, inOrderOfTheDay)
 		done, err := maintenance.WorkOrders(r.ctx, tx, maintenance.OrderFilter{TechnicianID: &mine, State: maintenance.OrderCompleted, Limit: 10})
 		p.Done = done.Items
 		return err
@@ -84,6 +86,27 @@ func showMyDay(_ *Site, r *request) error {
 	}
 	r.view.Narrow = true
 	return r.render(http.StatusOK, "nav.my_day", myDayView(r.view, p))
+}
+
+// inOrderOfTheDay puts first what has to be accepted, then what he is at, then what
+// comes next.
+func inOrderOfTheDay(a, b maintenance.WorkOrderRow) int {
+	rank := func(o maintenance.WorkOrderRow) int {
+		switch o.State {
+		case maintenance.OrderDispatched:
+			return 0
+		case maintenance.OrderEnRoute, maintenance.OrderOnSite:
+			return 1
+		}
+		if o.PlannedAt == nil {
+			return 3
+		}
+		return 2
+	}
+	if n := rank(a) - rank(b); n != 0 || a.PlannedAt == nil || b.PlannedAt == nil {
+		return n
+	}
+	return a.PlannedAt.Compare(*b.PlannedAt)
 }
 
 // workOrderPage is one job, made for a phone held in a glove.

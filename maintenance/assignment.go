@@ -18,6 +18,15 @@ import (
 // acceptWithin is how long an engineer has to accept; then the order is open again.
 const acceptWithin = 10 * time.Minute
 
+// AcceptBy is until when the engineer has to accept; ok is false where nothing waits
+// for that.
+func (o WorkOrder) AcceptBy() (at time.Time, ok bool) {
+	if o.State != OrderDispatched || o.DispatchedAt == nil {
+		return time.Time{}, false
+	}
+	return o.DispatchedAt.Add(acceptWithin), true
+}
+
 const assignmentColumns = `a.id, a.work_order_id, a.technician_id, a.state, a.score, a.explanation, a.assigned_at, a.assigned_by, a.accept_due_at, a.ended_at, a.reason,
   t.name AS technician_name, t.name_en AS technician_name_en`
 
