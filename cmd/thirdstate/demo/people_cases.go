@@ -213,6 +213,9 @@ func (b *board) visitAt(c maintenance.CaseRow, now time.Time) time.Time {
 	if c.MachineDown || c.Severity == machines.Alarm {
 		return now.Add(time.Hour).Truncate(time.Minute)
 	}
+	if f, _ := b.fault(c); f.Story == "hero" && c.Comebacks == 0 { // tonight, as its owner chooses
+		return maintenance.VisitChoices(now, b.machines[c.MachineKey].Kind)[0]
+	}
 	if f, _ := b.fault(c); f.Story == "yours" && now.Before(b.end()) {
 		return b.end().Add(3*time.Hour + 20*time.Minute)
 	}
