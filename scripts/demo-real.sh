@@ -47,7 +47,7 @@ listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 free_port() {
   local port
   for _ in {1..50}; do
-    port=$((20000 + RANDOM % 40000))
+    port=$((20000 + RANDOM % 12000)) # below the ports that the kernel gives to connections
     listening "$port" || { echo "$port" && return; }
   done
   die "found no free port on 127.0.0.1"

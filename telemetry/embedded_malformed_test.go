@@ -81,9 +81,9 @@ func TestEmbedded_SurvivesMalformedPackets(t *testing.T) {
 	}
 	known := packet(0x82, []byte{0, 1, 0, 0, 1, 'a'}) // a SUBSCRIBE that ends before its options: mochi issue 501
 	send(append(hello{client: "x"}.packet(5), known...))
-	if figure(t, e, "thirdstate_mqtt_refused_total", reasonPanic) == 0 {
-		t.Error("the library did not panic on what is known: this test proves nothing")
-	}
+	// The connection is closed before its panic is counted. A library that does not
+	// panic on what is known would make this test prove nothing.
+	eventually(t, func() bool { return figure(t, e, "thirdstate_mqtt_refused_total", reasonPanic) > 0 })
 	random := rand.New(rand.NewPCG(5, 0x501))
 	for range mutations {
 		version := []byte{4, 5}[random.IntN(2)]
