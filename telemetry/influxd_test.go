@@ -2,7 +2,9 @@ package telemetry
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // influxd is a real InfluxDB 1.8 of one test.
@@ -106,8 +109,25 @@ func (s *influxd) kill() {
 	}
 }
 
-// query runs an InfluxQL statement.
+// query runs an InfluxQL statement. A server that has just begun to listen may
+// still refuse one.
 func (s *influxd) query(t *testing.T, statement string) {
+	t.Helper()
+	var err error
+	for wait := time.After(wirePatience); ; {
+		if err = s.ask(t, statement); err == nil {
+			return
+		}
+		select {
+		case <-wait:
+			t.Fatal(err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// ask runs a statement once. InfluxDB says 200 and the error in the body.
+func (s *influxd) ask(t *testing.T, statement string) error {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/query?q="+url.QueryEscape(statement), nil)
 	if err != nil {
@@ -116,12 +136,14 @@ func (s *influxd) query(t *testing.T, statement string) {
 	req.SetBasicAuth("root", "secret")
 	answer, err := http.DefaultClient.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s", statement, answer.Status)
+	said, err := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+	if err == nil && (answer.StatusCode != http.StatusOK || bytes.Contains(said, []byte(`"error"`))) {
+		err = fmt.Errorf("%s: %s %s", statement, answer.Status, said)
 	}
+	return err
 }
 
 // history makes a database and returns the history in it.
