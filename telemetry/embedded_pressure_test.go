@@ -23,7 +23,9 @@ func TestEmbedded_HoldsAClientThatDoesNotRead(t *testing.T) {
 		for sent < 1_000_000 {
 			_ = w.SetWriteDeadline(time.Now().Add(wirePatience))
 			if _, err := w.Write(publishPacket(4, 1, uint16(sent%65_535+1), "fleet/deaf/telemetry", payload, false)); err != nil {
-				t.Error(err)
+				if e.unacked.Load() != maxUnacknowledged { // else it is held already, in the middle of a thousand
+					t.Error(err)
+				}
 				return
 			}
 			if sent++; sent%1000 == 0 && e.unacked.Load() == maxUnacknowledged {
