@@ -349,6 +349,15 @@ func TestBrowser_AFormIsNotTakenAwayUnderTheHands(t *testing.T) {
 	}
 	manager.press("Show the news")
 	manager.sees("somebody else")
+
+	// Typing that begins while the page is being asked for is kept as well.
+	manager.unfold("Comment")
+	ask[string](manager, `(function () { htmx.trigger("#live", "sse:changed"); var c = document.querySelector("#comment");
+		c.value = "begun late"; c.dispatchEvent(new Event("input", { bubbles: true })); return c.value; })()`)
+	manager.run(chromedp.WaitVisible(chromedp.CSS("#live .stale")))
+	if typed := ask[string](manager, `document.querySelector("#comment").value`); typed != "begun late" {
+		t.Errorf("what was typed late is now %q", typed)
+	}
 }
 
 // TestBrowser_WorksByKeyboard walks the first page with the Tab key: the focus is

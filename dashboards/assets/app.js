@@ -15,12 +15,15 @@
     var named = e.target.dataset && e.target.dataset.named && document.getElementById(e.target.dataset.named);
     if (named) { named.textContent = e.target.files.length ? "✓ " + e.target.files[0].name : ""; }
   });
-  document.addEventListener("htmx:beforeRequest", function (e) {
+  // Asked before the request and again before its answer is put in place: typing may begin between the two.
+  function hold(e) {
     var live = e.target;
     if (live.id !== "live" || !busy(live)) { return; }
     e.preventDefault();
     live.querySelector(".stale").hidden = false;
-  });
+  }
+  document.addEventListener("htmx:beforeRequest", hold);
+  document.addEventListener("htmx:beforeSwap", hold);
   var opened = [];
   document.addEventListener("htmx:beforeSwap", function () {
     opened = Array.prototype.map.call(document.querySelectorAll("#live details[open] > summary"), function (s) { return s.textContent; });
