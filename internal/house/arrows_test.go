@@ -30,6 +30,7 @@ var arrows = []arrow{
 	{"telemetry/intakelog", []string{"telemetry/observation", "internal/clock", "internal/problem"}},
 	{"telemetry/rules", []string{"telemetry/observation", "telemetry/rules/..."}},
 	{"telemetry/detection", []string{"telemetry/...", "machines/...", "internal/..."}},
+	{"deploy", nil},
 	{"internal", []string{"internal/..."}},
 	{"internal/accounts", []string{"internal/...", "machines"}}, // users are written with the audit log of machines
 }

@@ -1,5 +1,5 @@
 // Package house holds the rules of the house as tests, where a linter cannot:
 // arrows between packages through others, names, sizes, the ban on the server's
-// clock in SQL, and the files around the code (compose, broker, Grafana,
-// scripts). It has no code of its own and nothing imports it.
+// clock in SQL. It needs no service, so make check runs it.
+// It has no code of its own and nothing imports it.
 package house

@@ -1,4 +1,4 @@
-package house
+package deploy
 
 import (
 	"encoding/json"
@@ -15,6 +15,18 @@ import (
 
 	"github.com/goccy/go-yaml"
 )
+
+// root is the module's folder, seen from this one.
+const root = ".."
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
 
 // board is what of a Grafana board is asked of InfluxDB.
 type board struct {
