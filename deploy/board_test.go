@@ -89,7 +89,7 @@ func TestBoard_AsksTheProvisionedSource(t *testing.T) {
 func TestBoard_EveryQueryAnswersOnInfluxDB(t *testing.T) {
 	t.Parallel()
 	server := startInflux(t)
-	at := time.Now().Add(-10 * time.Minute)
+	at := time.Now().UTC().Add(-10 * time.Minute)
 	var lines strings.Builder
 	for i := range 20 {
 		fmt.Fprintf(&lines, "telemetry,machine=m%d,model=B oil_temp=%d.5,rpm=1500 %d\n", i%3, 60+i, at.Add(time.Duration(i)*time.Second).UnixNano())
@@ -97,7 +97,7 @@ func TestBoard_EveryQueryAnswersOnInfluxDB(t *testing.T) {
 	server.post(t, "/api/v2/write?org=thirdstate&bucket=telemetry", "text/plain", lines.String(), http.StatusNoContent)
 
 	fill := strings.NewReplacer("${model:regex}", ".*", "${machine:regex}", "(m0|m1)", "${signal}", "oil_temp",
-		"v.timeRangeStart", "-1h", "v.timeRangeStop", "now()", "v.windowPeriod", "1m")
+		"v.timeRangeStart", "-1h", "v.timeRangeStop", at.Add(time.Hour).Format(time.RFC3339), "v.windowPeriod", "1m")
 	b := readBoard(t)
 	asked := map[string]string{}
 	for _, variable := range b.Templating.List {

@@ -134,10 +134,12 @@ func TestCompose_OpensPortsOnThisHostOnly(t *testing.T) {
 func TestCompose_EverySettingIsAFlagOfTheProgram(t *testing.T) {
 	t.Parallel()
 	var program strings.Builder
-	for _, s := range sources(t) {
-		if strings.HasPrefix(s.path, "cmd/thirdstate/") {
-			program.WriteString(s.text)
-		}
+	files, err := filepath.Glob(filepath.Join(root, "cmd/thirdstate/*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no source of the program is found: %v", err)
+	}
+	for _, file := range files {
+		program.WriteString(read(t, strings.TrimPrefix(file, root+"/")))
 	}
 	text := read(t, "docker-compose.yml") + read(t, "Dockerfile") + read(t, "scripts/demo-real.sh")
 	for _, match := range regexp.MustCompile(`(?m)(?:^|\s)(THIRDSTATE_([A-Z_]+))[:=]`).FindAllStringSubmatch(text, -1) {
