@@ -27,6 +27,7 @@ var arrows = []arrow{
 	{"machines", []string{"machines/...", "internal/..."}},
 	{"telemetry", []string{"telemetry/observation", "telemetry/intakelog", "machines/...", "internal/..."}},
 	{"telemetry/observation", nil},
+	{"telemetry/j1939", nil},
 	{"telemetry/intakelog", []string{"telemetry/observation", "internal/clock", "internal/problem"}},
 	{"telemetry/rules", []string{"telemetry/observation", "telemetry/rules/..."}},
 	{"telemetry/detection", []string{"telemetry/...", "machines/...", "internal/..."}},
