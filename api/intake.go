@@ -14,13 +14,14 @@ import (
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
 func intake(s *Server) {
 	add(s, route{ID: "get-intake", Method: http.MethodGet, Path: "/intake", Roles: managers,
 		EN: "The intake's account: received = stored + duplicates + dead letters + unclaimed + refused + waiting", ZH: "接收账目：收到 = 入库 + 重复 + 死信 + 未认领 + 拒绝 + 等待"}, s.getIntake)
-	add(s, route{ID: "send-observations", Method: http.MethodPost, Path: "/observations", Roles: reporters, Status: http.StatusCreated, Body: telemetry.MaxPayload,
+	add(s, route{ID: "send-observations", Method: http.MethodPost, Path: "/observations", Roles: reporters, Status: http.StatusCreated, Body: formats.MaxPayload,
 		EN: "Send what a machine reports; it is on the disk when this answers", ZH: "上报设备数据；返回时已落盘"}, s.sendObservations)
 }
 
@@ -104,10 +105,10 @@ func ownMessage(machine string, now time.Time, list []newObservation) (intakelog
 	if err != nil {
 		return intakelog.Record{}, fmt.Errorf("write observations of %s down: %w", machine, err)
 	}
-	m := telemetry.Message{Source: "http", Topic: "fleet/" + machine + "/telemetry", Received: now, Payload: payload}
-	var decoded telemetry.Decoded
-	_, err = telemetry.Decode(m, &decoded)
-	if fault, ok := errors.AsType[*telemetry.Fault](err); ok {
+	m := formats.Message{Source: "http", Topic: "fleet/" + machine + "/telemetry", Received: now, Payload: payload}
+	var decoded formats.Decoded
+	_, err = formats.Decode(m, &decoded)
+	if fault, ok := errors.AsType[*formats.Fault](err); ok {
 		decoded.Faults = append(decoded.Faults, *fault)
 	}
 	if len(decoded.Faults) > 0 {

@@ -16,6 +16,7 @@ import (
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/rules/packs"
 )
@@ -79,9 +80,9 @@ func TestObservations_AreInTheLogWhenTheSenderIsAnswered(t *testing.T) {
 	if err != nil || len(records) != 2 || records[0].Topic != "fleet/"+key+"/telemetry" || records[0].Source != "http" {
 		t.Fatalf("%+v, %v", records, err)
 	}
-	var out telemetry.Decoded
-	m := telemetry.Message{Topic: records[0].Topic, Received: records[0].Received, Payload: records[0].Payload}
-	if _, err := telemetry.Decode(m, &out); err != nil || len(out.Readings) != 1 || out.Readings[0].Seq != 1 || len(out.Readings[0].Values) != 2 {
+	var out formats.Decoded
+	m := formats.Message{Topic: records[0].Topic, Received: records[0].Received, Payload: records[0].Payload}
+	if _, err := formats.Decode(m, &out); err != nil || len(out.Readings) != 1 || out.Readings[0].Seq != 1 || len(out.Readings[0].Values) != 2 {
 		t.Fatalf("%s: %+v, %v", records[0].Payload, out.Readings, err)
 	}
 	h.run(t, []scenario{

@@ -10,6 +10,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
@@ -43,7 +44,7 @@ type DeadLetter struct {
 }
 
 // blame fills in what a fault says.
-func (d DeadLetter) blame(f Fault) DeadLetter {
+func (d DeadLetter) blame(f formats.Fault) DeadLetter {
 	d.Reason, d.Detail = f.Reason, f.Detail
 	if f.Path != "" {
 		d.Detail = f.Path + ": " + f.Detail

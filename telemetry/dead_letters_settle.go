@@ -14,6 +14,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
@@ -97,7 +98,7 @@ func (d *DeadLetter) audit(ctx context.Context, tx pgx.Tx, now time.Time, who id
 func messageOf(ctx context.Context, log *intakelog.Log, d *DeadLetter) (intakelog.Record, error) {
 	if d.Source != HistoryConsumer && int64(len(d.Payload)) >= d.PayloadBytes {
 		r := intakelog.Record{Device: d.Device, Topic: d.Topic, Payload: d.Payload}
-		if machine, _, ok := fleetTopic(d.Topic); ok && machine == d.Device {
+		if machine, _, ok := formats.FleetTopic(d.Topic); ok && machine == d.Device {
 			r.Device = "" // the topic's word, or a device that speaks for itself
 		}
 		return r, nil

@@ -14,6 +14,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
@@ -33,7 +34,7 @@ func refuse(device string, at time.Time, first, n int) []DeadLetter {
 	letters := make([]DeadLetter, n)
 	for i := range letters {
 		letters[i] = DeadLetter{LSN: intakelog.LSN(first + i), ReceivedAt: at, Source: "embedded", Topic: "fleet/" + device + "/telemetry", Device: device,
-			Payload: []byte("{"), PayloadBytes: 1, Decoder: "own-json"}.blame(Fault{Reason: JSONSyntax, Detail: "cut"})
+			Payload: []byte("{"), PayloadBytes: 1, Decoder: "own-json"}.blame(formats.Fault{Reason: formats.JSONSyntax, Detail: "cut"})
 	}
 	return letters
 }
@@ -125,7 +126,7 @@ func TestDeadLetter_IsReplayedWithItsBytesAndItsTime(t *testing.T) {
 	payload := `{"values":{"a":1,"b":NaN,"c":NaN}}`
 	w.send(t, "", "fleet/PM1/telemetry", payload)
 	w.run(t, historyRun{})
-	letters := w.letters(t, DeadLetterFilter{State: LetterOpen, Reason: NumberRange, Device: "PM1"})
+	letters := w.letters(t, DeadLetterFilter{State: LetterOpen, Reason: formats.NumberRange, Device: "PM1"})
 	if len(letters) != 2 || letters[0].Part != 2 || string(letters[0].Payload) != payload || letters[0].Offset == nil || !strings.HasPrefix(letters[0].Detail, "values.c: ") {
 		t.Fatalf("%+v", letters)
 	}
@@ -257,7 +258,7 @@ func TestLetterMetrics_CountByReason(t *testing.T) {
 		t.Fatalf("%v, %v", families, err)
 	}
 	m := families[0].GetMetric()
-	if len(m) != 1 || m[0].GetGauge().GetValue() != 7 || m[0].GetLabel()[0].GetValue() != JSONSyntax {
+	if len(m) != 1 || m[0].GetGauge().GetValue() != 7 || m[0].GetLabel()[0].GetValue() != formats.JSONSyntax {
 		t.Fatalf("%v", m)
 	}
 }
@@ -275,7 +276,7 @@ func (p *picky) Write(ctx context.Context, points []Point) error {
 		for _, v := range point.Values {
 			if v.Signal == p.signal && !p.had {
 				p.had = true
-				refused = append(refused, Refusal{Point: i, Signal: v.Signal, Fault: Fault{Reason: HistoryRefused, Path: v.Signal, Detail: "type conflict"}})
+				refused = append(refused, Refusal{Point: i, Signal: v.Signal, Fault: formats.Fault{Reason: formats.HistoryRefused, Path: v.Signal, Detail: "type conflict"}})
 				points[i].Values = nil
 			}
 		}
@@ -296,7 +297,7 @@ func TestDeadLetter_OfTheHistoryIsReplayedFromTheLog(t *testing.T) {
 	w.run(t, historyRun{to: h})
 	want(t, value[int64](t, w.pool, `SELECT sum(cardinality(vals)) FROM sample`), int64(1))
 	letter := w.letters(t, DeadLetterFilter{})[0]
-	want(t, []string{letter.Reason, letter.Device, letter.Source}, []string{HistoryRefused, "PM1", HistoryConsumer})
+	want(t, []string{letter.Reason, letter.Device, letter.Source}, []string{formats.HistoryRefused, "PM1", HistoryConsumer})
 	w.replay(t, letter.ID)
 	w.run(t, historyRun{to: h})
 	want(t, value[int64](t, w.pool, `SELECT sum(cardinality(vals)) FROM sample`), int64(2))

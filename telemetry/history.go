@@ -9,6 +9,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
@@ -73,7 +74,7 @@ type History interface {
 type Refusal struct {
 	Point  int    // index in the points of the call
 	Signal string // "" for the whole point
-	Fault  Fault
+	Fault  formats.Fault
 }
 
 // RefusedError lists what a history would not take; the rest is stored.

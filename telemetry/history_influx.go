@@ -116,7 +116,7 @@ func (h *InfluxHistory) fault(what string, err error) error {
 	if e == nil {
 		e = &influxhttp.Error{Err: err}
 	}
-	said := strings.ToValidUTF8(truncate(e.Message, 300), "")
+	said := strings.ToValidUTF8(e.Message[:min(len(e.Message), 300)], "")
 	switch e.StatusCode {
 	case http.StatusUnauthorized:
 		err = h.away("InfluxDB at %s refuses the token: give a valid one with --influx-token (user:password for InfluxDB 1.8): %s", h.server, said)

@@ -92,7 +92,7 @@ func (h *InfluxHistory) removeByStatement(ctx context.Context, measurement strin
 	}
 	for _, r := range answer.Results {
 		if r.Error != "" {
-			return h.away("InfluxDB at %s does not delete: %s", h.server, truncate(r.Error, 300))
+			return h.away("InfluxDB at %s does not delete: %s", h.server, r.Error[:min(len(r.Error), 300)])
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 )
 
 func TestInfluxHistory_NamesEveryFaultOfItsSettings(t *testing.T) {
@@ -49,7 +50,7 @@ func TestInfluxHistory_NarrowsARefusalDownToTheValue(t *testing.T) {
 	}
 	for i, w := range []Refusal{{Point: 77, Signal: "bad"}, {Point: 300, Signal: "bad"}, {Point: 300, Signal: "worse"}} {
 		r := refused.Refused[i]
-		if r.Point != w.Point || r.Signal != w.Signal || r.Fault.Reason != HistoryRefused || !strings.Contains(r.Fault.Detail, "type conflict") {
+		if r.Point != w.Point || r.Signal != w.Signal || r.Fault.Reason != formats.HistoryRefused || !strings.Contains(r.Fault.Detail, "type conflict") {
 			t.Errorf("refusal %d: %+v", i, r)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
@@ -127,7 +128,7 @@ func (w *influxWrite) send(ctx context.Context, lines []influxLine) error {
 		}
 		return w.send(ctx, second)
 	}
-	w.refuse(lines[0].point, lines[0].values[0].Signal, HistoryRefused, w.fault("InfluxDB does not take it", err).Error())
+	w.refuse(lines[0].point, lines[0].values[0].Signal, formats.HistoryRefused, w.fault("InfluxDB does not take it", err).Error())
 	return nil
 }
 
@@ -158,7 +159,7 @@ func (w *influxWrite) encode(lines []influxLine) ([]influxLine, string) {
 			if one := (influxLine{l.point, []observation.Value{v}}); w.encodeLine(one) {
 				good = append(good, one)
 			} else {
-				w.refuse(l.point, v.Signal, SignalName, "line protocol has no way to write it")
+				w.refuse(l.point, v.Signal, formats.SignalName, "line protocol has no way to write it")
 			}
 		}
 	}
@@ -201,7 +202,7 @@ func (w *influxWrite) startLine(measurement string, p *Point) {
 }
 
 func (w *influxWrite) refuse(point int, signal, reason, detail string) {
-	w.refused = append(w.refused, Refusal{Point: point, Signal: signal, Fault: Fault{Reason: reason, Path: signal, Detail: detail}})
+	w.refused = append(w.refused, Refusal{Point: point, Signal: signal, Fault: formats.Fault{Reason: reason, Path: signal, Detail: detail}})
 }
 
 // finiteValues gives the values that a history can hold; of a point without any
@@ -217,7 +218,7 @@ func finiteValues(p *Point, index int) (values []observation.Value, refused []Re
 		if refused == nil {
 			values = append(make([]observation.Value, 0, len(p.Values)), p.Values[:i]...)
 		}
-		refused = append(refused, Refusal{Point: index, Signal: v.Signal, Fault: Fault{Reason: NumberRange, Path: v.Signal, Detail: "is not a finite number"}})
+		refused = append(refused, Refusal{Point: index, Signal: v.Signal, Fault: formats.Fault{Reason: formats.NumberRange, Path: v.Signal, Detail: "is not a finite number"}})
 	}
 	if refused == nil {
 		return p.Values, nil

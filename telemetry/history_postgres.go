@@ -11,6 +11,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
@@ -144,8 +145,8 @@ func (h *PostgresHistory) rows(points []Point) (*sampleRows, []Refusal) {
 		for _, v := range values {
 			no, ok := h.signals.number(v.Signal)
 			if !ok {
-				refused = append(refused, Refusal{Point: i, Signal: v.Signal, Fault: Fault{
-					Reason: SignalLimit, Path: v.Signal, Detail: "there are too many different signal names already"}})
+				refused = append(refused, Refusal{Point: i, Signal: v.Signal, Fault: formats.Fault{
+					Reason: formats.SignalLimit, Path: v.Signal, Detail: "there are too many different signal names already"}})
 				continue
 			}
 			list = putValue(list, numbered{no, v.Value, v.Quality})

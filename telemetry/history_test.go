@@ -15,6 +15,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
@@ -219,7 +220,7 @@ func neverStoresNaN(t *testing.T, s shelf) {
 		t.Fatalf("got %v", err)
 	}
 	for i, r := range refused.Refused {
-		if r.Fault.Reason != NumberRange || r.Point != i {
+		if r.Fault.Reason != formats.NumberRange || r.Point != i {
 			t.Fatalf("refusal %d: %+v", i, r)
 		}
 	}

@@ -1,3 +1,7 @@
+// Package telemetry is the way from a message to what is known of a machine:
+// it takes in what devices send, has it decoded, removes duplicates, keeps what
+// cannot be read with the reason, and stores the rest in a history. It knows
+// machines by key and number only; findings, cases and people are not its business.
 package telemetry
 
 import (
@@ -9,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
@@ -36,7 +41,7 @@ type Stage struct {
 	buffers sync.Pool
 
 	mu   sync.Mutex // guards what follows
-	out  Decoded
+	out  formats.Decoded
 	kept []*Batch // newest last
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
@@ -25,7 +26,7 @@ type decoding struct {
 // decodedRecord is where a record's readings and faults lie in Stage.out.
 type decodedRecord struct {
 	decoder              string
-	whole                *Fault
+	whole                *formats.Fault
 	reading, readingEnd  int
 	presence, presentEnd int
 	fault, faultEnd      int
@@ -38,9 +39,7 @@ func (s *Stage) decode(ctx context.Context, after intakelog.LSN, records []intak
 		records: records,
 		parts:   make([]decodedRecord, len(records)),
 	}
-	s.out.Readings, s.out.Presences, s.out.Faults = s.out.Readings[:0], s.out.Presences[:0], s.out.Faults[:0]
-	s.out.Attributes, s.out.TextNumbers = 0, 0
-	s.out.values = make([]observation.Value, 0, max(len(s.out.values), 256)) // the batch keeps what was there
+	s.out.Reset()
 	for i := range records {
 		d.parts[i] = s.decodeRecord(&records[i])
 	}
@@ -58,8 +57,8 @@ func (s *Stage) decode(ctx context.Context, after intakelog.LSN, records []intak
 func (s *Stage) decodeRecord(r *intakelog.Record) decodedRecord {
 	p := decodedRecord{reading: len(s.out.Readings), presence: len(s.out.Presences), fault: len(s.out.Faults)}
 	if r.Kind == intakelog.Message {
-		m := Message{Source: r.Source, Topic: r.Topic, Device: r.Device, Received: r.Received.Truncate(time.Microsecond), Payload: r.Payload}
-		decoder, err := Decode(m, &s.out)
+		m := formats.Message{Source: r.Source, Topic: r.Topic, Device: r.Device, Received: r.Received.Truncate(time.Microsecond), Payload: r.Payload}
+		decoder, err := formats.Decode(m, &s.out)
 		p.decoder = decoder
 		if err != nil {
 			p.whole = asFault(err)
@@ -132,7 +131,7 @@ func (d *decoding) locate(i int) {
 	for _, presence := range d.stage.out.Presences[p.presence:p.presentEnd] {
 		m := d.stage.fleet.at(presence.Machine)
 		if !d.stage.fleet.maySpeak(r.Device, presence.Machine, m) {
-			d.bury(r, p.decoder, 3*maxPartFault, beyondScope(r.Device, presence.Machine), parts)
+			d.bury(r, p.decoder, 3*formats.MaxFaults, beyondScope(r.Device, presence.Machine), parts)
 			continue
 		}
 		if m != nil {
@@ -153,16 +152,16 @@ func (d *decoding) locateReadings(r *intakelog.Record, p *decodedRecord, parts *
 			unclaimed = d.unclaim(unclaimed, reading.Machine, reading.Values, r, parts)
 		case allowed:
 			d.observe(r, m, reading, parts)
-		case scope < maxPartFault:
+		case scope < formats.MaxFaults:
 			scope++
-			d.bury(r, p.decoder, maxPartFault+scope, beyondScope(r.Device, reading.Machine), parts)
+			d.bury(r, p.decoder, formats.MaxFaults+scope, beyondScope(r.Device, reading.Machine), parts)
 		}
 	}
 	return unclaimed
 }
 
-func beyondScope(device, machine string) Fault {
-	return Fault{Reason: DeviceScope, Detail: "device " + device + " may not speak for machine " + machine}
+func beyondScope(device, machine string) formats.Fault {
+	return formats.Fault{Reason: formats.DeviceScope, Detail: "device " + device + " may not speak for machine " + machine}
 }
 
 // tick reads a tick record: the time in nanoseconds, then whether it is excused.
@@ -175,7 +174,7 @@ func (d *decoding) tick(r *intakelog.Record) {
 	d.Ticks = append(d.Ticks, Tick{LSN: r.LSN, At: at, Excused: r.Payload[8] == 1})
 }
 
-func (d *decoding) observe(r *intakelog.Record, m *knownMachine, reading *Reading, parts *RecordParts) {
+func (d *decoding) observe(r *intakelog.Record, m *knownMachine, reading *formats.Reading, parts *RecordParts) {
 	values := lastOfEach(reading.Values)
 	for i := range values {
 		if _, mapped := m.signals[values[i].Signal]; !mapped {
@@ -224,7 +223,7 @@ func (d *decoding) unclaim(at map[string]int, key string, values []observation.V
 
 // bury adds a dead letter. The payload is copied once, however many parts of it
 // are refused.
-func (d *decoding) bury(r *intakelog.Record, decoder string, part int, f Fault, parts *RecordParts) {
+func (d *decoding) bury(r *intakelog.Record, decoder string, part int, f formats.Fault, parts *RecordParts) {
 	dead := DeadLetter{
 		LSN: r.LSN, Part: part, ReceivedAt: r.Received.UTC(), Source: r.Source, Topic: r.Topic, Device: speaker(r),
 		PayloadBytes: int64(len(r.Payload)), Decoder: decoder,
@@ -251,8 +250,8 @@ func speaker(r *intakelog.Record) string {
 	if r.Device != "" {
 		return r.Device
 	}
-	machine, _, _ := fleetTopic(r.Topic)
-	return strings.ToValidUTF8(truncate(machine, maxSignal), "")
+	machine, _, _ := formats.FleetTopic(r.Topic)
+	return strings.ToValidUTF8(machine[:min(len(machine), formats.MaxName)], "")
 }
 
 // copied keeps the start of a payload whose buffer is used again.
@@ -293,9 +292,9 @@ func lastOfMany(values []observation.Value) []observation.Value {
 	return kept
 }
 
-func asFault(err error) *Fault {
-	if f, ok := errors.AsType[*Fault](err); ok {
+func asFault(err error) *formats.Fault {
+	if f, ok := errors.AsType[*formats.Fault](err); ok {
 		return f
 	}
-	return &Fault{Reason: FormatUnknown, Detail: err.Error()}
+	return &formats.Fault{Reason: formats.FormatUnknown, Detail: err.Error()}
 }

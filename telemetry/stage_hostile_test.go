@@ -3,6 +3,7 @@ package telemetry
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ var families = map[string]string{
 	"own_json": "own", "thingsboard_device": "thingsboard", "thingsboard_gateway": "thingsboard", "telegraf_json": "telegraf", "line_protocol": "line protocol",
 }
 
-// hostileCase is a folder of testdata in which something is refused.
+// hostileCase is a folder of formats/testdata in which something is refused.
 type hostileCase struct {
 	dir     string
 	reasons []string // of the letters that it must leave
@@ -26,7 +27,7 @@ type hostileCase struct {
 
 func hostileCases(t *testing.T) []hostileCase {
 	t.Helper()
-	topics, err := filepath.Glob("testdata/*/*/topic")
+	topics, err := filepath.Glob("formats/testdata/*/*/topic")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,11 +35,11 @@ func hostileCases(t *testing.T) []hostileCase {
 	count := map[string]int{}
 	for _, topic := range topics {
 		c := hostileCase{dir: filepath.Dir(topic)}
-		if reason := strings.TrimSpace(file(t, c.dir, "reject")); reason != "" {
+		if reason := strings.TrimSpace(caseFile(t, c.dir, "reject")); reason != "" {
 			c.reasons, c.whole = []string{reason}, true
 		} else {
-			var w wanted
-			if err := json.Unmarshal([]byte(file(t, c.dir, "want.json")), &w); err != nil {
+			var w struct{ Refused []string } // "path: reason"
+			if err := json.Unmarshal([]byte(caseFile(t, c.dir, "want.json")), &w); err != nil {
 				t.Fatal(err)
 			}
 			for _, r := range w.Refused {
@@ -70,12 +71,13 @@ func TestStage_AHostileMessageCostsNothingElse(t *testing.T) {
 	for _, key := range []string{"GOOD", "PM62-5", "A", "B"} {
 		addMachine(t, w.pool, key)
 	}
+	received := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC) // when the cases say that they were
 	w.clock.AdvanceTo(received)
 	cases := hostileCases(t)
 	at := map[intakelog.LSN]hostileCase{}
 	for i, c := range cases {
-		r := intakelog.Record{Kind: intakelog.Message, Source: "embedded", Topic: strings.TrimSpace(file(t, c.dir, "topic")),
-			Device: strings.TrimSpace(file(t, c.dir, "device")), Payload: []byte(file(t, c.dir, "payload"))}
+		r := intakelog.Record{Kind: intakelog.Message, Source: "embedded", Topic: strings.TrimSpace(caseFile(t, c.dir, "topic")),
+			Device: strings.TrimSpace(caseFile(t, c.dir, "device")), Payload: []byte(caseFile(t, c.dir, "payload"))}
 		at[w.append(t, r)] = c
 		w.send(t, "", "fleet/GOOD/telemetry", telemetry(received.Add(time.Duration(i)*time.Second), "b", i, `"a":1`))
 	}
@@ -94,7 +96,7 @@ func TestStage_AHostileMessageCostsNothingElse(t *testing.T) {
 		before = page[len(page)-1].ID
 		for _, d := range page {
 			c := at[d.LSN]
-			payload := file(t, c.dir, "payload")
+			payload := caseFile(t, c.dir, "payload")
 			if int(d.PayloadBytes) != len(payload) || !strings.HasPrefix(payload, string(d.Payload)) || d.Detail == "" || (d.Part == 0) != c.whole {
 				t.Errorf("%s: letter %+v", c.dir, d)
 			}
@@ -106,4 +108,14 @@ func TestStage_AHostileMessageCostsNothingElse(t *testing.T) {
 			t.Errorf("%s left the letters %v, want %v", c.dir, got[lsn], c.reasons)
 		}
 	}
+}
+
+// caseFile reads a file of a case, "" when the case has none of that name.
+func caseFile(t *testing.T, dir, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return string(b)
 }

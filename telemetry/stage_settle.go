@@ -3,6 +3,7 @@ package telemetry
 import (
 	"time"
 
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
@@ -83,11 +84,11 @@ func (out *settled) with(b *Batch, refused []Refusal) []DeadLetter {
 	parts := map[intakelog.LSN]int{}
 	for _, r := range refused {
 		lsn, p := out.lsns[r.Point], &out.points[r.Point]
-		if parts[lsn]++; parts[lsn] > maxPartFault {
+		if parts[lsn]++; parts[lsn] > formats.MaxFaults {
 			continue
 		}
 		letters = append(letters, DeadLetter{
-			LSN: lsn, Part: 4*maxPartFault + parts[lsn], ReceivedAt: received[lsn], Source: HistoryConsumer,
+			LSN: lsn, Part: 4*formats.MaxFaults + parts[lsn], ReceivedAt: received[lsn], Source: HistoryConsumer,
 			Device: p.Machine, Payload: []byte{}, Decoder: HistoryConsumer,
 		}.blame(r.Fault))
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
@@ -310,7 +311,7 @@ func TestStage_FlagsDevicesThatSpeakForOthers(t *testing.T) {
 	w.run(t, historyRun{})
 	want(t, w.account(t, w.log.ID()), Account{Received: 3, Stored: 2, Dead: 1, Readings: 2})
 	letters := w.letters(t, DeadLetterFilter{})
-	if len(letters) != 1 || letters[0].Reason != DeviceScope || letters[0].Device != "D1" {
+	if len(letters) != 1 || letters[0].Reason != formats.DeviceScope || letters[0].Device != "D1" {
 		t.Fatalf("%+v", letters)
 	}
 	// The manager makes it a gateway and replays.
@@ -350,7 +351,7 @@ func TestStage_LetsADeviceSpeakForItselfAlone(t *testing.T) {
 	w.run(t, historyRun{})
 	want(t, w.account(t, w.log.ID()), Account{Received: 17, Stored: 3, Unclaimed: 2, Dead: 12, Readings: 3})
 	for _, letter := range w.letters(t, DeadLetterFilter{}) {
-		if letter.Reason != DeviceScope {
+		if letter.Reason != formats.DeviceScope {
 			t.Errorf("%+v", letter)
 		}
 	}

@@ -25,9 +25,10 @@ var arrows = []arrow{
 	{"maintenance", []string{"maintenance/...", "machines/...", "internal/..."}},
 	{"maintenance/dispatch", []string{"machines", "internal/problem"}},
 	{"machines", []string{"machines/...", "internal/..."}},
-	{"telemetry", []string{"telemetry/observation", "telemetry/intakelog", "machines/...", "internal/..."}},
+	{"telemetry", []string{"telemetry/observation", "telemetry/formats", "telemetry/intakelog", "machines/...", "internal/..."}},
 	{"telemetry/observation", nil},
 	{"telemetry/j1939", nil},
+	{"telemetry/formats", []string{"telemetry/observation"}}, // a message means the same whoever reads it, and when
 	{"telemetry/intakelog", []string{"telemetry/observation", "internal/clock", "internal/problem"}},
 	{"telemetry/rules", []string{"telemetry/observation", "telemetry/rules/..."}},
 	{"telemetry/detection", []string{"telemetry/...", "machines/...", "internal/..."}},
@@ -119,7 +120,7 @@ func TestArrows_LogAndDispatchAreWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	for _, p := range packages(t) {
 		from := ours(p.ImportPath)
-		if from != "telemetry/intakelog" && from != "telemetry/observation" && from != "maintenance/dispatch" {
+		if from != "telemetry/intakelog" && from != "telemetry/formats" && from != "telemetry/observation" && from != "maintenance/dispatch" {
 			continue
 		}
 		for _, path := range p.Imports {

@@ -5,14 +5,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
 func TestFleet_MessagesDecodeToWhatTheMachineSays(t *testing.T) {
 	t.Parallel()
 	f := NewFleet(fleetStart, DemoFleet(fleetStart), 1)
-	formats := map[Format]int{}
+	spoken := map[Format]int{}
 	at := fleetStart.AddDate(0, 0, 1).Add(4 * time.Hour)
 	for _, m := range f.Machines() {
 		topic, payload, ok := f.Message(m.Key, at)
@@ -23,9 +23,9 @@ func TestFleet_MessagesDecodeToWhatTheMachineSays(t *testing.T) {
 		if !ok {
 			continue
 		}
-		formats[m.Format]++
-		var out telemetry.Decoded
-		if _, err := telemetry.Decode(telemetry.Message{Topic: topic, Payload: payload, Received: at}, &out); err != nil {
+		spoken[m.Format]++
+		var out formats.Decoded
+		if _, err := formats.Decode(formats.Message{Topic: topic, Payload: payload, Received: at}, &out); err != nil {
 			t.Fatalf("%s: %v\n%s", m.Key, err, payload)
 		}
 		if len(out.Readings) != 1 {
@@ -37,7 +37,7 @@ func TestFleet_MessagesDecodeToWhatTheMachineSays(t *testing.T) {
 		}
 	}
 	for _, format := range []Format{OwnJSON, ThingsBoard, Telegraf, LineProtocol} {
-		if formats[format] == 0 {
+		if spoken[format] == 0 {
 			t.Errorf("nobody speaks %s", format)
 		}
 	}

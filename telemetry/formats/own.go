@@ -1,4 +1,4 @@
-package telemetry
+package formats
 
 import "bytes"
 
@@ -10,12 +10,12 @@ type ownJSON struct{}
 func (ownJSON) Name() string { return "own-json" }
 
 func (ownJSON) Match(topic string, _ []byte) bool {
-	_, rest, ok := fleetTopic(topic)
+	_, rest, ok := FleetTopic(topic)
 	return ok && rest == "telemetry"
 }
 
 func (ownJSON) Decode(m Message, out *Decoded) error {
-	machine, _, _ := fleetTopic(m.Topic)
+	machine, _, _ := FleetTopic(m.Topic)
 	s := out.scanner.reset(m.Payload)
 	out.readItems(s, item{machine: machine, received: m.Received, counted: true, first: len(out.Faults)})
 	return s.end()
@@ -28,12 +28,12 @@ type ownStatus struct{}
 func (ownStatus) Name() string { return "own-status" }
 
 func (ownStatus) Match(topic string, _ []byte) bool {
-	_, rest, ok := fleetTopic(topic)
+	_, rest, ok := FleetTopic(topic)
 	return ok && rest == "status"
 }
 
 func (ownStatus) Decode(m Message, out *Decoded) error {
-	machine, _, _ := fleetTopic(m.Topic)
+	machine, _, _ := FleetTopic(m.Topic)
 	word := bytes.TrimSpace(m.Payload)
 	if len(word) > 0 && word[0] == '{' {
 		s := out.scanner.reset(m.Payload)

@@ -1,8 +1,9 @@
-// Package telemetry is the way from a message to what is known of a machine:
-// it decodes what devices send, removes duplicates, keeps what cannot be read
-// with the reason, and stores the rest in a history. It knows machines by key
-// and number only; findings, cases and people are not its business.
-package telemetry
+// Package formats reads what machines say in the words of many senders: a topic
+// and a payload become readings by machine name, or a reason why not. It is pure:
+// nothing but the message decides, so that a record of the intake log means the
+// same whenever it is read. Whether a machine of that name exists, and whether the
+// sender may speak for it, is decided behind it.
+package formats
 
 import (
 	"strings"
@@ -13,12 +14,12 @@ import (
 
 // Limits of one message. A message beyond MaxPayload is refused before it is parsed.
 const (
-	MaxPayload   = 256 << 10 // bytes
-	maxDepth     = 16        // nested objects and arrays
-	maxValues    = 5_000     // scalars in one message
-	maxSignal    = 200       // bytes of a signal's name
-	maxNames     = 100_000   // distinct names remembered by one Decoded
-	maxPartFault = 8         // faults listed for one message that is partly good
+	MaxPayload = 256 << 10 // bytes
+	MaxName    = 200       // bytes of the name of a signal or a machine
+	MaxFaults  = 8         // faults listed for one message that is partly good
+	maxDepth   = 16        // nested objects and arrays
+	maxValues  = 5_000     // scalars in one message
+	maxNames   = 100_000   // distinct names remembered by one Decoded
 )
 
 // Message is one payload as it came, with what the connection knows about it.
@@ -49,7 +50,7 @@ type Presence struct {
 }
 
 // Decoded collects what messages hold. It is reused from message to message;
-// the slices of earlier readings stay valid.
+// the values of earlier readings stay valid.
 type Decoded struct {
 	Readings    []Reading
 	Presences   []Presence
@@ -61,7 +62,14 @@ type Decoded struct {
 	names   map[string]string
 	scanner jsonScanner
 	signal  []byte // name of the value that is being read, with its prefix
-	more    int    // faults beyond maxPartFault
+	more    int    // faults beyond MaxFaults
+}
+
+// Reset forgets what was decoded. Who kept values of a reading may go on using them.
+func (d *Decoded) Reset() {
+	d.Readings, d.Presences, d.Faults = d.Readings[:0], d.Presences[:0], d.Faults[:0]
+	d.Attributes, d.TextNumbers = 0, 0
+	d.values = make([]observation.Value, 0, max(len(d.values), 256))
 }
 
 // Decoder reads one format. Decode appends to out; when it returns an error
@@ -126,7 +134,7 @@ func (d *Decoded) name(b []byte) string {
 
 // refuse notes a fault of one part of a message.
 func (d *Decoded) refuse(first int, f Fault) {
-	if len(d.Faults)-first >= maxPartFault {
+	if len(d.Faults)-first >= MaxFaults {
 		d.more++
 		return
 	}
@@ -140,8 +148,8 @@ func (d *Decoded) noteMore() {
 	}
 }
 
-// fleetTopic takes the machine and the rest out of fleet/{machine}/{rest}.
-func fleetTopic(topic string) (machine, rest string, ok bool) {
+// FleetTopic takes the machine and the rest out of fleet/{machine}/{rest}.
+func FleetTopic(topic string) (machine, rest string, ok bool) {
 	after, ok := strings.CutPrefix(topic, "fleet/")
 	if !ok {
 		return "", "", false

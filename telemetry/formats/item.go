@@ -1,4 +1,4 @@
-package telemetry
+package formats
 
 import (
 	"strings"
@@ -166,5 +166,5 @@ func (d *Decoded) readItems(s *jsonScanner, it item) {
 
 // badName says whether a machine's name cannot be one, whoever it belongs to.
 func badName(name string) bool {
-	return name == "" || len(name) > maxSignal || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl)
+	return name == "" || len(name) > MaxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl)
 }

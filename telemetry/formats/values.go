@@ -1,4 +1,4 @@
-package telemetry
+package formats
 
 import (
 	"bytes"
@@ -103,7 +103,7 @@ func badSignal(name []byte) string {
 	if len(name) == 0 {
 		return "the signal has no name"
 	}
-	if len(name) > maxSignal {
+	if len(name) > MaxName {
 		return "the signal's name is longer than 200 bytes"
 	}
 	for _, c := range name {

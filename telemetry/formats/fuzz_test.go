@@ -1,4 +1,4 @@
-package telemetry
+package formats
 
 import (
 	"errors"
@@ -49,7 +49,7 @@ func checkDecoded(t *testing.T, out *Decoded) {
 			}
 		}
 	}
-	if len(out.Faults) > maxPartFault {
+	if len(out.Faults) > MaxFaults {
 		t.Fatalf("%d faults", len(out.Faults))
 	}
 }

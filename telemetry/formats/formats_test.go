@@ -1,4 +1,4 @@
-package telemetry
+package formats
 
 import (
 	"encoding/json"
@@ -144,7 +144,7 @@ func TestDecode_ListsOnlyTheFirstFaultsOfAMessage(t *testing.T) {
 	if _, err := Decode(Message{Topic: "fleet/PM1/telemetry", Received: received, Payload: payload}, &out); err != nil {
 		t.Fatal(err)
 	}
-	if len(out.Faults) != maxPartFault || !strings.Contains(out.Faults[maxPartFault-1].Detail, "and 13 more") {
+	if len(out.Faults) != MaxFaults || !strings.Contains(out.Faults[MaxFaults-1].Detail, "and 13 more") {
 		t.Fatalf("%d faults, last: %+v", len(out.Faults), out.Faults[len(out.Faults)-1])
 	}
 }

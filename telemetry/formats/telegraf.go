@@ -1,4 +1,4 @@
-package telemetry
+package formats
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ type telegrafJSON struct{}
 func (telegrafJSON) Name() string { return "telegraf-json" }
 
 func (telegrafJSON) Match(topic string, payload []byte) bool {
-	if _, rest, ok := fleetTopic(topic); ok && rest == "telemetry" {
+	if _, rest, ok := FleetTopic(topic); ok && rest == "telemetry" {
 		return false
 	}
 	payload = bytes.TrimLeft(bytes.TrimPrefix(payload, []byte(byteOrderMark)), " \t\r\n")
@@ -127,7 +127,7 @@ func (t *taggedMachine) note(d *Decoded, key, value []byte) {
 
 // name decides which machine a metric is about.
 func (t *taggedMachine) name(m Message) string {
-	if machine, _, ok := fleetTopic(m.Topic); ok {
+	if machine, _, ok := FleetTopic(m.Topic); ok {
 		return machine
 	}
 	if t.tag != "" {
