@@ -10,6 +10,7 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
@@ -27,9 +28,13 @@ const (
 // which its keepalive depends, nor the log's committer may wait: each has a queue.
 type externalSession struct {
 	x       *External
+	client  mqtt.Client
 	inbox   *queue // received, not yet appended
 	outbox  *queue // durable, not yet acknowledged
 	unacked atomic.Int64
+	heard   atomic.Int64 // messages received
+	link    atomic.Int64 // which connection this is
+	granted atomic.Int64 // the last connection whose subscription was granted
 	broken  chan error
 	running sync.WaitGroup
 	end     context.CancelFunc
@@ -71,42 +76,109 @@ func (s *externalSession) fail(err error) {
 	}
 }
 
+// subscribed says whether the broker sends us what we have asked for.
+func (s *externalSession) subscribed() bool {
+	link := s.link.Load()
+	return link > 0 && s.granted.Load() == link && s.client.IsConnectionOpen() && !s.inbox.isShut()
+}
+
+// filters are the topics as they are asked for.
+func (x *External) filters() map[string]byte {
+	filters := map[string]byte{}
+	for _, topic := range x.Topics {
+		if x.Share != "" {
+			topic = "$share/" + x.Share + "/" + topic
+		}
+		filters[topic] = 1
+	}
+	return filters
+}
+
 // subscribe asks for the topics after each connect, also in a resumed session:
 // the broker may have forgotten it.
 func (s *externalSession) subscribe(client mqtt.Client) {
-	filters := map[string]byte{}
-	for _, topic := range s.x.Topics {
-		filters[topic] = 1
-	}
+	link := s.link.Add(1)
+	filters := s.x.filters()
 	token, ok := client.SubscribeMultiple(filters, nil).(*mqtt.SubscribeToken)
-	if !ok || !token.WaitTimeout(brokerWithin) {
+	if !ok || !s.answered(token) {
 		s.fail(errors.New("the broker did not answer the subscription"))
 		return
+	}
+	if s.link.Load() != link || !client.IsConnectionOpen() {
+		return // the connection is over, and the next one subscribes again
 	}
 	if err := token.Error(); err != nil {
 		s.fail(fmt.Errorf("subscribe: %w", err))
 		return
 	}
-	for topic, granted := range token.Result() {
-		if granted > 2 {
-			s.fail(fmt.Errorf("the broker does not let us subscribe to %s", topic))
-			return
+	if err := s.check(filters, token.Result()); err != nil {
+		s.fail(err)
+		return
+	}
+	s.granted.Store(link)
+	if !s.subscribed() {
+		return
+	}
+	s.x.trouble.Store(nil)
+	s.x.Logger.Info("reading the broker", "broker", s.x.broker.Redacted(), "client", s.x.ClientID, "topics", s.x.Topics)
+	s.watchDrops(client)
+}
+
+// answered waits for the broker's answer, which in a resumed session stands
+// behind all that it has kept: as long as messages come, it is on its way.
+func (s *externalSession) answered(token *mqtt.SubscribeToken) bool {
+	for heard := s.heard.Load(); !token.WaitTimeout(brokerWithin); {
+		now := s.heard.Load()
+		if now == heard {
+			return false
 		}
-		if granted == 0 {
+		heard = now
+	}
+	return true
+}
+
+// check looks at what the broker has granted.
+func (s *externalSession) check(asked, granted map[string]byte) error {
+	for _, topic := range sortedKeys(asked) {
+		qos, known := granted[topic]
+		switch {
+		case !known:
+			return fmt.Errorf("the broker did not say whether we may subscribe to %s", topic)
+		case qos > 2:
+			return fmt.Errorf("the broker does not let us subscribe to %s: allow user %q to read it", topic, s.x.broker.User.Username())
+		case qos == 0:
 			s.x.Logger.Warn("the broker grants QoS 0 only: what it sends while this program is away is lost", "topic", topic)
 		}
 	}
-	if s.inbox.isShut() {
-		return
+	return nil
+}
+
+// notified follows the connection. What the broker has refused is asked again by
+// a new session, less often than what did not answer.
+func (s *externalSession) notified(_ mqtt.Client, n mqtt.ConnectionNotification) {
+	switch n := n.(type) {
+	case mqtt.ConnectionNotificationLost:
+		reason := n.Reason
+		if reason == nil {
+			reason = errors.New("closed")
+		}
+		s.x.suffer(fmt.Errorf("connection lost: %w", reason))
+	case mqtt.ConnectionNotificationFailed:
+		for code := packets.ErrRefusedBadProtocolVersion; code <= packets.ErrRefusedNotAuthorised; code++ {
+			if errors.Is(n.Reason, packets.ConnErrors[byte(code)]) { //nolint:gosec // 1 to 5
+				s.fail(fmt.Errorf("the broker refuses client %s: %w", s.x.ClientID, n.Reason))
+				return
+			}
+		}
+		s.x.suffer(n.Reason)
 	}
-	s.x.connected.Store(true)
-	s.x.Logger.Info("reading the broker", "broker", s.x.broker.Redacted(), "client", s.x.ClientID, "topics", s.x.Topics)
 }
 
 // receive takes a message off the library's hands. When too much waits for the
 // log, the session ends: the broker is the better buffer.
 func (s *externalSession) receive(_ mqtt.Client, m mqtt.Message) {
-	if s.inbox.add(m, maxInboxBytes) {
+	s.heard.Add(1)
+	if s.x.tells(m) || s.inbox.add(m, maxInboxBytes) {
 		return
 	}
 	s.x.counts.refuse(reasonQueue)
@@ -144,7 +216,7 @@ func (s *externalSession) feed(life context.Context) {
 // offer appends a message; its acknowledgement follows when it is durable.
 func (s *externalSession) offer(m mqtt.Message) error {
 	r := intakelog.Record{Kind: intakelog.Message, Source: "external", Received: s.x.Now(),
-		Topic: cleanTopic(m.Topic()), Dup: m.Duplicate(), Payload: m.Payload()}
+		Topic: cleanTopic(m.Topic()), Dup: m.Duplicate(), Retained: m.Retained(), Payload: m.Payload()}
 	settled := func(_ intakelog.LSN, err error) {
 		if err != nil {
 			s.unacked.Add(-1)

@@ -31,6 +31,19 @@ max_inflight_messages 1000
 // startMosquitto starts the real broker, with what it has kept in dir; stop is kill -9.
 func startMosquitto(t *testing.T, dir, address string) (stop func()) {
 	t.Helper()
+	return launchMosquitto(t, dir, address, mosquittoConfig).kill
+}
+
+// mosquitto is a real broker that this test has started.
+type mosquitto struct {
+	*exec.Cmd
+	kill func() // kill -9
+}
+
+// launchMosquitto starts the real broker with a configuration whose first verbs
+// are its port and its folder.
+func launchMosquitto(t testing.TB, dir, address, format string) *mosquitto {
+	t.Helper()
 	path, err := exec.LookPath("mosquitto")
 	if err != nil {
 		path = "/usr/sbin/mosquitto"
@@ -40,39 +53,53 @@ func startMosquitto(t *testing.T, dir, address string) (stop func()) {
 	}
 	_, port, _ := net.SplitHostPort(address)
 	config := filepath.Join(dir, "mosquitto.conf")
-	text := fmt.Sprintf(mosquittoConfig, port, dir)
+	text := fmt.Sprintf(format, port, dir)
 	if os.Geteuid() == 0 {
 		text += "user root\n"
 	}
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(path, "-c", config)
-	said, err := command.StderrPipe()
+	m := &mosquitto{Cmd: exec.Command(path, "-c", config)} //nolint:gosec // the broker under test
+	said, err := m.StderrPipe()
 	if err == nil {
-		err = command.Start()
+		err = m.Start()
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop = sync.OnceFunc(func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
+	m.kill = sync.OnceFunc(func() {
+		_ = m.Process.Kill()
+		_ = m.Wait()
 	})
-	t.Cleanup(stop)
+	t.Cleanup(m.kill)
 	lines, last := bufio.NewScanner(said), ""
 	for lines.Scan() {
 		if last = lines.Text(); strings.HasSuffix(last, " running") {
 			go func() { _, _ = io.Copy(io.Discard, said) }()
-			return stop
+			return m
 		}
 	}
 	t.Fatalf("Mosquitto does not serve: %s", last)
-	return stop
+	return nil
+}
+
+// startExternal reads a broker in this process until the test ends.
+func startExternal(t *testing.T, c ExternalConfig) *External {
+	t.Helper()
+	x, _ := launchExternal(t, c)
+	return x
 }
 
 // runExternal reads a broker in this process until the test ends or stop is called.
 func runExternal(t *testing.T, c ExternalConfig) (x *External, stop func()) {
+	t.Helper()
+	x, stop = launchExternal(t, c)
+	eventually(t, x.Connected)
+	return x, stop
+}
+
+func launchExternal(t *testing.T, c ExternalConfig) (x *External, stop func()) {
 	t.Helper()
 	c.Now, c.Logger = time.Now, slog.New(slog.DiscardHandler)
 	x, err := NewExternal(c)
@@ -89,7 +116,6 @@ func runExternal(t *testing.T, c ExternalConfig) (x *External, stop func()) {
 		}
 	})
 	t.Cleanup(stop)
-	eventually(t, x.Connected)
 	return x, stop
 }
 
@@ -226,6 +252,8 @@ func TestExternal_SaysWhatIsWrongWithItsSettings(t *testing.T) {
 		{"tcp://u:secret@host:port", good, "no URL"},
 		{"tcp://host", nil, "0 topics"},
 		{"tcp://host", []string{"a\x00b"}, "NUL"},
+		{"tcp://host", []string{"fleet/#/more"}, "last level only"},
+		{"tcp://host", []string{"fleet/a+"}, "stand alone"},
 	} {
 		x, err := NewExternal(ExternalConfig{URL: c.url, Topics: c.topics, Log: log})
 		if c.want == "" {

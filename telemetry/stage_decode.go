@@ -180,6 +180,9 @@ func (d *decoding) observe(r *intakelog.Record, m *knownMachine, reading *format
 		if _, mapped := m.signals[values[i].Signal]; !mapped {
 			values[i].Quality = observation.Unmapped
 		}
+		if r.Retained && reading.Flags&observation.NoTime != 0 { // measured at some time before
+			values[i].Quality = observation.Stale
+		}
 	}
 	o := observation.Observation{
 		Machine: m.Key, At: reading.At, Received: r.Received.UTC(), Boot: reading.Boot, Seq: reading.Seq,

@@ -21,6 +21,10 @@ type settings struct {
 	MQTTListen   string        `name:"mqtt-listen" help:"Address of the embedded MQTT broker; empty switches it off." default:"127.0.0.1:1883"`
 	MQTTURL      string        `name:"mqtt-url" help:"An external broker to subscribe to, such as tcp://user:password@127.0.0.1:1883." placeholder:"URL"`
 	MQTTTopics   []string      `name:"mqtt-topics" help:"Topics to subscribe to on the external broker." default:"fleet/#,v1/gateway/#,telegraf/#"`
+	MQTTShare    string        `name:"mqtt-share" help:"Group of a shared subscription on the external broker: several installations take turns. Order and gaps of a device are then spread over them; see docs/brokers.md." placeholder:"GROUP"`
+	MQTTCA       string        `name:"mqtt-ca" help:"PEM file of the authorities that may sign an ssl:// broker's certificate; by default the system's." placeholder:"FILE"`
+	MQTTCert     string        `name:"mqtt-cert" help:"PEM file of our certificate for an ssl:// broker." placeholder:"FILE"`
+	MQTTKey      string        `name:"mqtt-key" help:"PEM file of that certificate's key." placeholder:"FILE"`
 	InfluxURL    string        `name:"influx-url" help:"InfluxDB 2 (or 1.8) for the telemetry history; empty keeps it in PostgreSQL." placeholder:"URL"`
 	InfluxToken  string        `name:"influx-token" help:"Token for InfluxDB (user:password for 1.8)." placeholder:"TOKEN"`
 	InfluxOrg    string        `name:"influx-org" help:"Organisation in InfluxDB." default:"thirdstate"`

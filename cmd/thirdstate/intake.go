@@ -69,7 +69,8 @@ func (y *system) listen(context.Context) error {
 	if y.MQTTURL == "" {
 		return nil
 	}
-	external, err := telemetry.NewExternal(telemetry.ExternalConfig{URL: y.MQTTURL, Topics: y.MQTTTopics, Log: y.intake, Now: y.clock.Now, Logger: y.log})
+	external, err := telemetry.NewExternal(telemetry.ExternalConfig{URL: y.MQTTURL, Topics: y.MQTTTopics, Share: y.MQTTShare,
+		TLS: telemetry.BrokerTLS{CA: y.MQTTCA, Cert: y.MQTTCert, Key: y.MQTTKey}, Log: y.intake, Now: y.clock.Now, Logger: y.log})
 	if err != nil {
 		return err // says which flag to change
 	}

@@ -26,7 +26,10 @@ const (
 	MaxRecordBytes = 1 << 20
 )
 
-const flagDup = 1
+const (
+	flagDup      = 1
+	flagRetained = 2
+)
 
 const noTime = math.MinInt64 // how the zero time is stored
 
@@ -71,6 +74,9 @@ func appendFrame(b []byte, seed uint32, lsn LSN, r *Record) []byte {
 	var flags byte
 	if r.Dup {
 		flags |= flagDup
+	}
+	if r.Retained {
+		flags |= flagRetained
 	}
 	code, source := sourceCode(r.Source), r.Source
 	if code != 0 {
@@ -138,6 +144,7 @@ func decodeFrame(frame []byte, intern func([]byte) string) Record {
 		LSN:      LSN(binary.LittleEndian.Uint64(frame[12:])),
 		Kind:     Kind(body[0]),
 		Dup:      body[1]&flagDup != 0,
+		Retained: body[1]&flagRetained != 0,
 		Source:   sources[body[2]],
 		Received: fromNanos(int64(binary.LittleEndian.Uint64(body[8:]))),  //nolint:gosec // stored from an int64
 		Wall:     fromNanos(int64(binary.LittleEndian.Uint64(body[16:]))), //nolint:gosec // stored from an int64

@@ -49,6 +49,7 @@ type Record struct {
 	Device   string // authenticated device key or client id
 	Topic    string
 	Dup      bool // the sender said that it sends this again
+	Retained bool // a broker kept it: when it was sent, nobody knows
 	Payload  []byte
 }
 
