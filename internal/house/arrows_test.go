@@ -28,6 +28,7 @@ var arrows = []arrow{
 	{"telemetry", []string{"telemetry/observation", "telemetry/formats", "telemetry/intakelog", "machines/...", "internal/..."}},
 	{"telemetry/observation", nil},
 	{"telemetry/j1939", nil},
+	{"telemetry/aemp", nil},
 	{"telemetry/formats", []string{"telemetry/observation"}}, // a message means the same whoever reads it, and when
 	{"telemetry/intakelog", []string{"telemetry/observation", "internal/clock", "internal/problem"}},
 	{"telemetry/rules", []string{"telemetry/observation", "telemetry/rules/..."}},
