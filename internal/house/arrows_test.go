@@ -25,10 +25,11 @@ var arrows = []arrow{
 	{"maintenance", []string{"maintenance/...", "machines/...", "internal/..."}},
 	{"maintenance/dispatch", []string{"machines", "internal/problem"}},
 	{"machines", []string{"machines/...", "internal/..."}},
-	{"telemetry", []string{"telemetry/observation", "telemetry/formats", "telemetry/intakelog", "machines/...", "internal/..."}},
+	{"telemetry", []string{"telemetry/observation", "telemetry/formats", "telemetry/sparkplug", "telemetry/intakelog", "machines/...", "internal/..."}},
 	{"telemetry/observation", nil},
 	{"telemetry/j1939", nil},
 	{"telemetry/aemp", nil},
+	{"telemetry/sparkplug", nil},
 	{"telemetry/formats", []string{"telemetry/observation"}}, // a message means the same whoever reads it, and when
 	{"telemetry/intakelog", []string{"telemetry/observation", "internal/clock", "internal/problem"}},
 	{"telemetry/rules", []string{"telemetry/observation", "telemetry/rules/..."}},
@@ -121,7 +122,7 @@ func TestArrows_LogAndDispatchAreWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	for _, p := range packages(t) {
 		from := ours(p.ImportPath)
-		if from != "telemetry/intakelog" && from != "telemetry/formats" && from != "telemetry/observation" && from != "maintenance/dispatch" {
+		if from != "telemetry/intakelog" && from != "telemetry/formats" && from != "telemetry/sparkplug" && from != "telemetry/observation" && from != "maintenance/dispatch" {
 			continue
 		}
 		for _, path := range p.Imports {
