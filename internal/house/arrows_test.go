@@ -30,7 +30,7 @@ var arrows = []arrow{
 	{"telemetry/j1939", nil},
 	{"telemetry/aemp", nil},
 	{"telemetry/sparkplug", nil},
-	{"telemetry/formats", []string{"telemetry/observation"}}, // a message means the same whoever reads it, and when
+	{"telemetry/formats", []string{"telemetry/observation", "telemetry/j1939", "telemetry/aemp"}}, // a message means the same whoever reads it, and when
 	{"telemetry/intakelog", []string{"telemetry/observation", "internal/clock", "internal/problem"}},
 	{"telemetry/rules", []string{"telemetry/observation", "telemetry/rules/..."}},
 	{"telemetry/detection", []string{"telemetry/...", "machines/...", "internal/..."}},

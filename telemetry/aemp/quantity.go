@@ -26,7 +26,7 @@ type quantity struct {
 var (
 	litres     = map[string]float64{"": 1, "l": 1, "imp": 4.54609, "gal": 3.785411784, "us": 3.785411784, "m3": 1000, "cub": 1000}
 	kilometres = map[string]float64{"": 1, "k": 1, "mi": 1.609344, "m": 0.001, "me": 0.001}
-	speeds     = map[string]float64{"": 1, "k": 1, "mi": 1.609344, "mp": 1.609344, "m/s": 3.6, "met": 3.6}
+	speeds     = map[string]float64{"": 1, "ki": 1, "km": 1, "kp": 1, "kn": 1.852, "mi": 1.609344, "mp": 1.609344, "m/s": 3.6, "met": 3.6}
 	kilograms  = map[string]float64{"": 1, "k": 1, "t": 1000, "p": 0.45359237, "lb": 0.45359237, "sh": 907.18474, "us": 907.18474, "lo": 1016.0469088}
 	metres     = map[string]float64{"": 1, "m": 1, "f": 0.3048}
 )

@@ -42,8 +42,12 @@ func (f *Fleet) head(top *node) {
 		switch n.name {
 		case "links", "link":
 			f.link(n)
-		case "equipment", "": // the latter in a list without a name
+		case "equipment":
 			f.machine(n, len(f.Equipment))
+		case "": // in a list without a name
+			if n.child("equipmentheader") != nil {
+				f.machine(n, len(f.Equipment))
+			}
 		}
 	}
 	if own := single(top); own != nil {

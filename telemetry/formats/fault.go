@@ -30,6 +30,9 @@ const (
 	TimePast        = "E_TS_PAST"
 	TimeUnit        = "E_TS_UNIT"
 	FormatUnknown   = "E_FORMAT"
+	BadCode         = "E_DTC"  // no trouble code of a kind that is known
+	BadFrame        = "E_CAN"  // no CAN frame
+	BadFleet        = "E_AEMP" // no document of ISO 15143-3, or a part of one
 	DeviceUnknown   = "E_DEVICE_UNKNOWN"
 	DeviceScope     = "E_DEVICE_SCOPE"    // a device spoke for a machine that is not its own
 	HistoryRefused  = "E_HISTORY_REFUSED" // the history's server will not take these points

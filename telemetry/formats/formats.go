@@ -54,6 +54,8 @@ type Presence struct {
 type Decoded struct {
 	Readings    []Reading
 	Presences   []Presence
+	Troubles    []Trouble
+	Frames      []Frame // parts of longer messages, in their order
 	Faults      []Fault // parts of a message that were refused while the rest was kept
 	Attributes  int     // static texts, noted and not stored
 	TextNumbers int     // numbers that came as strings
@@ -68,6 +70,7 @@ type Decoded struct {
 // Reset forgets what was decoded. Who kept values of a reading may go on using them.
 func (d *Decoded) Reset() {
 	d.Readings, d.Presences, d.Faults = d.Readings[:0], d.Presences[:0], d.Faults[:0]
+	d.Troubles, d.Frames = d.Troubles[:0], d.Frames[:0]
 	d.Attributes, d.TextNumbers = 0, 0
 	d.values = make([]observation.Value, 0, max(len(d.values), 256))
 }
@@ -88,6 +91,9 @@ var Decoders = []Decoder{
 	thingsBoardGateway{},
 	thingsBoardDevice{},
 	ownStatus{},
+	troubleCodes{},
+	canFrames{},
+	fleetDocument{},
 	lineProtocol{},
 	telegrafJSON{},
 	ownJSON{},
@@ -97,10 +103,12 @@ var Decoders = []Decoder{
 // decoder's name. On an error nothing of the message is left in out but the error.
 func Decode(m Message, out *Decoded) (decoder string, err error) {
 	readings, presences, faults := len(out.Readings), len(out.Presences), len(out.Faults)
+	troubles, frames := len(out.Troubles), len(out.Frames)
 	out.more = 0
 	decoder, err = decode(m, out)
 	if err != nil {
 		out.Readings, out.Presences, out.Faults = out.Readings[:readings], out.Presences[:presences], out.Faults[:faults]
+		out.Troubles, out.Frames = out.Troubles[:troubles], out.Frames[:frames]
 		return decoder, err
 	}
 	out.noteMore()
