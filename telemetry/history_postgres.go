@@ -15,12 +15,13 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
-// PostgresHistory keeps one row a machine and instant in daily partitions, and
-// 15-minute roll-ups of the days that were pruned. Row-level security bounds
-// what a caller sees. Safe for concurrent use.
+// PostgresHistory keeps one row a machine and instant in daily partitions, days
+// that are over packed in blocks, and 15-minute roll-ups of those that were pruned.
+// Row-level security bounds what a caller sees. Safe for concurrent use.
 type PostgresHistory struct {
 	pool    *postgres.Pool
 	signals *signalNumbers
+	codec   *blockCodec
 
 	mu   sync.Mutex
 	days map[string]struct{} // partitions known to be there
@@ -30,7 +31,7 @@ var _ History = (*PostgresHistory)(nil)
 
 // NewPostgresHistory returns the history in the database of the pool.
 func NewPostgresHistory(pool *postgres.Pool) *PostgresHistory {
-	return &PostgresHistory{pool: pool, signals: &signalNumbers{pool: pool}, days: map[string]struct{}{}}
+	return &PostgresHistory{pool: pool, signals: &signalNumbers{pool: pool}, codec: newBlockCodec(), days: map[string]struct{}{}}
 }
 
 // Write stores points in one transaction.

@@ -3,14 +3,19 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
+
+// Packing moves values from rows to blocks. So a reader reads the rows first: what
+// is moved meanwhile it sees twice, which does no harm, and never not at all.
 
 // sampleRow is one row of sample.
 type sampleRow struct {
@@ -23,53 +28,161 @@ type sampleRow struct {
 const sampleRowsSQL = `SELECT at, signal_nos, vals, qualities FROM sample
 WHERE machine_no = @machine AND at >= @from AND at < @to ORDER BY at LIMIT @limit`
 
-// Rows reads raw rows; days that were pruned have none.
+// The days of which there are blocks; no block crosses midnight.
+const blockDaysSQL = `SELECT DISTINCT date_trunc('day', first_at, 'UTC') AS at FROM sample_block WHERE machine_no = @machine AND seconds = 0
+AND first_at > @from::timestamptz - interval '24 hours' AND first_at < @to AND last_at >= @from ORDER BY 1`
+
+const dayBlocksSQL = `SELECT signal_no, data FROM sample_block
+WHERE machine_no = @machine AND seconds = 0 AND first_at >= @day AND first_at < @day::timestamptz + interval '24 hours' AND first_at < @to AND last_at >= @from
+ORDER BY signal_no, first_at`
+
+// Rows reads what was reported; days that were pruned have none.
 func (h *PostgresHistory) Rows(ctx context.Context, machine Ref, from, to time.Time, limit int) ([]observation.Observation, error) {
-	rows, err := h.samples(ctx, sampleRowsSQL, pgx.NamedArgs{"machine": machine.No, "from": from, "to": to, "limit": boundedLimit(limit)})
+	who, err := caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.splitForOwner(ctx, who, machine, from, to); err != nil {
+		return nil, err
+	}
+	limit = boundedLimit(limit)
+	args := pgx.NamedArgs{"machine": machine.No, "from": from, "to": to, "limit": limit}
+	var rows []sampleRow
+	err = postgres.As(ctx, h.pool, who, func(tx pgx.Tx) error {
+		if rows, err = postgres.All[sampleRow](ctx, tx, sampleRowsSQL, args); err != nil {
+			return err
+		}
+		days, err := postgres.All[struct {
+			At time.Time `db:"at"`
+		}](ctx, tx, blockDaysSQL, args)
+		if err != nil {
+			return err
+		}
+		for i, have := 0, 0; i < len(days) && have < limit; i++ {
+			if rows, have, err = h.joinDay(ctx, tx, args, days[i].At, rows); err != nil {
+				return fmt.Errorf("the day %s: %w", days[i].At.Format(time.DateOnly), err)
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read rows of %s: %w", machine.Key, err)
 	}
+	rows = rows[:min(limit, len(rows))]
 	out := make([]observation.Observation, 0, len(rows))
 	for i := range rows {
+		if err := h.signals.named(ctx, rows[i].SignalNos); err != nil {
+			return nil, err
+		}
 		out = append(out, h.observation(machine.Key, &rows[i]))
 	}
 	return out, nil
 }
 
-const latestSampleSQL = `SELECT at, signal_nos, vals, qualities FROM sample WHERE machine_no = @machine ORDER BY at DESC LIMIT 1`
-
-// Latest reads the newest row.
-func (h *PostgresHistory) Latest(ctx context.Context, machine Ref) (observation.Observation, error) {
-	rows, err := h.samples(ctx, latestSampleSQL, pgx.NamedArgs{"machine": machine.No})
+// joinDay puts what the blocks of a day hold among the rows, which are in the order
+// of time, and says how many rows there are up to the end of that day.
+func (h *PostgresHistory) joinDay(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs, day time.Time, rows []sampleRow) ([]sampleRow, int, error) {
+	args["day"] = day
+	found, err := tx.Query(ctx, dayBlocksSQL, args)
 	if err != nil {
-		return observation.Observation{}, fmt.Errorf("read the newest row of %s: %w", machine.Key, err)
+		return nil, 0, err
+	}
+	from, _ := args["from"].(time.Time)
+	to, _ := args["to"].(time.Time)
+	set := map[int64][]numbered{}
+	var no int16
+	var data []byte
+	_, err = pgx.ForEachRow(found, []any{&no, &data}, func() error {
+		b, err := h.codec.decode(data)
+		if err != nil {
+			return err
+		}
+		for i, at := range b.ats {
+			if at >= from.UnixMicro() && at < to.UnixMicro() {
+				set[at] = append(set[at], numbered{no, b.columns[0][i], b.quality(i)})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	first, end := rowsBefore(rows, day), rowsBefore(rows, day.Add(wholeDay))
+	for i := first; i < end; i++ { // what is not packed yet came later
+		set[rows[i].At.UnixMicro()] = overlay(set[rows[i].At.UnixMicro()], &rows[i])
+	}
+	joined := make([]sampleRow, 0, len(set))
+	for _, at := range sortedKeys(set) {
+		joined = append(joined, rowOf(at, set[at]))
+	}
+	return slices.Concat(rows[:first], joined, rows[end:]), first + len(joined), nil
+}
+
+func rowsBefore(rows []sampleRow, at time.Time) int {
+	n, _ := slices.BinarySearchFunc(rows, at, func(r sampleRow, at time.Time) int { return r.At.Compare(at) })
+	return n
+}
+
+func overlay(list []numbered, r *sampleRow) []numbered {
+	for i, no := range r.SignalNos {
+		v := numbered{no: no, value: r.Vals[i]}
+		if i < len(r.Qualities) {
+			v.quality = observation.Quality(r.Qualities[i])
+		}
+		list = putValue(list, v)
+	}
+	return list
+}
+
+func rowOf(at int64, list []numbered) sampleRow {
+	r := sampleRow{At: time.UnixMicro(at).UTC(), SignalNos: make([]int16, len(list)), Vals: make([]float64, len(list)), Qualities: make([]byte, len(list))}
+	for i, v := range list {
+		r.SignalNos[i], r.Vals[i], r.Qualities[i] = v.no, v.value, byte(v.quality)
+	}
+	return r
+}
+
+const latestRowSQL = `SELECT at FROM sample WHERE machine_no = @machine ORDER BY at DESC LIMIT 1`
+
+// The newest instant is in a block of the newest day.
+const latestBlockSQL = `SELECT coalesce(max(last_at), '-infinity') FROM sample_block WHERE machine_no = @machine AND seconds = 0
+AND first_at > (SELECT max(first_at) FROM sample_block WHERE machine_no = @machine AND seconds = 0) - interval '24 hours'`
+
+// Latest reads the newest instant of what is not pruned.
+func (h *PostgresHistory) Latest(ctx context.Context, machine Ref) (observation.Observation, error) {
+	who, err := caller(ctx)
+	if err != nil {
+		return observation.Observation{}, err
+	}
+	if err := h.splitForOwner(ctx, who, machine, always().from, always().to); err != nil {
+		return observation.Observation{}, err
+	}
+	var at time.Time
+	err = postgres.As(ctx, h.pool, who, func(tx pgx.Tx) error {
+		args := pgx.NamedArgs{"machine": machine.No}
+		if at, err = postgres.Value[time.Time](ctx, tx, latestRowSQL, args); err != nil && problem.Of(err) != problem.NotFound {
+			return err
+		}
+		var packed pgtype.Timestamptz
+		if packed, err = postgres.Value[pgtype.Timestamptz](ctx, tx, latestBlockSQL, args); err != nil {
+			return err
+		}
+		if packed.InfinityModifier == pgtype.Finite && packed.Time.After(at) {
+			at = packed.Time
+		}
+		return nil
+	})
+	if err != nil {
+		return observation.Observation{}, fmt.Errorf("find the newest row of %s: %w", machine.Key, err)
+	}
+	rows, err := h.Rows(ctx, machine, at, at.Add(time.Microsecond), 1)
+	if err != nil {
+		return observation.Observation{}, err
 	}
 	if len(rows) == 0 {
 		return observation.Observation{}, problem.New(problem.NotFound, "machine %s has reported nothing", machine.Key)
 	}
-	return h.observation(machine.Key, &rows[0]), nil
-}
-
-// samples reads rows for the caller and makes sure that their signals have names here.
-func (h *PostgresHistory) samples(ctx context.Context, sql string, args pgx.NamedArgs) ([]sampleRow, error) {
-	who, err := caller(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var rows []sampleRow
-	err = postgres.As(ctx, h.pool, who, func(tx pgx.Tx) error {
-		rows, err = postgres.All[sampleRow](ctx, tx, sql, args)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	for i := range rows {
-		if err := h.signals.named(ctx, rows[i].SignalNos); err != nil {
-			return nil, err
-		}
-	}
-	return rows, nil
+	return rows[0], nil
 }
 
 func (h *PostgresHistory) observation(machine string, r *sampleRow) observation.Observation {
@@ -86,133 +199,4 @@ func (h *PostgresHistory) observation(machine string, r *sampleRow) observation.
 		o.Values = append(o.Values, v)
 	}
 	return o
-}
-
-const sampleCountSQL = `SELECT (SELECT count(*) FROM (SELECT 1 FROM sample WHERE machine_no = @machine AND at >= @from AND at < @to LIMIT @limit) s)
-  + CASE WHEN EXISTS (SELECT 1 FROM sample_rollup WHERE machine_no = @machine AND at >= @from AND at < @to) THEN @limit ELSE 0 END`
-
-// Range reads raw rows where they are few enough, else buckets; pruned days come
-// from their roll-ups.
-func (h *PostgresHistory) Range(ctx context.Context, q Query) ([]Series, error) {
-	q, err := q.checked()
-	if err != nil {
-		return nil, err
-	}
-	who, err := caller(ctx)
-	if err != nil {
-		return nil, err
-	}
-	args := pgx.NamedArgs{"machine": q.Machine.No, "from": q.From, "to": q.To, "limit": q.MaxPoints + 1, "width": q.bucket(), "nos": []int16(nil)}
-	if len(q.Signals) > 0 {
-		nos, err := h.signals.numbered(ctx, q.Signals)
-		if err != nil {
-			return nil, err
-		}
-		if len(nos) == 0 {
-			return nil, nil
-		}
-		args["nos"] = nos
-	}
-	var set seriesSet
-	err = postgres.As(ctx, h.pool, who, func(tx pgx.Tx) error {
-		set = seriesSet{}
-		return h.readRange(ctx, tx, q, args, set)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the history of %s: %w", q.Machine.Key, err)
-	}
-	return set.list(), nil
-}
-
-func (h *PostgresHistory) readRange(ctx context.Context, tx pgx.Tx, q Query, args pgx.NamedArgs, set seriesSet) error {
-	count, err := postgres.Value[int64](ctx, tx, sampleCountSQL, args)
-	if err != nil {
-		return err
-	}
-	if count <= int64(q.MaxPoints) {
-		return h.readRaw(ctx, tx, q, args, set)
-	}
-	nos, _ := args["nos"].([]int16)
-	if len(nos) == 0 || len(nos) > 4 { // one pass over all signals is cheaper than many over one
-		return h.readBuckets(ctx, tx, manyBucketsSQL, args, set)
-	}
-	for _, no := range nos {
-		args["no"] = no
-		if err := h.readBuckets(ctx, tx, oneBucketsSQL, args, set); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (h *PostgresHistory) readRaw(ctx context.Context, tx pgx.Tx, q Query, args pgx.NamedArgs, set seriesSet) error {
-	rows, err := postgres.All[sampleRow](ctx, tx, sampleRowsSQL, args)
-	if err != nil {
-		return err
-	}
-	wanted := map[string]struct{}{}
-	for _, s := range q.Signals {
-		wanted[s] = struct{}{}
-	}
-	for i := range rows {
-		if err := h.signals.named(ctx, rows[i].SignalNos); err != nil {
-			return err
-		}
-		o := h.observation(q.Machine.Key, &rows[i])
-		for _, v := range o.Values {
-			if _, ok := wanted[v.Signal]; ok || len(wanted) == 0 {
-				set.of(v.Signal).add(o.At, v.Value, v.Value, v.Value)
-			}
-		}
-	}
-	return nil
-}
-
-// bucketMean counts what no sum could hold as 1e100, and stays within the bucket.
-const bucketMean = `greatest(min(p.low), least(max(p.high), sum(greatest(-1e100, least(1e100, p.mean)) * p.n) / sum(p.n)))`
-
-// The buckets of one signal: its place in each row is looked up, nothing else is
-// taken out of the row. A roll-up weighs as much as the values it stands for.
-const oneBucketsSQL = `SELECT @no::smallint AS no, date_bin(@width::interval, p.at, @from::timestamptz) AS at,
-  ` + bucketMean + ` AS mean, min(p.low) AS low, max(p.high) AS high
-FROM (
-  SELECT s.at, 1 AS n, s.v AS mean, s.v AS low, s.v AS high
-  FROM (SELECT at, vals[array_position(signal_nos, @no::smallint)] AS v FROM sample
-    WHERE machine_no = @machine AND at >= @from AND at < @to) s WHERE s.v IS NOT NULL
-  UNION ALL
-  SELECT at, n, mean, low, high FROM sample_rollup WHERE machine_no = @machine AND signal_no = @no AND at >= @from AND at < @to
-) p GROUP BY 2 ORDER BY 2`
-
-const manyBucketsSQL = `SELECT p.no, date_bin(@width::interval, p.at, @from::timestamptz) AS at,
-  ` + bucketMean + ` AS mean, min(p.low) AS low, max(p.high) AS high
-FROM (
-  SELECT u.no, s.at, 1 AS n, u.v AS mean, u.v AS low, u.v AS high
-  FROM sample s CROSS JOIN LATERAL unnest(s.signal_nos, s.vals) AS u(no, v)
-  WHERE s.machine_no = @machine AND s.at >= @from AND s.at < @to
-  UNION ALL
-  SELECT signal_no, at, n, mean, low, high FROM sample_rollup WHERE machine_no = @machine AND at >= @from AND at < @to
-) p WHERE @nos::smallint[] IS NULL OR p.no = ANY (@nos) GROUP BY 1, 2 ORDER BY 1, 2`
-
-type bucketRow struct {
-	No   int16     `db:"no"`
-	At   time.Time `db:"at"`
-	Mean float64   `db:"mean"`
-	Low  float64   `db:"low"`
-	High float64   `db:"high"`
-}
-
-func (h *PostgresHistory) readBuckets(ctx context.Context, tx pgx.Tx, sql string, args pgx.NamedArgs, set seriesSet) error {
-	rows, err := postgres.All[bucketRow](ctx, tx, sql, args)
-	if err != nil {
-		return err
-	}
-	for _, r := range rows {
-		if err := h.signals.named(ctx, []int16{r.No}); err != nil {
-			return err
-		}
-		if name, ok := h.signals.name(r.No); ok {
-			set.of(name).add(r.At, r.Mean, r.Low, r.High)
-		}
-	}
-	return nil
 }

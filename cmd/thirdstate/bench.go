@@ -24,6 +24,7 @@ import (
 
 type benchCommand struct {
 	Intake  benchIntake  `cmd:"" help:"Messages a second from the wire to acknowledged, stored and evaluated."`
+	History benchHistory `cmd:"" help:"Size of the history and latency of its charts."`
 	HTTP    benchHTTP    `cmd:"" name:"http" help:"Latency of the pages and the API of a running demo."`
 	Publish benchPublish `cmd:"" hidden:"" help:"The devices of 'bench intake'."`
 }

@@ -29,8 +29,12 @@ const idempotencyKept = 24 * time.Hour
 // lettersKept is how long dead letters, and names that nobody claims, are kept.
 const lettersKept = 90 * 24 * time.Hour
 
-// runUpkeep removes what nobody needs any more: telemetry beyond its retention
-// (rolled up first), ended sessions and remembered answers.
+// packAfter is how long after its end a day is packed: most of what is late has come.
+const packAfter = 2 * time.Hour
+
+// runUpkeep packs the telemetry of days that are over, and removes what nobody needs
+// any more: telemetry beyond its retention (rolled up first), ended sessions and
+// remembered answers.
 func (y *system) runUpkeep(ctx context.Context) error {
 	for {
 		if err := y.upkeep(ctx, y.clock.Now()); err != nil && ctx.Err() == nil {
@@ -57,10 +61,27 @@ func (y *system) upkeep(ctx context.Context, now time.Time) error {
 		}
 		return telemetry.ForgetOld(ctx, tx, now.Add(-lettersKept))
 	})
-	if err != nil || y.InfluxURL != "" { // InfluxDB has the retention of its bucket
+	if err != nil {
 		return err
 	}
-	days, err := y.history.Prune(identity.With(ctx, who), now.Add(-y.KeepRaw))
+	return y.tendHistory(identity.With(ctx, who), now)
+}
+
+// tendHistory does for PostgreSQL what InfluxDB does by itself: it packs, and has
+// the retention of its bucket.
+func (y *system) tendHistory(ctx context.Context, now time.Time) error {
+	h, ok := y.history.(*telemetry.PostgresHistory)
+	if !ok {
+		return nil
+	}
+	rows, err := h.Pack(ctx, now.Add(-packAfter))
+	if err != nil {
+		return fmt.Errorf("pack the history: %w", err)
+	}
+	if rows > 0 {
+		y.log.Info("history packed", "rows", rows)
+	}
+	days, err := h.Prune(ctx, now.Add(-y.KeepRaw))
 	if err != nil {
 		return fmt.Errorf("prune the history: %w", err)
 	}
