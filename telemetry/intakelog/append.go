@@ -150,8 +150,10 @@ func (l *Log) refuses(size int64) error {
 		return l.failure
 	case l.full && room >= min(1<<20, l.options.MaxBytes/16):
 		l.full = false
+		l.pause(false)
 	case size > room && !l.full:
 		l.full = true
+		l.pause(true)
 		l.options.Log.Error("the intake log is full; nothing is acknowledged until its readers catch up",
 			"bytes", l.bytes, "max_bytes", l.options.MaxBytes)
 		signal(l.tidy)
@@ -160,4 +162,16 @@ func (l *Log) refuses(size int64) error {
 		return fmt.Errorf("%w: %d of %d bytes", ErrFull, l.bytes, l.options.MaxBytes)
 	}
 	return nil
+}
+
+// pause counts for how long nothing is acknowledged.
+func (l *Log) pause(on bool) {
+	now := l.options.Wall()
+	if !l.pausedAt.IsZero() {
+		l.paused += max(now.Sub(l.pausedAt), 0)
+		l.pausedAt = time.Time{}
+	}
+	if on {
+		l.pausedAt = now
+	}
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
+	"slices"
 	"time"
 )
 
@@ -106,6 +106,7 @@ func (l *Log) store(b *batch) (*segment, error) {
 			s, err = l.begin(b.first)
 		}
 		if err == nil {
+			l.allocate(s, int64(len(b.frames)))
 			if err = write(s.file, b.frames); err == nil {
 				return s, nil
 			}
@@ -133,13 +134,13 @@ func (l *Log) begin(first LSN) (*segment, error) {
 		l.begun, l.attempt = first, 0
 	}
 	created := l.options.Wall()
-	s := &segment{first: first, attempt: l.attempt, name: segmentName(first, l.attempt), created: created, id: l.id, headOK: true, size: segmentHead}
+	s := &segment{first: first, attempt: l.attempt, name: segmentName(first, l.attempt, segmentSuffix), created: created, id: l.id, headOK: true, size: segmentHead}
 	f, err := l.fs.Open(s.name, true)
 	if err != nil {
 		return nil, fmt.Errorf("begin segment %s: %w", s.name, err)
 	}
 	s.file = f
-	if err = write(f, appendSegmentHead(nil, l.id, created)); err == nil {
+	if err = write(f, appendSegmentHead(nil, framesVersion, l.id, created)); err == nil {
 		err = l.fs.SyncDir()
 	}
 	if err != nil {
@@ -151,15 +152,36 @@ func (l *Log) begin(first LSN) (*segment, error) {
 	return s, nil
 }
 
+// allocate asks the disk for room ahead, so that a commit has less to change on
+// it and a file lies in one piece. A disk that cannot is written to all the same.
+func (l *Log) allocate(s *segment, more int64) {
+	need := s.size + more
+	a, can := s.file.(allocator)
+	if !can || need <= s.allocated {
+		return
+	}
+	from, to := max(s.allocated, s.size), max(need, min(need+allocateAhead, l.options.SegmentBytes))
+	if a.Allocate(from, to-from, true) == nil {
+		s.allocated = to
+	}
+}
+
 // abandon ends writing to a segment; one that holds no record goes.
 func (l *Log) abandon(s *segment) {
 	l.writer = nil
+	if s.allocated > s.size {
+		_ = s.file.Truncate(s.size) // gives the room back
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n := len(l.segments); n == 0 || l.segments[n-1] != s {
-		l.drop(s)
-		_ = l.fs.Remove(s.name)
+	if l.isLast(s) {
+		if !slices.Contains(l.opened, s) {
+			l.shelve(s, s.file)
+		}
+		return
 	}
+	l.drop(s)
+	_ = l.fs.Remove(s.name)
 }
 
 // stuck says whether a full log has nothing left that anybody needs, and yet
@@ -196,10 +218,10 @@ func (l *Log) turnOver() {
 // adopt lists a segment that now holds durable records. An empty one with the
 // same first record was never read from and gives way.
 func (l *Log) adopt(s *segment) {
-	n := len(l.segments)
-	if n > 0 && l.segments[n-1] == s {
+	if l.isLast(s) {
 		return
 	}
+	n := len(l.segments)
 	if n > 0 && l.segments[n-1].first == s.first {
 		old := l.segments[n-1]
 		l.bytes -= old.size
@@ -208,6 +230,7 @@ func (l *Log) adopt(s *segment) {
 	}
 	l.segments = append(l.segments, s)
 	l.bytes += s.size
+	signal(l.sealed)
 }
 
 // fail tells everybody who waits that his record is not safe, and refuses new
@@ -215,13 +238,14 @@ func (l *Log) adopt(s *segment) {
 // nobody has seen them.
 func (l *Log) fail(b *batch, err error) {
 	kind := ErrFailed
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if noRoom(err) {
 		kind = ErrFull
 	}
 	l.mu.Lock()
 	later := l.pending
 	l.pending = batch{}
 	l.failure = fmt.Errorf("%w: %w", kind, err)
+	l.pause(true)
 	refusal := l.failure
 	l.inflight, l.next = 0, b.first
 	l.counts.Refused += uint64(b.count + later.count) //nolint:gosec // counts
@@ -242,7 +266,7 @@ func (l *Log) revive() {
 		return
 	}
 	if errors.Is(failure, ErrFull) {
-		if free, err := freeBytes(l.dir); err == nil && free < int64(2*l.options.CommitBytes) {
+		if free, err := l.fs.Free(); err == nil && free < int64(2*l.options.CommitBytes)+l.lent() {
 			return
 		}
 	}
@@ -251,6 +275,7 @@ func (l *Log) revive() {
 	}
 	l.mu.Lock()
 	l.failure = nil
+	l.pause(l.full)
 	l.mu.Unlock()
 	l.options.Log.Info("the intake log can write again")
 }

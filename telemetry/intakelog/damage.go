@@ -21,6 +21,7 @@ type Damage struct {
 	From, To LSN
 	Reason   string
 	Copy     string // the bytes, in the log's folder; "" when they could not be kept
+	disk     bool   // it does not give the bytes back: the segment is moved to Copy when nobody needs the rest of it
 }
 
 // Damage lists what was found damaged since Open, at most 1,000 places.
@@ -35,6 +36,7 @@ func (l *Log) Damage() []Damage {
 func (l *Log) hurt(s *segment, d Damage) {
 	d.Segment = s.name
 	l.mu.Lock()
+	s.plain, s.sick = true, s.sick || d.disk
 	for i := range l.damage {
 		if known := &l.damage[i]; known.Segment == d.Segment && known.Offset == d.Offset {
 			l.mu.Unlock()
@@ -42,7 +44,7 @@ func (l *Log) hurt(s *segment, d Damage) {
 		}
 	}
 	room := len(l.damage) < maxDamage
-	keep := d.Bytes > 0 && l.copied+d.Bytes <= corruptBytes
+	keep := d.Bytes > 0 && !d.disk && l.copied+d.Bytes <= corruptBytes
 	if keep {
 		l.copied += d.Bytes
 	}
@@ -53,6 +55,9 @@ func (l *Log) hurt(s *segment, d Damage) {
 			l.options.Log.Warn("damaged bytes of the intake log could not be copied", "segment", s.name, "error", err)
 		}
 		d.Copy = name
+	}
+	if d.disk {
+		d.Copy = path.Join(corruptDir, s.name)
 	}
 	l.options.Log.Error("the intake log is damaged", "segment", s.name, "offset", d.Offset, "bytes", d.Bytes,
 		"from_lsn", uint64(d.From), "to_lsn", uint64(d.To), "reason", d.Reason, "copy", d.Copy)
@@ -68,7 +73,29 @@ func (l *Log) copyAway(s *segment, offset, size int64) (string, error) {
 	if f, err := l.fs.Open(name, false); err == nil {
 		return name, f.Close() // found in an earlier run
 	}
+	f, err := l.fileOf(s)
+	if err != nil {
+		return "", err
+	}
 	content := make([]byte, size)
-	n, _ := s.file.ReadAt(content, offset)
-	return name, replace(l.fs, name, content[:n])
+	n, _ := f.ReadAt(content, offset)
+	if err := l.small(func() error { return replace(l.fs, name, content[:n]) }); err != nil {
+		return "", err
+	}
+	return name, nil
+}
+
+// discard deletes the file of a segment that nobody needs. One that the disk
+// does not give back is moved away, for somebody who may be able to read it.
+func (l *Log) discard(s *segment) error {
+	l.mu.Lock()
+	keep := s.sick && l.quarantined+s.size <= max(l.options.MaxBytes/8, l.options.SegmentBytes)
+	if keep {
+		l.quarantined += s.size
+	}
+	l.mu.Unlock()
+	if keep {
+		return l.fs.Rename(s.name, path.Join(corruptDir, s.name))
+	}
+	return l.fs.Remove(s.name)
 }

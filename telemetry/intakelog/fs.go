@@ -28,6 +28,12 @@ type File interface {
 	Truncate(size int64) error
 }
 
+// allocator is a File that can ask for room on its disk; with keep its size
+// stays as it is.
+type allocator interface {
+	Allocate(offset, size int64, keep bool) error
+}
+
 // Entry is one file of the folder.
 type Entry struct {
 	Name string
@@ -73,6 +79,9 @@ func (d folder) Rename(from, to string) error {
 
 func (d folder) Remove(name string) error { return os.Remove(filepath.Join(string(d), name)) }
 
+// Free is how many bytes the disk still takes from this process.
+func (d folder) Free() (int64, error) { return freeBytes(string(d)) }
+
 func (d folder) SyncDir() error {
 	f, err := os.Open(string(d))
 	if err != nil {
@@ -86,6 +95,10 @@ func (d folder) SyncDir() error {
 type dataFile struct{ *os.File }
 
 func (f dataFile) Sync() error { return datasync(f.File) }
+
+func (f dataFile) Allocate(offset, size int64, keep bool) error {
+	return allocate(f.File, offset, size, keep)
+}
 
 // lockFolder makes this process the only owner of the log.
 func lockFolder(dir string) (*os.File, error) {
@@ -139,3 +152,5 @@ func replace(fs FS, name string, content []byte) error {
 	}
 	return fs.SyncDir()
 }
+
+func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }

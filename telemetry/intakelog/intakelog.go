@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/klauspost/compress/zstd"
 )
 
 // LSN is a position in the log: 1, 2, 3 and so on, with no holes except those
@@ -70,6 +71,8 @@ type Options struct {
 	CommitDelay  time.Duration // how long a commit waits for company, at most 2 ms; 0 = 1 ms, negative = not at all
 	CommitBytes  int           // a commit of this size does not wait; 0 = 1 MiB
 	Retain       time.Duration // consumed segments stay at least this long on the wall clock, within a quarter of MaxBytes
+	ReserveBytes int64         // kept free on the disk, so that cursors can be saved and segments deleted when it is full; 0 = 64 MiB or a 64th of the free disk, whichever is less; negative = none
+	Plain        bool          // sealed segments are not compressed
 	Consumers    []string      // who must have passed a record before it is deleted; nil = "history" and "rules"
 	FS           FS            // nil = the folder itself; tests inject faults here
 	Wall         func() time.Time
@@ -116,7 +119,7 @@ func (o Options) withDefaults() Options {
 type Log struct {
 	dir     string
 	options Options
-	fs      FS
+	fs      *spared
 	lock    *os.File
 	id      uuid.UUID
 	seed    uint32 // of every frame's CRC
@@ -125,6 +128,10 @@ type Log struct {
 	running sync.WaitGroup
 	work    chan struct{} // capacity 1: something is pending
 	tidy    chan struct{} // capacity 1: something may be deleted
+	sealed  chan struct{} // capacity 1: something may be packed
+	unzip   *zstd.Decoder
+	filing  sync.Mutex // held while a segment's file is deleted or replaced
+	reserve reserve
 
 	// Of the committer alone, once the log is open.
 	writer  *segment // what is written to; nil = begin a segment first
@@ -134,6 +141,7 @@ type Log struct {
 
 	mu        sync.Mutex
 	segments  []*segment // oldest first
+	opened    []*segment // those whose files readers have opened, the longest open first
 	bytes     int64      // of all segments
 	inflight  int64      // bytes of the batch that is being written
 	next      LSN        // given to the next record
@@ -149,9 +157,15 @@ type Log struct {
 	consumers map[string]LSN
 	known     map[string]bool // consumers that have spoken since Open
 	unsaved   bool            // consumers have moved
+	saved     LSN             // durable, as it was saved last
+	settled   bool            // closed, and nothing will come
+	pausedAt  time.Time       // since when nothing is acknowledged; zero = it is
+	paused    time.Duration   // before that
 	damage    []Damage
-	copied    int64 // bytes in corrupt/
+	copied    int64 // bytes of segments in corrupt/
 	counts    Stats
+
+	quarantined int64 // bytes of whole segments there
 }
 
 // Open opens the log in dir, creating it where there is none, and mends what
@@ -168,12 +182,18 @@ func Open(dir string, o Options) (*Log, error) {
 	if o.FS == nil {
 		o.FS = DirFS(dir)
 	}
+	unzip, err := newUnzip()
+	if err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
 	l := &Log{
-		dir: dir, options: o, fs: o.FS, lock: lock,
-		work: make(chan struct{}, 1), tidy: make(chan struct{}, 1),
+		dir: dir, options: o, fs: &spared{FS: o.FS, dir: dir}, lock: lock, unzip: unzip,
+		work: make(chan struct{}, 1), tidy: make(chan struct{}, 1), sealed: make(chan struct{}, 1),
 		grown: make(chan struct{}), drained: make(chan struct{}),
 		cursors: map[LSN]*cursor{}, consumers: map[string]LSN{}, known: map[string]bool{},
 	}
+	l.fs.refill()
 	if err := l.restore(); err != nil {
 		l.closeFiles()
 		return nil, fmt.Errorf("open intake log %s: %w", dir, err)
@@ -182,6 +202,9 @@ func Open(dir string, o Options) (*Log, error) {
 	l.stop = cancel
 	l.running.Go(func() { l.commitLoop(ctx) })
 	l.running.Go(func() { l.housekeep(ctx) })
+	if !o.Plain {
+		l.running.Go(func() { l.packLoop(ctx) })
+	}
 	return l, nil
 }
 
@@ -204,27 +227,6 @@ func (l *Log) Err() error {
 	return l.refuses(0)
 }
 
-// Stats are figures of one log since it was opened.
-type Stats struct {
-	Bytes, MaxBytes int64 // on disk, and how many may be
-	Segments        int
-	Appended        uint64 // records taken
-	Synced          uint64 // records made durable
-	Syncs           uint64 // commits
-	Refused         uint64 // records not taken, or taken and not made durable
-	Oldest          time.Time
-}
-
-// Stats returns the log's figures.
-func (l *Log) Stats() Stats {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.counts
-	s.Bytes, s.MaxBytes, s.Segments = l.bytes, l.options.MaxBytes, len(l.segments)
-	s.Oldest = l.segments[0].created
-	return s
-}
-
 // Close makes durable what was appended, calls what waits for it and gives the
 // folder back.
 func (l *Log) Close() error {
@@ -239,6 +241,9 @@ func (l *Log) Close() error {
 	l.mu.Unlock()
 	l.stop()
 	l.running.Wait()
+	l.mu.Lock()
+	l.settled = true
+	l.mu.Unlock()
 	err := l.saveConsumers()
 	l.closeFiles()
 	if err != nil {
@@ -256,15 +261,9 @@ func (l *Log) closeFiles() {
 	for _, s := range l.segments {
 		l.drop(s)
 	}
+	l.unzip.Close()
+	l.fs.release()
 	_ = l.lock.Close() // and with it the lock
-}
-
-// drop closes a segment's file, or leaves that to its last reader.
-func (l *Log) drop(s *segment) {
-	s.gone = true
-	if s.readers == 0 {
-		_ = s.file.Close()
-	}
 }
 
 // wake closes a channel that somebody may wait for and puts a new one in its

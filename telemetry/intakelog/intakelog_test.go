@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // brisk commits at once and begins a segment often.
 func brisk(fs FS) Options {
-	return Options{SegmentBytes: 4 << 10, MaxBytes: 1 << 20, CommitDelay: -1, FS: fs}
+	return Options{SegmentBytes: 4 << 10, MaxBytes: 1 << 20, CommitDelay: -1, ReserveBytes: 8 << 10, Plain: true, FS: fs}
 }
 
 func open(t testing.TB, dir string, o Options) *Log {
@@ -334,7 +334,7 @@ func TestLog_NeverGivesAPositionThatAReaderHasSeen(t *testing.T) {
 	fill(t, l, 1, 11)
 	l.Release("history", 10)
 	closeLog(t, l)
-	name := filepath.Join(dir, segmentName(1, 0))
+	name := filepath.Join(dir, segmentName(1, 0, segmentSuffix))
 	info, err := os.Stat(name)
 	if err != nil {
 		t.Fatal(err)

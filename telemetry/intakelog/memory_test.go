@@ -28,13 +28,37 @@ type disk struct {
 	syncs   int                     // syncs of files so far
 	refuse  func(sync int) error    // what a sync answers; its data is then lost for good
 	write   func(total int64) error // what a write answers
+	writes  int                     // so far
+	refuseW func(write int) error   // what a write answers, by its number
 	written int64
+	bad     func(name string, offset, size int) error // what a read answers
+	room    int64                                     // of the disk; 0 = endless
+}
+
+// used is how much of the disk is taken.
+func (d *disk) used() (n int64) {
+	for _, node := range d.names {
+		n += int64(max(len(node.data), node.allocated))
+	}
+	return n
+}
+
+// Free makes the disk as small as the test says.
+func (d *disk) Free() (int64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.room == 0 {
+		return 1 << 30, nil
+	}
+	return max(d.room-d.used(), 0), nil
 }
 
 type inode struct {
 	data   []byte
 	stable []byte
 	lost   int // bytes before this can no longer be made stable
+
+	allocated int
 }
 
 func newDisk(seed uint64) *disk {
@@ -67,7 +91,7 @@ func (d *disk) Open(name string, create bool) (File, error) {
 		d.names[name] = node
 		d.changed()
 	}
-	return &handle{d, node}, nil
+	return &handle{d, node, name}, nil
 }
 
 func (d *disk) List() ([]Entry, error) {
@@ -152,10 +176,13 @@ func (n *inode) survivor(random *rand.Rand) []byte {
 		return bytes.Clone(n.stable)
 	}
 	content := bytes.Clone(n.data[:len(n.stable)+random.IntN(more+1)])
-	if random.IntN(3) == 0 { // the length was written, the bytes were not all
-		for i := len(n.stable) + random.IntN(len(content)-len(n.stable)+1); i < len(content); i++ {
-			content[i] = 0
-		}
+	fresh := content[len(n.stable):]
+	from := random.IntN(len(fresh) + 1)
+	switch random.IntN(4) {
+	case 0: // the length was written, the bytes were not all
+		clear(fresh[from:])
+	case 1: // what came later was written, what came before was not
+		clear(fresh[from : from+random.IntN(len(fresh)-from+1)])
 	}
 	return content
 }
@@ -173,11 +200,17 @@ func (d *disk) clone() *disk {
 type handle struct {
 	d    *disk
 	node *inode
+	name string
 }
 
 func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
+	if h.d.bad != nil {
+		if err := h.d.bad(h.name, int(off), len(p)); err != nil {
+			return 0, err
+		}
+	}
 	if off >= int64(len(h.node.data)) {
 		return 0, io.EOF
 	}
@@ -199,6 +232,17 @@ func (h *handle) Write(p []byte) (int, error) {
 		h.node.data = append(h.node.data, p[:n]...)
 		return n, err
 	}
+	if err := h.full(len(p)); err != nil {
+		return 0, err
+	}
+	h.d.writes++
+	if h.d.refuseW != nil {
+		if err := h.d.refuseW(h.d.writes); err != nil {
+			n := h.d.random.IntN(len(p) + 1)
+			h.node.data = append(h.node.data, p[:n]...)
+			return n, err
+		}
+	}
 	if h.d.write != nil {
 		if err := h.d.write(h.d.written + int64(len(p))); err != nil {
 			n := h.d.random.IntN(len(p) + 1)
@@ -209,6 +253,32 @@ func (h *handle) Write(p []byte) (int, error) {
 	h.d.written += int64(len(p))
 	h.node.data = append(h.node.data, p...)
 	return len(p), nil
+}
+
+// full says whether a file cannot grow by some bytes.
+func (h *handle) full(more int) error {
+	grow := len(h.node.data) + more - max(len(h.node.data), h.node.allocated)
+	if h.d.room > 0 && h.d.used()+int64(grow) > h.d.room {
+		return syscall.ENOSPC
+	}
+	return nil
+}
+
+func (h *handle) Allocate(offset, size int64, keep bool) error {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	if err := h.d.op(); err != nil {
+		return err
+	}
+	end := int(offset + size)
+	if err := h.full(end - len(h.node.data)); err != nil {
+		return err
+	}
+	h.node.allocated = max(h.node.allocated, end)
+	if grow := end - len(h.node.data); !keep && grow > 0 {
+		h.node.data = append(h.node.data, make([]byte, grow)...)
+	}
+	return nil
 }
 
 func (h *handle) Sync() error {
@@ -239,7 +309,7 @@ func (h *handle) Truncate(size int64) error {
 	if size > int64(len(h.node.data)) {
 		return syscall.EINVAL
 	}
-	h.node.data = h.node.data[:size:size]
+	h.node.data, h.node.allocated = h.node.data[:size:size], 0
 	h.node.lost = min(h.node.lost, len(h.node.data)) // what is written now is new to the system
 	return nil
 }
@@ -248,5 +318,6 @@ func (h *handle) Close() error { return nil }
 
 var (
 	_ FS   = (*disk)(nil)
+	_      = allocator((*handle)(nil))
 	_ File = (*handle)(nil)
 )

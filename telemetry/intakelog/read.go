@@ -2,8 +2,11 @@ package intakelog
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"sort"
+	"time"
 )
 
 const (
@@ -14,14 +17,8 @@ const (
 
 // cursor is a place between two records and what was read ahead of it.
 type cursor struct {
-	s      *segment
-	window window
-	offset int64
-	next   LSN // expected at offset
-	end    int64
-	below  LSN // first record of the next segment, or the first that is not durable
-	names  map[string]string
-	places []place // found on the way, for the index
+	walk
+	names map[string]string
 }
 
 // Read waits until there is a durable record after the given one and returns it
@@ -35,7 +32,7 @@ func (l *Log) Read(ctx context.Context, after LSN, limit int, buf []Record) ([]R
 			return nil, err
 		}
 		if c != nil {
-			buf, err = l.readOn(c, after, limit, buf)
+			buf, err = l.readOn(ctx, c, after, limit, buf)
 			if err != nil || len(buf) > 0 {
 				return buf, err
 			}
@@ -61,12 +58,16 @@ func (l *Log) place(after LSN) (*cursor, <-chan struct{}, error) {
 	}
 	c := l.cursors[after]
 	delete(l.cursors, after)
-	if c == nil || c.s.gone {
-		c = &cursor{names: map[string]string{}}
+	if c == nil || c.s.gone || c.window.file != c.s.file {
+		names := map[string]string{}
+		if c != nil {
+			names = c.names
+		}
+		c = &cursor{names: names}
 		i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].first > after+1 })
-		c.enter(l, max(i-1, 0), after+1)
+		l.enter(c, max(i-1, 0), after+1)
 	} else {
-		c.enter(l, l.indexOf(c.s), 0)
+		l.enter(c, l.indexOf(c.s), 0)
 	}
 	return c, l.grown, nil
 }
@@ -77,57 +78,54 @@ func (l *Log) indexOf(s *segment) int {
 
 // enter holds segment i and brings the cursor's idea of it up to date; seek,
 // unless 0, is the record to look for in it.
-func (c *cursor) enter(l *Log, i int, seek LSN) {
-	c.s = l.segments[i]
-	c.s.readers++
-	if seek != 0 {
-		at := c.s.seek(seek)
-		c.offset, c.next = at.offset, at.lsn
-		c.window = window{file: c.s.file, seed: l.seed}
-	}
-	c.end, c.below = c.s.size, l.durable+1
+func (l *Log) enter(c *cursor, i int, seek LSN) {
+	s := l.segments[i]
+	s.readers++
+	below := l.durable + 1
 	if i+1 < len(l.segments) {
-		c.below = l.segments[i+1].first
+		below = l.segments[i+1].first
 	}
-	c.window.end = c.end
+	if seek != 0 {
+		c.walk = l.walkFrom(s, s.file, s.seek(seek), s.size, below)
+	}
+	c.end, c.window.end, c.below = s.size, s.size, below
 }
 
 // leave gives the segment back and adds to its index.
-func (c *cursor) leave() {
+func (l *Log) leave(c *cursor) {
 	for _, p := range c.places {
 		c.s.note(p)
 	}
 	c.places = c.places[:0]
-	if c.s.readers--; c.s.gone && c.s.readers == 0 {
-		_ = c.s.file.Close()
+	if c.s.readers--; c.s.gone {
+		l.drop(c.s)
 	}
 }
 
 // readOn reads with a cursor that place has given, and keeps it for the next read.
-func (l *Log) readOn(c *cursor, after LSN, limit int, buf []Record) ([]Record, error) {
+func (l *Log) readOn(ctx context.Context, c *cursor, after LSN, limit int, buf []Record) ([]Record, error) {
 	size := 0
 	var err error
 	for len(buf) < limit && size < readBytes {
-		var r Record
-		var ok bool
-		if r, ok, err = l.step(c); err != nil {
+		if err = l.ready(ctx, c); err != nil {
 			break
 		}
-		if !ok {
+		frame, lsn := c.frame()
+		if frame == nil {
 			if !l.advance(c) {
 				break
 			}
 			continue
 		}
-		if r.LSN > after {
-			buf = append(buf, r)
-			size += len(r.Payload)
+		if lsn > after {
+			buf = append(buf, decodeFrame(frame, c.intern))
+			size += len(buf[len(buf)-1].Payload)
 		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c.leave()
-	if err != nil {
+	l.leave(c)
+	if err != nil && len(buf) == 0 {
 		return nil, err
 	}
 	if n := len(buf); n > 0 {
@@ -143,35 +141,44 @@ func (l *Log) readOn(c *cursor, after LSN, limit int, buf []Record) ([]Record, e
 	return buf, nil
 }
 
-// step returns the next record of the cursor's segment; false at its end.
-func (l *Log) step(c *cursor) (Record, bool, error) {
-	if c.next < c.below && c.offset < c.end {
-		frame, lsn, at, err := c.window.follow(c.offset, c.next, c.below)
-		if err != nil {
-			return Record{}, false, fmt.Errorf("read segment %s: %w", c.s.name, err)
+// ready sees to it that the file of the cursor's segment is open. One that
+// cannot be opened, for another reason than a lack of descriptors, is lost.
+func (l *Log) ready(ctx context.Context, c *cursor) error {
+	wait := firstWait
+	for try := 1; c.window.file == nil && c.next < c.below; try++ {
+		f, err := l.fileOf(c.s)
+		switch {
+		case err == nil:
+			c.window.file = f
+			return nil
+		case exhausted(err):
+		case errors.Is(err, fs.ErrNotExist) && l.move(c):
+			continue
+		case errors.Is(err, fs.ErrNotExist) || try > readTries:
+			l.hurt(c.s, Damage{From: c.next, To: c.below - 1, Reason: fmt.Sprintf("cannot be opened: %v", err), disk: true})
+			c.next = c.below
+			return nil
 		}
-		if frame != nil {
-			l.pass(c, lsn, at, int64(len(frame)))
-			return decodeFrame(frame, c.intern), true, nil
+		if err := rest(ctx, wait); err != nil {
+			return err
 		}
+		wait = min(2*wait, time.Second)
 	}
-	if c.next < c.below {
-		l.hurt(c.s, Damage{Offset: c.offset, Bytes: c.end - c.offset, From: c.next, To: c.below - 1, Reason: "missing"})
-		c.next = c.below
-	}
-	c.offset = c.end
-	return Record{}, false, nil
+	return nil
 }
 
-// pass moves a cursor behind the frame of a record.
-func (l *Log) pass(c *cursor, lsn LSN, at, size int64) {
-	if at > c.offset {
-		l.hurt(c.s, Damage{Offset: c.offset, Bytes: at - c.offset, From: c.next, To: lsn - 1, Reason: "unreadable"})
+// move brings a cursor whose segment was deleted or packed to what is there
+// instead; false where its segment should be there.
+func (l *Log) move(c *cursor) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !c.s.gone {
+		return false
 	}
-	if n := len(c.places); n == 0 || at-c.places[n-1].offset >= indexEvery {
-		c.places = append(c.places, place{lsn, at})
-	}
-	c.offset, c.next = at+size, lsn+1
+	i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].first > c.next })
+	l.leave(c)
+	l.enter(c, max(i-1, 0), c.next)
+	return true
 }
 
 // advance moves to the next segment; false where there is none.
@@ -182,8 +189,8 @@ func (l *Log) advance(c *cursor) bool {
 	if i == len(l.segments) {
 		return false
 	}
-	c.leave()
-	c.enter(l, i, l.segments[i].first)
+	l.leave(c)
+	l.enter(c, i, l.segments[i].first)
 	return true
 }
 

@@ -8,11 +8,15 @@ import (
 	"math"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 )
 
-const identityFile = "identity"
+const (
+	identityFile = "identity"
+	freshSuffix  = ".new" // of a file that is being written
+)
 
 // restore finds out what the log holds. Only the last segment is read: the ones
 // before it were complete when it was begun, and damage in them is found by the
@@ -22,30 +26,25 @@ func (l *Log) restore() error {
 	if err != nil {
 		return fmt.Errorf("list segments: %w", err)
 	}
-	found, err := l.openSegments(files)
-	if err != nil {
-		return err
-	}
+	found := l.findSegments(files)
 	if err := l.identify(found); err != nil {
 		return err
 	}
-	found = l.sortOut(found)
-	l.limit(found)
-	if len(found) == 0 {
-		return l.create()
+	l.segments = l.sortOut(found)
+	l.limit(files)
+	places := l.loadConsumers()
+	if len(l.segments) == 0 {
+		return l.create(places)
 	}
-	l.segments = found
-	for _, s := range found {
+	for _, s := range l.segments {
 		l.bytes += s.size
 	}
-	last := found[len(found)-1]
-	if err := l.restoreLast(found); err != nil {
+	if err := l.restoreLast(); err != nil {
 		return err
 	}
-	if furthest := l.loadConsumers(); furthest >= l.next {
-		l.skipTo(furthest + 1)
-	}
-	if l.next == l.durable+1 && last.headOK && last.size < l.options.SegmentBytes {
+	l.missing(places)
+	last := l.segments[len(l.segments)-1]
+	if l.next == l.durable+1 && last.headOK && last.file != nil && !last.packed && !last.sick && last.size < l.options.SegmentBytes {
 		l.writer, l.tip = last, l.next
 	}
 	if err := l.fs.SyncDir(); err != nil {
@@ -54,62 +53,65 @@ func (l *Log) restore() error {
 	return nil
 }
 
-// openSegments opens every segment file, in the order of the log. Of several
-// attempts at the same segment only the last can hold durable records.
-func (l *Log) openSegments(files []Entry) ([]*segment, error) {
-	var found []*segment
+// findSegments reads the head of every segment, in the order of the log, and
+// removes what a crash has left. Of several attempts at the same segment only the
+// last can hold durable records; of one that is there both plain and packed, the
+// plain one is the original.
+func (l *Log) findSegments(files []Entry) []*segment {
+	var found, kept []*segment
 	for _, f := range files {
-		if first, attempt, ok := parseSegmentName(f.Name); ok {
-			found = append(found, &segment{first: first, attempt: attempt, name: f.Name, size: f.Size})
+		if s := parseSegmentName(f.Name); s != nil {
+			s.size = f.Size
+			found = append(found, s)
+		} else if strings.HasSuffix(f.Name, packedSuffix+freshSuffix) {
+			_ = l.fs.Remove(f.Name)
 		}
 	}
 	slices.SortFunc(found, func(a, b *segment) int {
-		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.attempt, b.attempt))
+		if order := cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.attempt, b.attempt)); order != 0 || a.packed == b.packed {
+			return order
+		}
+		if a.packed {
+			return -1
+		}
+		return 1
 	})
-	var kept []*segment
 	for i, s := range found {
 		if i+1 < len(found) && found[i+1].first == s.first {
 			_ = l.fs.Remove(s.name)
 			continue
 		}
 		l.begun, l.attempt = s.first, s.attempt
-		file, err := l.fs.Open(s.name, false)
-		if err != nil {
-			return nil, fmt.Errorf("open segment: %w", err)
+		if f, err := l.fs.Open(s.name, false); err == nil {
+			s.readHead(f)
+			_ = f.Close()
 		}
-		s.file = file
 		kept = append(kept, s)
-		l.segments = kept // so that they are closed when something fails
 	}
-	return kept, nil
+	return kept
 }
 
-// identify reads the log's id from its own file, or else from a segment; a log
-// without records gets a new one.
+// identify reads the log's id from its own file, or else from a segment. An id
+// without segments is that of a log whose making was cut off, or whose segments
+// are gone: the latter has said how far its consumers are.
 func (l *Log) identify(found []*segment) error {
-	var ids []uuid.UUID
-	for _, s := range found {
-		s.id, s.created, s.headOK = readSegmentHead(s.file)
-		if s.headOK {
-			ids = append(ids, s.id)
-		}
-	}
 	content, err := readAll(l.fs, identityFile, maxSmallFile)
 	n := len(content) - 4
-	switch {
-	case len(found) > 0 && err == nil && n == len(l.id) && crc32.Checksum(content[:n], castagnoli) == binary.LittleEndian.Uint32(content[n:]):
+	if err == nil && n == len(l.id) && crc32.Checksum(content[:n], castagnoli) == binary.LittleEndian.Uint32(content[n:]) {
 		l.id = uuid.UUID(content[:n])
 		l.seed = seedOf(l.id)
 		return nil
-	case len(ids) > 0:
-		l.id = ids[0]
-	default:
-		if l.id, err = uuid.NewRandom(); err != nil {
-			return fmt.Errorf("make an id: %w", err)
-		}
+	}
+	if i := slices.IndexFunc(found, func(s *segment) bool { return s.headOK }); i >= 0 {
+		l.id = found[i].id
+	} else if l.id, err = uuid.NewRandom(); err != nil {
+		return fmt.Errorf("make an id: %w", err)
 	}
 	l.seed = seedOf(l.id)
-	if err := replace(l.fs, identityFile, binary.LittleEndian.AppendUint32(l.id[:len(l.id):len(l.id)], seedOf(l.id))); err != nil && len(found) == 0 {
+	err = l.small(func() error {
+		return replace(l.fs, identityFile, binary.LittleEndian.AppendUint32(l.id[:len(l.id):len(l.id)], l.seed))
+	})
+	if err != nil && len(found) == 0 {
 		return fmt.Errorf("write the log's id: %w", err)
 	}
 	return nil
@@ -139,8 +141,6 @@ func (l *Log) sortOut(found []*segment) []*segment {
 }
 
 func (l *Log) setAside(s *segment, foreign bool) {
-	s.gone = true
-	_ = s.file.Close()
 	if !foreign {
 		_ = l.fs.Remove(s.name)
 		return
@@ -151,53 +151,68 @@ func (l *Log) setAside(s *segment, foreign bool) {
 	l.damage = append(l.damage, Damage{Segment: s.name, Bytes: s.size, From: 1, Reason: "of another log", Copy: away})
 }
 
-// limit decides how large the log may grow, and how large its segments.
-func (l *Log) limit(found []*segment) {
-	o := &l.options
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = defaultMaxBytes
-		if free, err := freeBytes(l.dir); err == nil {
-			for _, s := range found {
-				free += s.size
-			}
-			o.MaxBytes = min(o.MaxBytes, free/5)
+// create begins a log, or goes on with one of which no segment is left, at a
+// place behind all that it can have held.
+func (l *Log) create(places places) error {
+	l.next = 1
+	if places.found {
+		l.next = places.furthest + 1
+		if !places.closed {
+			l.next += doubt
 		}
+		l.options.Log.Error("the segments of the intake log are gone; it goes on behind what it can have held",
+			"log", l.id, "passed", uint64(places.passed), "next", uint64(l.next))
+		l.damage = append(l.damage, Damage{From: places.passed + 1, To: l.next - 1, Reason: "all segments missing"})
 	}
-	o.SegmentBytes = max(min(o.SegmentBytes, o.MaxBytes/8), minSegmentBytes)
-}
-
-func (l *Log) create() error {
-	l.segments = nil
-	furthest := l.loadConsumers() // of an id that was just made: nothing
-	l.next = max(1, furthest+1)
 	l.durable = l.next - 1
 	s, err := l.begin(l.next)
 	if err != nil {
 		return err
 	}
 	l.adopt(s)
-	return nil
+	return l.saveConsumers()
+}
+
+// missing lists what was deleted by hand before and behind the segments, and
+// gives no position again that a reader can have seen.
+func (l *Log) missing(p places) {
+	if !p.found {
+		return
+	}
+	if first := l.segments[0].first; p.passed+1 < first {
+		l.options.Log.Error("the oldest segments of the intake log are gone", "from_lsn", uint64(p.passed+1), "to_lsn", uint64(first-1))
+		l.damage = append(l.damage, Damage{From: p.passed + 1, To: first - 1, Reason: "oldest segments missing"})
+	}
+	if p.furthest >= l.next {
+		next := p.furthest + 1
+		if !p.closed {
+			next += doubt
+		}
+		l.options.Log.Error("the newest records of the intake log are gone", "from_lsn", uint64(l.next), "to_lsn", uint64(next-1))
+		l.damage = append(l.damage, Damage{From: l.next, To: next - 1, Reason: "newest records missing"})
+		l.next = next
+	}
 }
 
 // restoreLast reads the last segment, cuts what a crash has left unfinished, and
 // makes durable what was written but perhaps not synced.
-func (l *Log) restoreLast(found []*segment) error {
-	s := found[len(found)-1]
-	offset, next, err := l.scan(s, math.MaxInt64)
-	if err != nil {
-		return err
-	}
+func (l *Log) restoreLast() error {
+	n := len(l.segments) - 1
+	s := l.segments[n]
+	offset, next := l.scan(s, math.MaxInt64)
 	l.durable, l.next = next-1, next
-	if offset < s.size {
-		l.cut(s, offset)
-	}
-	if err := s.file.Sync(); err != nil {
-		return fmt.Errorf("make segment %s durable: %w", s.name, err)
-	}
-	for i := len(found) - 1; i > 0 && l.durable+1 == found[i].first; i-- { // it has no record; the one before may end early
-		if _, next, err = l.scan(found[i-1], found[i].first); err != nil {
-			return err
+	if s.file == nil || s.sick {
+		l.next = l.lose(s, offset, LSN(l.options.SegmentBytes+pendingBytes)/minFrame) //nolint:gosec // not negative
+	} else {
+		if offset < s.size {
+			l.cut(s, offset)
 		}
+		if err := s.file.Sync(); err != nil {
+			return fmt.Errorf("make segment %s durable: %w", s.name, err)
+		}
+	}
+	for i := n; i > 0 && l.durable+1 == l.segments[i].first; i-- { // it has no record; the one before may end early
+		_, next = l.scan(l.segments[i-1], l.segments[i].first)
 		l.durable = next - 1
 	}
 	return nil
@@ -205,28 +220,37 @@ func (l *Log) restoreLast(found []*segment) error {
 
 // scan reads a segment and returns where its last record ends and which one
 // would come next.
-func (l *Log) scan(s *segment, below LSN) (offset int64, next LSN, err error) {
-	w := window{file: s.file, seed: l.seed, end: s.size}
+func (l *Log) scan(s *segment, below LSN) (offset int64, next LSN) {
 	offset, next = segmentHead, s.first
-	for offset < s.size && next < below {
-		frame, lsn, at, err := w.follow(offset, next, below)
-		if err != nil {
-			return 0, 0, fmt.Errorf("read segment %s: %w", s.name, err)
-		}
+	f, err := l.fileOf(s)
+	if err != nil {
+		return offset, next
+	}
+	w := l.walkFrom(s, f, place{s.first, segmentHead}, s.size, below)
+	w.quiet, w.window.tries = true, openTries
+	for {
+		frame, lsn := w.frame()
 		if frame == nil {
 			break
 		}
-		if at > offset {
-			l.hurt(s, Damage{Offset: offset, Bytes: at - offset, From: next, To: lsn - 1, Reason: "unreadable"})
-		}
-		s.note(place{lsn, at})
-		offset, next = at+int64(len(frame)), lsn+1
+		offset, next = w.offset, lsn+1
 	}
-	return offset, next, nil
+	for _, p := range w.places {
+		s.note(p)
+	}
+	if w.window.failed != nil {
+		s.sick = true
+	}
+	return offset, next
 }
 
-// pageBytes is where a system stops writing when the process is killed meanwhile.
-const pageBytes = 4 << 10
+// lose leaves a last segment as it is that the disk does not give back. As many
+// positions are left out as it can have held.
+func (l *Log) lose(s *segment, offset int64, records LSN) (next LSN) {
+	next = l.next + records
+	l.hurt(s, Damage{Offset: offset, Bytes: s.size - offset, From: l.next, To: next - 1, Reason: "cannot be read", disk: true})
+	return next
+}
 
 // cut removes the tail of the last segment. When it looks like a write that a
 // kill has cut off, nothing of it was acknowledged. Otherwise the disk may have
@@ -234,16 +258,22 @@ const pageBytes = 4 << 10
 func (l *Log) cut(s *segment, offset int64) {
 	size := s.size - offset
 	lost := LSN(size / minFrame) //nolint:gosec // not negative
-	w := window{file: s.file, seed: l.seed, end: s.size}
-	if _, _, v, err := w.frameAt(offset, l.next, l.next+1); err == nil && v == short && s.size%pageBytes == 0 {
+	if s.packed {
+		lost = LSN(l.options.SegmentBytes / minFrame) //nolint:gosec // not negative
+	}
+	w := l.walkFrom(s, s.file, place{l.next, offset}, s.size, l.next+1)
+	if _, _, v := w.window.unitAt(offset, l.next, l.next+1); v == short && s.size%pageBytes == 0 {
 		lost = 0
 	}
 	l.hurt(s, Damage{Offset: offset, Bytes: size, From: l.next, To: l.next + lost - 1, Reason: "torn tail"})
+	l.next += lost
+	if s.packed {
+		return
+	}
 	if err := s.file.Truncate(offset); err != nil {
 		l.options.Log.Warn("the torn tail of the intake log stays", "segment", s.name, "error", err)
-	} else {
-		l.bytes -= size
-		s.size = offset
+		return
 	}
-	l.next += lost
+	l.bytes -= size
+	s.size = offset
 }

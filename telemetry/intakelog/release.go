@@ -57,12 +57,15 @@ func (l *Log) skipTo(next LSN) {
 func (l *Log) housekeep(ctx context.Context) {
 	tick := time.NewTicker(housekeepEvery)
 	defer tick.Stop()
+	l.fillReserve()
 	for {
 		save := false
 		select {
 		case <-l.tidy:
 		case <-tick.C:
 			save = true
+			l.fs.refill()
+			l.fillReserve()
 		case <-ctx.Done():
 			return
 		}
@@ -86,15 +89,7 @@ func (l *Log) tidyUp(save bool) error {
 		if err := l.saveConsumers(); err != nil {
 			return err
 		}
-		if err := l.fs.Remove(victim.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("delete segment: %w", err)
-		}
-		l.mu.Lock()
-		l.segments = append(l.segments[:0:0], l.segments[1:]...)
-		l.bytes -= victim.size
-		l.drop(victim)
-		l.mu.Unlock()
-		if err := l.fs.SyncDir(); err != nil {
+		if err := l.delete(victim); err != nil {
 			return fmt.Errorf("delete segment: %w", err)
 		}
 	}
@@ -102,6 +97,28 @@ func (l *Log) tidyUp(save bool) error {
 		return l.saveConsumers()
 	}
 	return nil
+}
+
+// delete takes the oldest segment away; the packer, which may have it in hand,
+// finds it gone.
+func (l *Log) delete(victim *segment) error {
+	l.filing.Lock()
+	defer l.filing.Unlock()
+	l.mu.Lock()
+	if l.segments[0] != victim { // it was packed meanwhile: next time
+		l.mu.Unlock()
+		return nil
+	}
+	l.mu.Unlock()
+	if err := l.discard(victim); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	l.mu.Lock()
+	l.segments = append(l.segments[:0:0], l.segments[1:]...)
+	l.bytes -= victim.size
+	l.drop(victim)
+	l.mu.Unlock()
+	return l.fs.SyncDir()
 }
 
 // deletable returns the oldest segment if it may go; the newest never does.
@@ -140,46 +157,82 @@ func (l *Log) passed() LSN {
 
 func (l *Log) saveConsumers() error {
 	l.mu.Lock()
-	if !l.unsaved {
+	written, closed := l.durable, l.settled
+	if !l.unsaved && written == l.saved && !closed {
 		l.mu.Unlock()
 		return nil
 	}
 	l.unsaved = false
-	content := encodeConsumers(l.id[:], l.consumers)
+	content := encodeConsumers(l.id[:], l.consumers, written, closed)
 	l.mu.Unlock()
-	if err := replace(l.fs, consumersFile, content); err != nil {
-		l.mu.Lock()
+	err := l.small(func() error { return replace(l.fs, consumersFile, content) })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
 		l.unsaved = true
-		l.mu.Unlock()
 		return fmt.Errorf("save the places of the consumers: %w", err)
 	}
+	l.saved = written
 	return nil
 }
 
+// Beside the consumers stands how far the log itself was, so that segments that
+// are gone are missed: exactly where it was closed, else about a second ago.
+const (
+	writtenName = "*written"
+	closedName  = "*closed"
+	doubt       = 1 << 20 // records that may have come after the last save before a kill
+)
+
 // encodeConsumers gives the log's id, a line a consumer, and a CRC over both.
-func encodeConsumers(id []byte, consumers map[string]LSN) []byte {
+func encodeConsumers(id []byte, consumers map[string]LSN, written LSN, closed bool) []byte {
 	b := bytes.NewBuffer(append([]byte(nil), id...))
+	name := writtenName
+	if closed {
+		name = closedName
+	}
+	fmt.Fprintf(b, "%d %s\n", written, name)
 	for name, at := range consumers {
 		fmt.Fprintf(b, "%d %s\n", at, strings.ReplaceAll(name, "\n", " "))
 	}
 	return binary.LittleEndian.AppendUint32(b.Bytes(), crc32.Checksum(b.Bytes(), castagnoli))
 }
 
+// places are what the consumers file says of the last run.
+type places struct {
+	found    bool // the log has existed
+	closed   bool // and was closed properly
+	furthest LSN  // that anybody has seen
+	passed   LSN  // by every consumer that has ever spoken
+}
+
 // loadConsumers reads what saveConsumers wrote for this log; anything else is
 // as good as nothing.
-func (l *Log) loadConsumers() (furthest LSN) {
+func (l *Log) loadConsumers() (p places) {
 	content, err := readAll(l.fs, consumersFile, maxSmallFile)
 	n := len(content) - 4
 	if err != nil || n < len(l.id) || crc32.Checksum(content[:n], castagnoli) != binary.LittleEndian.Uint32(content[n:]) ||
 		!bytes.Equal(content[:len(l.id)], l.id[:]) {
-		return 0
+		return p
 	}
+	p.found = true
 	for line := range strings.Lines(string(content[len(l.id):n])) {
 		number, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		if at, err := strconv.ParseUint(number, 10, 63); err == nil {
+		at, err := strconv.ParseUint(number, 10, 63)
+		if err != nil {
+			continue
+		}
+		p.furthest = max(p.furthest, LSN(at))
+		switch name {
+		case closedName:
+			p.closed = true
+		case writtenName:
+		default:
+			if p.passed = min(p.passed, LSN(at)); len(l.consumers) == 0 {
+				p.passed = LSN(at)
+			}
 			l.consumers[name] = LSN(at)
-			furthest = max(furthest, LSN(at))
 		}
 	}
-	return furthest
+	return p
 }
