@@ -75,7 +75,7 @@ func (c *benchIntake) Run(ctx context.Context) error {
 	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // the database's user must pass through
 		return fmt.Errorf("open the folder to the database's user: %w", err)
 	}
-	y, err := open(ctx, settings{Data: filepath.Join(dir, "data"), MQTTListen: "127.0.0.1:0", Speed: 1, KeepRaw: 35 * 24 * time.Hour}, false, newLogger("error"))
+	y, err := open(ctx, settings{Data: filepath.Join(dir, "data"), MQTTListen: "127.0.0.1:0", Speed: 1, LogCompress: true, KeepRaw: 35 * 24 * time.Hour}, false, newLogger("error"))
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,9 @@ type settings struct {
 	InfluxOrg    string        `name:"influx-org" help:"Organisation in InfluxDB." default:"thirdstate"`
 	InfluxBucket string        `name:"influx-bucket" help:"Bucket in InfluxDB (db/rp for 1.8)." default:"telemetry"`
 	DatabaseURL  string        `name:"database-url" help:"A PostgreSQL server (>= 15); empty starts a private one in the data folder." placeholder:"URL"`
+	LogLimit     byteSize      `name:"log-limit" help:"Size at which the intake log stops acknowledging until its readers have caught up, such as 8GiB. Default: 8GiB or a fifth of the free disk, whichever is less." placeholder:"SIZE"`
+	LogReserve   byteSize      `name:"log-reserve" help:"Room kept on the disk so that a full one can be worked off, such as 64MiB; 0B for none. Default: 64MiB or a 64th of the free disk, whichever is less." placeholder:"SIZE"`
+	LogCompress  bool          `name:"log-compress" help:"Compress parts of the intake log that wait for the history or the rules." default:"true" negatable:""`
 	ClockStart   time.Time     `name:"clock-start" help:"Program time to start at on the first start (RFC 3339)." placeholder:"T"`
 	Speed        float64       `help:"Program seconds a real second." default:"1"`
 	KeepRaw      time.Duration `name:"keep-raw" help:"How long PostgreSQL keeps telemetry as it came; older is kept as 15-minute mean, lowest and highest. InfluxDB has the retention of its bucket." default:"840h"`
@@ -62,6 +65,9 @@ func (s *settings) check() error {
 	}
 	if s.MQTTListen == "" && s.MQTTURL == "" {
 		bad("--mqtt-listen", "is empty and --mqtt-url is not given: nothing could come in")
+	}
+	if s.LogLimit.given && s.LogLimit.bytes < minLogLimit {
+		bad("--log-limit", "must be at least %dMiB", minLogLimit>>20)
 	}
 	if s.KeepRaw < 24*time.Hour {
 		bad("--keep-raw", "must be at least 24h")

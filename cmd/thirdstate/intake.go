@@ -14,7 +14,11 @@ import (
 )
 
 func (y *system) openIntake(context.Context) error {
-	log, err := intakelog.Open(filepath.Join(y.Data, "intake"), intakelog.Options{Log: y.log})
+	options := intakelog.Options{Log: y.log, MaxBytes: y.LogLimit.bytes, ReserveBytes: y.LogReserve.bytes, Plain: !y.LogCompress}
+	if y.LogReserve.given && y.LogReserve.bytes == 0 {
+		options.ReserveBytes = -1
+	}
+	log, err := intakelog.Open(filepath.Join(y.Data, "intake"), options)
 	if errors.Is(err, intakelog.ErrInUse) {
 		return problem.New(problem.Invalid, "another thirdstate is at work in %s; stop it or give another folder with --data", y.Data)
 	}

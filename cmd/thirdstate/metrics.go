@@ -29,6 +29,12 @@ func (y *system) measure() error {
 		{"log_appended_total", "Records taken since the start.", prometheus.CounterValue, func() float64 { return float64(y.intake.Stats().Appended) }},
 		{"log_syncs_total", "Commits since the start.", prometheus.CounterValue, func() float64 { return float64(y.intake.Stats().Syncs) }},
 		{"log_refused_total", "Records refused since the start.", prometheus.CounterValue, func() float64 { return float64(y.intake.Stats().Refused) }},
+		{"log_segments", "Files of the intake log.", prometheus.GaugeValue, func() float64 { return float64(y.intake.Stats().Segments) }},
+		{"log_segments_compressed", "Files of the intake log that are compressed.", prometheus.GaugeValue, func() float64 { return float64(y.intake.Stats().Packed) }},
+		{"log_oldest_seconds", "For how long the oldest record waits for the history or the rules.", prometheus.GaugeValue, y.oldestWait},
+		{"log_full", "1 while nothing is acknowledged because there is no room.", prometheus.GaugeValue, func() float64 { return truth(y.intake.Stats().Full) }},
+		{"log_acks_paused_seconds_total", "For how long nothing was acknowledged since the start, for want of room or because the disk failed.", prometheus.CounterValue, func() float64 { return y.intake.Stats().Paused.Seconds() }},
+		{"log_reserve_bytes", "Room on the disk that is kept for the places of the log's readers.", prometheus.GaugeValue, func() float64 { return float64(y.intake.Stats().Reserve) }},
 		{"log_damage", "Damaged places of the intake log.", prometheus.GaugeValue, func() float64 { return float64(len(y.intake.Damage())) }},
 		{"history_lsn", "Last record that is stored in the history.", prometheus.GaugeValue, func() float64 { return float64(y.stored.Stored()) }},
 		{"rules_lsn", "Last record that the rules have evaluated.", prometheus.GaugeValue, func() float64 { return float64(y.runner.At()) }},
@@ -47,6 +53,25 @@ func (y *system) measure() error {
 	}
 	return y.registry.Register(&account{system: y, desc: prometheus.NewDesc("thirdstate_intake_records",
 		"Records of the intake log: received = stored + duplicates + dead + unclaimed + refused + waiting.", []string{"state"}, nil)})
+}
+
+// oldestWait is 0 too while the record cannot be read within a second: the log
+// says why.
+func (y *system) oldestWait() float64 {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	since, err := y.intake.Waiting(ctx)
+	if err != nil || since.IsZero() {
+		return 0
+	}
+	return max(time.Since(since).Seconds(), 0)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (y *system) figure(f figure) prometheus.Collector {

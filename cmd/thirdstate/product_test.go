@@ -31,7 +31,7 @@ const patience = 60 * time.Second
 // testSettings are serve's, on free ports and a database of their own.
 func testSettings(t *testing.T) settings {
 	t.Helper()
-	return settings{Data: t.TempDir(), HTTP: "127.0.0.1:0", MQTTListen: "127.0.0.1:0", DatabaseURL: postgrestest.URL(t), Speed: 1,
+	return settings{Data: t.TempDir(), HTTP: "127.0.0.1:0", MQTTListen: "127.0.0.1:0", DatabaseURL: postgrestest.URL(t), Speed: 1, LogCompress: true,
 		KeepRaw: 840 * time.Hour, MQTTTopics: []string{"fleet/#", "v1/gateway/#", "telegraf/#"}}
 }
 

@@ -3,6 +3,7 @@ package intakelog
 import (
 	"fmt"
 	"path"
+	"slices"
 )
 
 const (
@@ -31,17 +32,23 @@ func (l *Log) Damage() []Damage {
 	return append([]Damage(nil), l.damage...)
 }
 
+// isIn says whether a listed damage is this one, or has told of its records.
+func (d *Damage) isIn(listed Damage) bool {
+	if d.Bytes == 0 {
+		return d.From >= listed.From && d.To <= listed.To
+	}
+	return d.Segment == listed.Segment && d.Offset == listed.Offset && d.To <= listed.To
+}
+
 // hurt lists a damage once and copies its bytes away, so that somebody can look
 // at them after the segment is gone.
 func (l *Log) hurt(s *segment, d Damage) {
 	d.Segment = s.name
 	l.mu.Lock()
 	s.plain, s.sick = true, s.sick || d.disk
-	for i := range l.damage {
-		if known := &l.damage[i]; known.Segment == d.Segment && known.Offset == d.Offset {
-			l.mu.Unlock()
-			return
-		}
+	if slices.ContainsFunc(l.damage, d.isIn) {
+		l.mu.Unlock()
+		return
 	}
 	room := len(l.damage) < maxDamage
 	keep := d.Bytes > 0 && !d.disk && l.copied+d.Bytes <= corruptBytes

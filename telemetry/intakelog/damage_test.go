@@ -66,7 +66,7 @@ func around(list []span, at int) span {
 
 func TestLog_LosesOnlyTheRecordThatABitHasHit(t *testing.T) {
 	t.Parallel()
-	flips := 2_000
+	flips := 1_500
 	if full() {
 		flips = 10_000
 	}
@@ -75,7 +75,7 @@ func TestLog_LosesOnlyTheRecordThatABitHasHit(t *testing.T) {
 
 func TestLog_LosesOnlyTheBlockThatABitHasHit(t *testing.T) {
 	t.Parallel()
-	flips := 1_000
+	flips := 700
 	if full() {
 		flips = 10_000
 	}
@@ -120,16 +120,20 @@ func flipBits(t *testing.T, flips int, sound *disk) {
 			int64(at) < damage[0].Offset || int64(at) >= damage[0].Offset+damage[0].Bytes {
 			t.Fatalf("flip %d in %s at %d: damage of records %d to %d is listed as %+v", flip, name, at, hit.first, hit.last, damage)
 		}
-		if kept := d.names[damage[0].Copy]; kept == nil || int64(len(kept.data)) != damage[0].Bytes {
+		if d.sizeOf(damage[0].Copy) != damage[0].Bytes {
 			t.Fatalf("flip %d in %s at %d: the bytes are not kept: %+v", flip, name, at, damage)
 		}
 		closeLog(t, l)
 	}
 }
 
-func TestLog_CutsATornTailAtEveryByte(t *testing.T) {
+func TestLog_CutsATornTail(t *testing.T) {
 	t.Parallel()
-	cutTail(t, brisk(nil), 150, 64<<10, 1) // all of the last segment
+	step := 3
+	if full() {
+		step = 1
+	}
+	cutTail(t, brisk(nil), 150, 64<<10, step) // all of the last segment
 }
 
 func TestLog_CutsTheLast64KiBAtEveryByte(t *testing.T) {

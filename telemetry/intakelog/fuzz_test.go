@@ -102,7 +102,8 @@ func FuzzFrame(f *testing.F) {
 // resealed gives any body the head of a frame with a right CRC.
 func resealed(seed uint32, lsn LSN, body []byte) []byte {
 	r := Record{}
-	frame := append(appendFrame(nil, seed, lsn, &r)[:frameHead:frameHead], body...)
+	frame := appendFrame(nil, seed, lsn, &r)[:frameHead]
+	frame = append(frame, body...)
 	seal(seed, frame)
 	return frame
 }

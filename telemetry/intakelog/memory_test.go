@@ -32,6 +32,7 @@ type disk struct {
 	refuseW func(write int) error   // what a write answers, by its number
 	written int64
 	bad     func(name string, offset, size int) error // what a read answers
+	closed  string                                    // a file that cannot be opened
 	room    int64                                     // of the disk; 0 = endless
 }
 
@@ -80,6 +81,9 @@ func (d *disk) Open(name string, create bool) (File, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	node := d.names[name]
+	if name == d.closed && name != "" {
+		return nil, syscall.EIO
+	}
 	if node == nil {
 		if !create {
 			return nil, fs.ErrNotExist
@@ -187,8 +191,20 @@ func (n *inode) survivor(random *rand.Rand) []byte {
 	return content
 }
 
+// sizeOf is 0 where there is no such file.
+func (d *disk) sizeOf(name string) int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if node := d.names[name]; node != nil {
+		return int64(len(node.data))
+	}
+	return 0
+}
+
 // clone copies a disk that nobody writes to, so that it can be damaged.
 func (d *disk) clone() *disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	c := newDisk(0)
 	for name, node := range d.names {
 		c.names[name] = &inode{data: bytes.Clone(node.data), stable: bytes.Clone(node.data)}

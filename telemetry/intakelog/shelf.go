@@ -133,7 +133,10 @@ func (d *spared) refill() {
 }
 
 func (d *spared) release() {
-	for d.giveUp() { //nolint:revive // the condition does it
+	for {
+		if !d.giveUp() {
+			return
+		}
 	}
 }
 
