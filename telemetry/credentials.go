@@ -37,6 +37,7 @@ type credentials struct {
 	reading sync.Mutex // one reading at a time
 	mu      sync.RWMutex
 	grants  map[[sha256.Size]byte]*grant
+	keys    map[string]*grant
 	read    time.Time // wall clock
 	took    time.Duration
 	broken  bool // the last reading failed
@@ -64,14 +65,15 @@ func (c *credentials) load(ctx context.Context) error {
 		rows, err = postgres.All[row](ctx, tx, grantsSQL, nil)
 		return err
 	})
-	grants := make(map[[sha256.Size]byte]*grant, len(rows))
+	grants, keys := make(map[[sha256.Size]byte]*grant, len(rows)), make(map[string]*grant, len(rows))
 	for _, r := range rows {
 		if len(r.Hash) == sha256.Size {
 			names := append([]string{r.Key}, r.Aliases...)
 			if r.Machine != "" {
 				names = append(names, r.Machine)
 			}
-			grants[[sha256.Size]byte(r.Hash)] = &grant{key: r.Key, gateway: r.Gateway, names: names}
+			g := &grant{key: r.Key, gateway: r.Gateway, names: names}
+			grants[[sha256.Size]byte(r.Hash)], keys[r.Key] = g, g
 		}
 	}
 	c.mu.Lock()
@@ -80,7 +82,7 @@ func (c *credentials) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the devices: %w", err)
 	}
-	c.grants = grants
+	c.grants, c.keys = grants, keys
 	return nil
 }
 
@@ -91,12 +93,24 @@ func (c *credentials) byHash(hash [sha256.Size]byte) *grant {
 	return c.grants[hash]
 }
 
-// of returns what the holder of a token may do. A token that is not known may be
-// new: its holder waits until the devices were read again, which happens once a
-// second at most, however many try their luck. When they cannot be read, sure is
-// false: the token may be a good one.
-func (c *credentials) of(ctx context.Context, hash [sha256.Size]byte) (g *grant, sure bool) {
-	if g := c.byHash(hash); g != nil || c.pool == nil {
+// byKey returns what the first of some devices that is known may do now.
+func (c *credentials) byKey(keys ...string) *grant {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, key := range keys {
+		if g := c.keys[key]; g != nil {
+			return g
+		}
+	}
+	return nil
+}
+
+// of returns what find has found. A token that is not known may be new: its holder
+// waits until the devices were read again, which happens once a second at most,
+// however many try their luck. When they cannot be read, sure is false: the token
+// may be a good one.
+func (c *credentials) of(ctx context.Context, find func() *grant) (g *grant, sure bool) {
+	if g := find(); g != nil || c.pool == nil {
 		return g, true
 	}
 	asked := time.Now()
@@ -108,9 +122,9 @@ func (c *credentials) of(ctx context.Context, hash [sha256.Size]byte) (g *grant,
 	if read.Before(asked) && rest(ctx, credentialsAfter-time.Since(read)) == nil {
 		_ = c.load(ctx) // said by broken
 	}
+	g = find()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	g = c.grants[hash]
 	return g, g != nil || !c.broken
 }
 

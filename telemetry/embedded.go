@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
@@ -20,94 +20,122 @@ import (
 
 const (
 	maxPacketBytes    = 256 << 10
-	maxUnacknowledged = 1_024 // messages of one connection; the sender is not read from beyond it
-	maxConnections    = 20_000
-	sessionExpiry     = 3_600 // seconds that the session of an absent client is kept
+	maxHelloBytes     = 32 << 10 // of a CONNECT: whoever sends it is not known yet
+	maxUnacknowledged = 1_024    // messages of one connection; the sender is not read from beyond it
+	sessionExpiry     = 3_600    // seconds that the session of an absent client is kept
+	maxTopicAliases   = 16       // of one connection
 	lastAcks          = 2 * time.Second
 )
 
-// EmbeddedConfig is what an embedded broker needs.
+// EmbeddedConfig is what an embedded broker needs. At least one address is given.
 type EmbeddedConfig struct {
-	Listen string // such as 127.0.0.1:1883; without a token only where the address is a loopback one
-	TLS    *tls.Config
-	// TokensOnly lets nobody in without a token, on a loopback address neither: a
-	// proxy that others can reach may stand in front of it.
+	Listen    string // MQTT, such as 127.0.0.1:1883
+	TLSListen string // MQTT over TLS
+	WSListen  string // MQTT over WebSocket
+	WSSListen string // MQTT over WebSocket over TLS
+	TLS       TLSFiles
+	// TokensOnly lets nobody in who does not say who he is, on a loopback address
+	// neither: a proxy that others can reach may stand in front of it. That hides
+	// where clients come from, so that no address is held to a bound of its own.
 	TokensOnly bool
+	Limits     EmbeddedLimits
 	Log        *intakelog.Log
 	Pool       *postgres.Pool   // where the devices are; nil = there are none
 	Now        func() time.Time // program clock
 	Logger     *slog.Logger
 }
 
+// EmbeddedLimits bound who may connect; 0 is the value in brackets.
+type EmbeddedLimits struct {
+	Connections int // at the same time [20,000]
+	PerAddress  int // at the same time from one address [5,000]
+	Rate        int // new ones a second; the others wait to be accepted [500]
+	AddressRate int // new ones a second from one address; the others are told to come back later [100]
+}
+
 // Embedded is the MQTT broker in the process, for MQTT 3.1, 3.1.1 and 5. A
-// PUBACK from it means that the message is durable in the intake log. It is an
-// intake and nothing else: what is published is not passed on to subscribers.
+// PUBACK from it means that the message is durable in the intake log; only then
+// is the message passed on to who has subscribed to it.
 type Embedded struct {
 	EmbeddedConfig
-	door      net.Listener
-	server    *mqtt.Server
-	devices   *credentials
-	anonymous bool
-	counts    *intakeCounts
-	changed   chan struct{} // capacity 1: devices were added or revoked
-	running   sync.WaitGroup
-	unacked   atomic.Int64
-	stopping  atomic.Bool
-	warned    atomic.Int64 // second of the last warning about a client
+	doors    []*door
+	server   *mqtt.Server
+	devices  *credentials
+	counts   *intakeCounts
+	pace     *pace
+	clients  *clientIDs
+	relay    *relay
+	turning  *semaphore.Weighted // who is told to come back later
+	changed  chan struct{}       // capacity 1: devices were added or revoked
+	running  sync.WaitGroup
+	unacked  atomic.Int64
+	stopping atomic.Bool
+	warned   atomic.Int64 // second of the last warning about a client
+	life     context.Context
+	end      context.CancelFunc
 
 	mu          sync.Mutex
 	connections map[*connection]struct{}
 }
 
-// OpenEmbedded takes the address; nobody is let in before Run.
+// OpenEmbedded takes the addresses; nobody is let in before Run.
 func OpenEmbedded(c EmbeddedConfig) (*Embedded, error) {
-	door, err := new(net.ListenConfig).Listen(context.Background(), "tcp", c.Listen)
-	if err != nil {
-		return nil, problem.New(problem.Invalid, "cannot listen for MQTT on %s (%v); stop what uses it or give another address with --mqtt-listen", c.Listen, err)
-	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	e := &Embedded{
-		EmbeddedConfig: c, door: door, devices: &credentials{pool: c.Pool}, counts: newIntakeCounts("embedded"),
+		EmbeddedConfig: c, devices: &credentials{pool: c.Pool}, counts: newIntakeCounts("embedded"),
+		pace: newPace(c.Limits), clients: newClientIDs(), turning: semaphore.NewWeighted(maxTurnedBack),
 		changed: make(chan struct{}, 1), connections: map[*connection]struct{}{},
 	}
-	if addr, ok := door.Addr().(*net.TCPAddr); ok {
-		e.anonymous = addr.IP.IsLoopback() && !c.TokensOnly
+	e.relay = newRelay(e)
+	e.life, e.end = context.WithCancel(context.Background())
+	doors, err := e.openDoors()
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
 	}
-	if c.TLS != nil {
-		e.door = tls.NewListener(door, c.TLS)
-	}
+	e.doors = doors
 	e.server = mqtt.New(&mqtt.Options{
-		Capabilities:            capabilities(),
-		ClientNetReadBufferSize: 8 << 10,
+		Capabilities:            capabilities(e.pace.Connections),
+		ClientNetReadBufferSize: 4 << 10,
 		SysTopicResendInterval:  24 * 3600, // nobody may read them, and making them stops the world
 		Logger:                  slog.New(slog.DiscardHandler),
 	})
 	err = e.server.AddHook(&hook{broker: e}, nil)
-	if err == nil {
-		err = e.server.AddListener(&doorkeeper{broker: e})
+	for _, d := range e.doors {
+		if err == nil {
+			err = e.server.AddListener(&doorkeeper{broker: e, door: d})
+		}
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare the embedded broker: %w", err), door.Close())
+		return nil, errors.Join(fmt.Errorf("prepare the embedded broker: %w", err), e.Close())
 	}
 	return e, nil
 }
 
-func capabilities() *mqtt.Capabilities {
+func capabilities(connections int) *mqtt.Capabilities {
 	c := mqtt.NewDefaultServerCapabilities()
-	c.MaximumClients = maxConnections
+	c.MaximumClients = int64(connections)
 	c.MaximumPacketSize = maxPacketBytes
 	c.ReceiveMaximum = maxUnacknowledged
 	c.MaximumSessionExpiryInterval = sessionExpiry
-	c.MaximumClientWritesPending = 64 // the library sets the memory aside for each client
-	c.TopicAliasMaximum = 0           // the library checks permissions before it resolves an alias
+	c.MaximumClientWritesPending = 1 // the library sets the memory aside for each client, and sends nothing that way
+	c.TopicAliasMaximum = maxTopicAliases
 	c.Compatibilities.NoInheritedPropertiesOnAck = true
 	return c
 }
 
-// Addr is where the broker listens.
-func (e *Embedded) Addr() net.Addr { return e.door.Addr() }
+// Addr is where the first of the doors is.
+func (e *Embedded) Addr() net.Addr { return e.doors[0].Addr() }
+
+// URLs are where the broker listens, such as mqtts://127.0.0.1:8883.
+func (e *Embedded) URLs() []string {
+	urls := make([]string, len(e.doors))
+	for i, d := range e.doors {
+		urls[i] = d.scheme + "://" + d.Addr().String()
+	}
+	return urls
+}
 
 // Connections is how many clients are connected.
 func (e *Embedded) Connections() int {
@@ -125,12 +153,16 @@ func (e *Embedded) DevicesChanged() {
 	}
 }
 
-// Close gives the address back when Run was never called.
+// Close gives the addresses back when Run was never called.
 func (e *Embedded) Close() error {
-	if err := e.door.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("close the embedded broker: %w", err)
+	e.end()
+	var all error
+	for _, d := range e.doors {
+		if err := d.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			all = errors.Join(all, fmt.Errorf("close the embedded broker: %w", err))
+		}
 	}
-	return nil
+	return all
 }
 
 // Run serves until ctx ends. What was appended by then is still acknowledged,
@@ -139,11 +171,17 @@ func (e *Embedded) Run(ctx context.Context) error {
 	if err := e.devices.refresh(ctx, 0); err != nil {
 		e.Logger.Warn("devices are not known yet, trying again", "error", err)
 	}
-	e.running.Add(1) // for the doorkeeper
+	var relaying sync.WaitGroup
+	relaying.Go(e.relay.run)
+	defer relaying.Wait()
+	defer e.relay.end()
+	e.running.Add(len(e.doors)) // for the doorkeepers
 	if err := e.server.Serve(); err != nil {
 		return fmt.Errorf("serve MQTT: %w", err)
 	}
-	e.Logger.Info("listening for MQTT", "address", e.Addr().String(), "anonymous", e.anonymous, "tls", e.TLS != nil)
+	for _, d := range e.doors {
+		e.Logger.Info("listening for MQTT", "address", d.scheme+"://"+d.Addr().String(), "anonymous", d.local && !e.TokensOnly)
+	}
 	e.watchDevices(ctx)
 	e.stopping.Store(true)
 	e.awaitLastAcks()
@@ -175,6 +213,7 @@ func (e *Embedded) watchDevices(ctx context.Context) {
 		}
 		trouble = err != nil
 		e.disconnectRevoked()
+		e.pace.prune()
 	}
 }
 
@@ -182,14 +221,16 @@ func (e *Embedded) disconnectRevoked() {
 	e.mu.Lock()
 	var revoked []*connection
 	for c := range e.connections {
-		if s := c.session.Load(); s != nil && s.signedIn && e.devices.byHash(s.hash) == nil {
-			revoked = append(revoked, c)
+		if s := c.session.Load(); s != nil && s.signedIn {
+			if _, ok := c.grant(); !ok {
+				revoked = append(revoked, c)
+			}
 		}
 	}
 	e.mu.Unlock()
 	for _, c := range revoked {
 		e.counts.refuse(reasonRevoked)
-		e.warn("a device was disconnected because its token was revoked", "device", c.session.Load().device)
+		e.warn("a device was disconnected because its token was revoked or its certificate has ended", "device", c.session.Load().device)
 		_ = c.Close()
 	}
 }
@@ -215,4 +256,9 @@ func (e *Embedded) warn(text string, args ...any) {
 	if last := e.warned.Load(); now > last && e.warned.CompareAndSwap(last, now) {
 		e.Logger.Warn(text, args...) //nolint:sloglint // every caller gives a constant
 	}
+}
+
+// problemListen says which flag to change when an address cannot be taken.
+func problemListen(flag, address string, err error) error {
+	return problem.New(problem.Invalid, "cannot listen for MQTT on %s (%v); stop what uses it or give another address with %s", address, err, flag)
 }

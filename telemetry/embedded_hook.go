@@ -3,17 +3,11 @@ package telemetry
 import (
 	"bytes"
 	"crypto/sha256"
-	"errors"
+	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
-
-	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
-
-// holdTries bounds how often a message is offered to a log whose disk is slow,
-// two seconds each, before its sender is turned away.
-const holdTries = 15
 
 // hook is what the broker's library asks us.
 type hook struct {
@@ -21,14 +15,17 @@ type hook struct {
 	broker *Embedded
 }
 
+var _ mqtt.Hook = (*hook)(nil)
+
 // ID names the hook in the library's log.
 func (h *hook) ID() string { return "intake" }
 
 // Provides lists what is asked.
 func (h *hook) Provides(b byte) bool {
 	return bytes.IndexByte([]byte{
-		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnSessionEstablish, mqtt.OnPacketRead,
-		mqtt.OnPacketEncode, mqtt.OnPublish, mqtt.OnWill, mqtt.OnWillSent,
+		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished,
+		mqtt.OnDisconnect, mqtt.OnClientExpired, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPacketProcessed,
+		mqtt.OnSubscribed, mqtt.OnPublish, mqtt.OnWill, mqtt.OnWillSent,
 	}, b) >= 0
 }
 
@@ -45,6 +42,13 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	}
 	reason, code := h.broker.identify(c, s, &pk)
 	if reason == "" {
+		// No device takes over the session of another by using its client id, and
+		// nobody without a token that of a device: a key is never empty.
+		s.id = s.device + "/" + cl.ID
+		reason, code = h.broker.claim(c, s)
+	}
+	if reason == "" {
+		s.takeWill(cl, &pk)
 		c.session.Store(s)
 		return nil
 	}
@@ -80,25 +84,9 @@ func (e *Embedded) identify(c *connection, s *session, pk *packets.Packet) (reas
 	if e.stopping.Load() || e.Log.Err() != nil { // it could not deliver anything
 		return reasonLogFull, packets.ErrServerUnavailable
 	}
-	var g *grant
-	user, password := pk.Connect.Username, pk.Connect.Password
-	if len(password) > 0 || len(user) > 0 && (!e.anonymous || isToken(user)) {
-		token := password
-		if len(token) == 0 {
-			token = user // as ThingsBoard's devices sign in
-		}
-		s.hash, s.signedIn = sha256.Sum256(token), true
-		var sure bool
-		g, sure = e.devices.of(c.life, s.hash)
-		switch {
-		case !sure:
-			return reasonUnavailable, packets.ErrServerUnavailable
-		case g == nil || len(password) > 0 && g.key != string(user):
-			return reasonCredentials, packets.ErrBadUsernameOrPassword
-		}
-		s.device = g.key
-	} else if !e.anonymous {
-		return reasonCredentials, packets.ErrNotAuthorized
+	g, reason, code := e.signIn(c, s, pk.Connect.Username, pk.Connect.Password)
+	if reason != "" {
+		return reason, code
 	}
 	if will := pk.Connect.WillTopic; pk.Connect.WillFlag && (topicFault(will) != "" || !mayPublishTo(g, will)) {
 		return reasonTopic, packets.ErrNotAuthorized
@@ -106,25 +94,120 @@ func (e *Embedded) identify(c *connection, s *session, pk *packets.Packet) (reas
 	return "", packets.CodeSuccess
 }
 
+// signIn looks at a token, else at the certificate, else at whether none is
+// needed. Who shows both must be the same device by both.
+func (e *Embedded) signIn(c *connection, s *session, user, password []byte) (g *grant, reason string, code packets.Code) {
+	sure := true
+	switch {
+	case len(password) > 0 || isToken(user) || len(user) > 0 && !c.shown && !c.anonymous():
+		token := password
+		if len(token) == 0 {
+			token = user // as ThingsBoard's devices sign in
+		}
+		s.hash, s.token = sha256.Sum256(token), true
+		g, sure = e.devices.of(c.life, func() *grant { return e.devices.byHash(s.hash) })
+		if g != nil && len(password) > 0 && g.key != string(user) {
+			return nil, reasonCredentials, packets.ErrBadUsernameOrPassword
+		}
+	case c.shown:
+		g, sure = e.devices.of(c.life, func() *grant { return e.devices.byKey(c.keys...) })
+		if g != nil && len(user) > 0 && g.key != string(user) {
+			return nil, reasonCredentials, packets.ErrBadUsernameOrPassword
+		}
+	case c.anonymous():
+		return nil, "", packets.CodeSuccess
+	default:
+		return nil, reasonCredentials, packets.ErrNotAuthorized
+	}
+	switch {
+	case !sure:
+		return nil, reasonUnavailable, packets.ErrServerUnavailable
+	case g == nil || c.shown && !c.stands(g.key):
+		return nil, reasonCredentials, packets.ErrBadUsernameOrPassword
+	}
+	s.device, s.signedIn = g.key, true
+	return g, "", packets.CodeSuccess
+}
+
+// stands says whether the certificate may stand for a device.
+func (c *connection) stands(key string) bool {
+	for _, k := range c.keys {
+		if k == key {
+			return true
+		}
+	}
+	return false
+}
+
+// takeWill keeps the last will. The library would lose its properties, and those
+// that wait for a session that ends first.
+func (s *session) takeWill(cl *mqtt.Client, pk *packets.Packet) {
+	if !pk.Connect.WillFlag {
+		return
+	}
+	w := pk.Connect
+	s.will = &message{topic: w.WillTopic, payload: w.WillPayload, qos: w.WillQos, retain: w.WillRetain, origin: s.id, device: s.device}
+	s.will.take(&w.WillProperties, time.Now())
+	s.willDelay = time.Duration(cl.Properties.Will.WillDelayInterval) * time.Second
+	if left := cl.Properties.Props.SessionExpiryInterval; pk.ProtocolVersion == 5 && time.Duration(left)*time.Second < s.willDelay {
+		s.willDelay = time.Duration(left) * time.Second
+	}
+	cl.Properties.Will.WillDelayInterval = 0
+}
+
 // OnConnectAuthenticate has nothing left to decide.
 func (h *hook) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
 
-// OnSessionEstablish keeps the sessions of devices apart: no device takes over
-// the connection of another by using its client id.
+// OnSessionEstablish gives the client the id that is its own.
 func (h *hook) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
-	if c, ok := cl.Net.Conn.(*connection); ok {
-		if s := c.session.Load(); s != nil && s.signedIn {
-			cl.ID = s.device + "/" + cl.ID
-		}
+	if c, s := at(cl); s != nil && c != nil {
+		cl.ID = s.id
 	}
 }
 
-// OnPacketEncode tells MQTT 5 clients how large a packet may be.
-func (h *hook) OnPacketEncode(_ *mqtt.Client, pk packets.Packet) packets.Packet {
-	if pk.FixedHeader.Type == packets.Connack {
-		pk.Properties.MaximumPacketSize = maxPacketBytes
+// OnPacketEncode tells MQTT 5 clients what they may do.
+func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	if pk.FixedHeader.Type != packets.Connack {
+		return pk
+	}
+	pk.Properties.MaximumPacketSize = maxPacketBytes
+	pk.Properties.TopicAliasMaximum = maxTopicAliases
+	if c, s := at(cl); s != nil {
+		if g, known := c.grant(); known && !mayRetain(g) {
+			pk.Properties.RetainAvailable, pk.Properties.RetainAvailableFlag = 0, true
+		}
+		if !pk.SessionPresent {
+			h.broker.relay.drop(s.id)
+		}
 	}
 	return pk
+}
+
+// OnSessionEstablished gives a client what has waited for it.
+func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
+	if c, s := at(cl); s != nil {
+		h.broker.relay.comeBack(c, s)
+	}
+}
+
+// OnDisconnect keeps what is meant for a client that may come back.
+func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
+	if c, s := at(cl); s != nil {
+		h.broker.relay.goAway(c, s, expire)
+	}
+}
+
+// OnClientExpired forgets a client that has not come back.
+func (h *hook) OnClientExpired(cl *mqtt.Client) { h.broker.relay.drop(cl.ID) }
+
+// at returns the connection of a client and who is at its other end, nil before
+// CONNECT was accepted.
+func at(cl *mqtt.Client) (*connection, *session) {
+	c, ok := cl.Net.Conn.(*connection)
+	if !ok {
+		return nil, nil
+	}
+	return c, c.session.Load()
 }
 
 // OnACLCheck is asked for each filter of a SUBSCRIBE. Whether a client may
@@ -133,143 +216,48 @@ func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	if write {
 		return true
 	}
-	c, ok := cl.Net.Conn.(*connection)
-	if !ok {
+	if brokersOwn(topic) && !isShared(topic) {
+		return false // also what the library itself would send, such as a last will: the relay does that
+	}
+	c, s := at(cl)
+	if s == nil {
 		return false
 	}
 	g, known := c.grant()
 	if !known || !maySubscribeTo(g, topic) || cl.State.Subscriptions.Len() >= maxSubscriptions {
-		h.broker.counts.refuse(reasonTopic)
+		h.broker.counts.refuse(reasonFilter)
+		h.broker.warn("a subscription was refused", "remote", c.RemoteAddr().String(), "device", s.device, "filter", printable(topic))
 		return false
 	}
 	return true
 }
 
-// OnPacketRead answers what the library would pass over in silence: a message
-// to one of the broker's own topics.
-func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	if pk.FixedHeader.Type == packets.Publish && brokersOwn(pk.TopicName) {
-		if c, ok := cl.Net.Conn.(*connection); ok {
-			h.broker.refuse(c, cl, &pk, reasonTopic, packets.ErrNotAuthorized)
-		}
-	}
-	return pk, nil
-}
-
-// OnPublish gives a message to the log. In all cases but one it tells the
-// library to do nothing more: the acknowledgement is ours, after the fsync.
-// Any other error would make the library acknowledge a message of MQTT 3.1.1.
-func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	c, ok := cl.Net.Conn.(*connection)
-	if !ok || brokersOwn(pk.TopicName) || h.broker.stopping.Load() {
-		return pk, packets.ErrRejectPacket
-	}
-	g, known := c.grant()
-	switch {
-	case topicFault(pk.TopicName) != "":
-		h.broker.refuse(c, cl, &pk, reasonTopic, packets.ErrTopicNameInvalid)
-	case !known || !mayPublishTo(g, pk.TopicName):
-		h.broker.refuse(c, cl, &pk, reasonTopic, packets.ErrNotAuthorized)
-	case h.broker.take(c, &pk) && pk.FixedHeader.Qos == 2:
-		return pk, packets.CodeSuccessIgnore // PUBREC, and no fan-out
-	}
-	return pk, packets.ErrRejectPacket
-}
-
-// refuse answers a message that is not taken. MQTT 3 has no word for that: the
-// connection ends.
-func (e *Embedded) refuse(c *connection, cl *mqtt.Client, pk *packets.Packet, reason string, code packets.Code) {
-	e.counts.refuse(reason)
-	e.warn("a message was refused", "reason", reason, "remote", c.RemoteAddr().String(), "topic", printable(pk.TopicName))
-	if pk.FixedHeader.Qos == 0 {
+// OnSubscribed notes what was granted; the client is answered first.
+func (h *hook) OnSubscribed(cl *mqtt.Client, pk packets.Packet, codes []byte) {
+	c, s := at(cl)
+	if s == nil {
 		return
 	}
-	if cl.Properties.ProtocolVersion < 5 {
-		_ = c.Close()
+	for i, sub := range pk.Filters {
+		if codes[i] < packets.ErrUnspecifiedError.Code {
+			sub.Qos = codes[i]
+			c.granted = append(c.granted, sub)
+		}
+	}
+	if len(c.granted) > 0 {
+		h.broker.relay.open(c, s)
+	}
+}
+
+// OnPacketProcessed gives a new subscriber the retained messages.
+func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, _ error) {
+	if pk.FixedHeader.Type != packets.Subscribe {
 		return
 	}
-	answer := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Puback}, PacketID: pk.PacketID, ReasonCode: code.Code}
-	if pk.FixedHeader.Qos == 2 {
-		answer.FixedHeader.Type = packets.Pubrec
+	if c, s := at(cl); s != nil && len(c.granted) > 0 {
+		h.broker.relay.welcome(c, c.granted)
+		c.granted = nil
 	}
-	_ = cl.WritePacket(answer)
-}
-
-// take appends a message to the log. At QoS 1 it returns before the message is
-// durable, at QoS 2 after; false means that the message was not taken.
-func (e *Embedded) take(c *connection, pk *packets.Packet) bool {
-	r := e.record(c, pk.TopicName, pk.Payload)
-	r.Dup = pk.FixedHeader.Dup
-	var err error
-	switch pk.FixedHeader.Qos {
-	case 0:
-		err = e.Log.Append(r, nil)
-	case 1:
-		if !c.hold() {
-			return false
-		}
-		packet := pk.PacketID
-		if err = e.insist(c, func() error {
-			return e.Log.Append(r, func(_ intakelog.LSN, err error) { c.settled(packet, err) })
-		}); err != nil {
-			c.release(1)
-		}
-	default:
-		err = e.insist(c, func() error {
-			_, err := e.Log.AppendWait(c.life, r)
-			return err
-		})
-	}
-	if err == nil {
-		e.counts.took(pk.FixedHeader.Qos, len(pk.Payload))
-		return true
-	}
-	e.counts.refuse(reasonLogFull)
-	if pk.FixedHeader.Qos > 0 {
-		e.warn("the intake log takes no messages", "error", err)
-		e.turnAway(c, packets.ErrQuotaExceeded)
-	}
-	return false
-}
-
-// insist tries again while the disk is merely slow; the client waits.
-func (e *Embedded) insist(c *connection, appending func() error) error {
-	for try := 1; ; try++ {
-		err := appending()
-		if !errors.Is(err, intakelog.ErrBusy) || try >= holdTries || c.life.Err() != nil {
-			return err
-		}
-	}
-}
-
-func (e *Embedded) record(c *connection, topic string, payload []byte) intakelog.Record {
-	r := intakelog.Record{Kind: intakelog.Message, Source: "embedded", Received: e.Now(), Topic: topic, Payload: payload}
-	if s := c.session.Load(); s != nil {
-		if r.Device = s.device; r.Device == "" && namesNoMachine(topic) {
-			r.Device = s.name
-		}
-	}
-	return r
-}
-
-// OnWill keeps a last will from being retained.
-func (h *hook) OnWill(_ *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
-	will.Retain = false
-	return will, nil
-}
-
-// OnWillSent gives a last will to the log: it is a message like another. When it
-// is the broker that leaves, the machines are not the ones who are gone.
-func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
-	c, ok := cl.Net.Conn.(*connection)
-	if !ok || h.broker.stopping.Load() {
-		return
-	}
-	if err := h.broker.Log.Append(h.broker.record(c, pk.TopicName, pk.Payload), nil); err != nil {
-		h.broker.counts.refuse(reasonLogFull)
-		return
-	}
-	h.broker.counts.took(0, len(pk.Payload))
 }
 
 // isToken says whether a user name is a secret: ThingsBoard's devices give it there.

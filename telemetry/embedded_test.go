@@ -284,7 +284,7 @@ func TestEmbedded_HoldsDevicesToTheirTopics(t *testing.T) {
 		for _, version := range []byte{4, 5} {
 			for _, c := range topics {
 				w := dialWire(t, e.local(), version)
-				w.connect(t, hello{client: "x", user: who.user, password: who.token})
+				w.connect(t, hello{client: c.topic, user: who.user, password: who.token})
 				w.write(t, publishPacket(version, 1, 1, c.topic, "x", false))
 				kind, body := w.read(t)
 				ok := kind == puback && len(body) == 2

@@ -19,6 +19,7 @@ type settings struct {
 	HTTP         string        `name:"http" help:"Address of pages and API." default:"127.0.0.1:8080"`
 	BehindProxy  bool          `name:"behind-proxy" help:"A TLS proxy passes on what comes from outside: cookies go over https only, its X-Forwarded-For says who asks, and MQTT clients need a token though the proxy is on this host."`
 	MQTTListen   string        `name:"mqtt-listen" help:"Address of the embedded MQTT broker; empty switches it off." default:"127.0.0.1:1883"`
+	MQTT         mqttSettings  `embed:"" prefix:"mqtt-"`
 	MQTTURL      string        `name:"mqtt-url" help:"An external broker to subscribe to, such as tcp://user:password@127.0.0.1:1883." placeholder:"URL"`
 	MQTTTopics   []string      `name:"mqtt-topics" help:"Topics to subscribe to on the external broker." default:"fleet/#,v1/gateway/#,telegraf/#"`
 	MQTTShare    string        `name:"mqtt-share" help:"Group of a shared subscription on the external broker: several installations take turns. Order and gaps of a device are then spread over them; see docs/brokers.md." placeholder:"GROUP"`
@@ -50,11 +51,7 @@ func (s *settings) check() error {
 	if _, _, err := net.SplitHostPort(s.HTTP); err != nil {
 		bad("--http", "%q is no address such as 127.0.0.1:8080", s.HTTP)
 	}
-	if s.MQTTListen != "" {
-		if _, _, err := net.SplitHostPort(s.MQTTListen); err != nil {
-			bad("--mqtt-listen", "%q is no address such as 127.0.0.1:1883", s.MQTTListen)
-		}
-	}
+	s.MQTT.check(s.MQTTListen, bad)
 	for flag, text := range map[string]string{"--mqtt-url": s.MQTTURL, "--influx-url": s.InfluxURL, "--database-url": s.DatabaseURL} {
 		if text == "" {
 			continue
@@ -63,7 +60,7 @@ func (s *settings) check() error {
 			bad(flag, "is no URL such as tcp://127.0.0.1:1883")
 		}
 	}
-	if s.MQTTListen == "" && s.MQTTURL == "" {
+	if !s.listens() && s.MQTTURL == "" {
 		bad("--mqtt-listen", "is empty and --mqtt-url is not given: nothing could come in")
 	}
 	if s.LogLimit.given && s.LogLimit.bytes < minLogLimit {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/thirdstate/thirdstate/dashboards"
@@ -59,8 +60,10 @@ func (y *system) runHistory(ctx context.Context) error {
 // listen opens the embedded broker and the way to the external one, as far as
 // they are asked for. Nothing comes in before run.
 func (y *system) listen(context.Context) error {
-	if y.MQTTListen != "" {
-		embedded, err := telemetry.OpenEmbedded(telemetry.EmbeddedConfig{Listen: y.MQTTListen, TokensOnly: y.BehindProxy, Log: y.intake, Pool: y.pool, Now: y.clock.Now, Logger: y.log})
+	if y.listens() {
+		config := y.embeddedConfig()
+		config.Log, config.Pool, config.Now, config.Logger = y.intake, y.pool, y.clock.Now, y.log
+		embedded, err := telemetry.OpenEmbedded(config)
 		if err != nil {
 			return err // says which flag to change
 		}
@@ -110,7 +113,7 @@ func (y *system) intakeStatus() dashboards.IntakeStatus {
 	s := dashboards.IntakeStatus{LogID: y.intake.ID().String(), First: uint64(first), Last: uint64(last), Bytes: y.intake.Stats().Bytes,
 		Damaged: len(y.intake.Damage()), Evaluate: uint64(y.runner.At())}
 	if y.embedded != nil {
-		s.Sources = append(s.Sources, fmt.Sprintf("MQTT %s · %d", y.embedded.Addr(), y.embedded.Connections()))
+		s.Sources = append(s.Sources, fmt.Sprintf("%s · %d", strings.Join(y.embedded.URLs(), " "), y.embedded.Connections()))
 	}
 	if y.external != nil {
 		state := "✗"

@@ -37,6 +37,7 @@ const (
 	Message Kind = 1 // as it came from a device, a broker or a client of the API
 	Tick    Kind = 2 // the program clock has passed a point of event time
 	Cohort  Kind = 3 // statistics over sister machines, so that a replay need not recompute them
+	Relay   Kind = 4 // meant for devices, not said by one: passed on between clients, and none of the intake's
 )
 
 // Record is one entry of the log. Payload shares memory with the other records
