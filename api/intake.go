@@ -32,6 +32,8 @@ type Intake struct {
 	Log   string `json:"log" doc:"id of the intake log"`
 	First uint64 `json:"first" doc:"oldest record that is still there"`
 	Last  uint64 `json:"last" doc:"newest durable record"`
+
+	Sequences telemetry.SequenceTotals `json:"sequences" doc:"messages that were expected by their sequence numbers"`
 }
 
 func (s *Server) getIntake(ctx context.Context, _ *struct{}) (*Answer[Intake], error) {
@@ -42,7 +44,12 @@ func (s *Server) getIntake(ctx context.Context, _ *struct{}) (*Answer[Intake], e
 		id, out.First, out.Last = s.IntakeLog.ID(), uint64(first), uint64(last)
 		out.Log = id.String()
 	}
-	account, err := read(ctx, s, func(db postgres.DB) (telemetry.Account, error) { return telemetry.ReadAccount(ctx, db, id, out.Last) })
+	account, err := read(ctx, s, func(db postgres.DB) (account telemetry.Account, err error) {
+		if out.Sequences, err = telemetry.ReadSequenceTotals(ctx, db, uuid.Nil); err != nil {
+			return account, err
+		}
+		return telemetry.ReadAccount(ctx, db, id, out.Last)
+	})
 	out.Account, out.Holds = account, account.Holds()
 	return answered(out, 0, err)
 }

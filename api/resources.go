@@ -7,6 +7,6 @@ var resources = []func(*Server){
 	cases, inspections, workOrders, attachments, plans,
 	technicians, callbacks, complaints, promises,
 	overviews, rulePacks,
-	deadLetters, unclaimed, devices, intake,
+	deadLetters, unclaimed, devices, intake, sequenceGaps,
 	users, tokens, audits, programClock,
 }

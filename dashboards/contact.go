@@ -147,6 +147,8 @@ type intakePage struct {
 	Account   telemetry.Account
 	Dead      []telemetry.DeadLetter
 	Unclaimed []telemetry.Unclaimed
+	Sequences telemetry.SequenceTotals
+	Gaps      []telemetry.SequenceGap // the newest ones that are open
 }
 
 func showIntake(s *Site, r *request) error {
@@ -162,6 +164,14 @@ func showIntake(s *Site, r *request) error {
 		if p.Account, err = telemetry.ReadAccount(r.ctx, tx, logID, p.Status.Last); err != nil {
 			return err
 		}
+		if p.Sequences, err = telemetry.ReadSequenceTotals(r.ctx, tx, uuid.Nil); err != nil {
+			return err
+		}
+		gaps, err := telemetry.SequenceGaps(r.ctx, tx, telemetry.GapFilter{State: "open", Limit: 20})
+		if err != nil {
+			return err
+		}
+		p.Gaps = gaps.Items
 		if p.Dead, err = telemetry.DeadLetters(r.ctx, tx, telemetry.DeadLetterFilter{State: "open", Limit: 50}); err != nil {
 			return err
 		}

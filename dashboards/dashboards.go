@@ -61,6 +61,14 @@ type IntakeStatus struct {
 	Damaged  int
 	Sources  []string
 	Evaluate uint64 // last record evaluated
+	Broker   *BrokerStatus
+}
+
+// BrokerStatus is how the external broker is doing.
+type BrokerStatus struct {
+	URL     string // without a password
+	Trouble string // why nothing can come in now, "" when it can
+	Drops   telemetry.BrokerDrops
 }
 
 // Site serves the pages.

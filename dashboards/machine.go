@@ -24,6 +24,8 @@ type machinePage struct {
 	Reads    bool   // may note a reading
 	Plans    bool   // may schedule an inspection
 	Selected string // signal shown in the chart
+	Gaps     []telemetry.SequenceGap
+	Missing  int64 // messages of the gaps that are open and listed
 }
 
 func showMachine(_ *Site, r *request) error {
@@ -36,8 +38,10 @@ func showMachine(_ *Site, r *request) error {
 		if p.File, err = machines.ReadFile(r.ctx, tx, id); err != nil {
 			return err
 		}
-		p.Work, err = maintenance.ReadMachine(r.ctx, tx, id)
-		return err
+		if p.Work, err = maintenance.ReadMachine(r.ctx, tx, id); err != nil {
+			return err
+		}
+		return p.readGaps(r, tx)
 	})
 	if err != nil {
 		return err
@@ -47,6 +51,19 @@ func showMachine(_ *Site, r *request) error {
 	}
 	r.view.Title, r.view.Chart = r.view.Name(p.File.Machine.Name, p.File.Machine.NameEN), p.File.Machine.HasDevice && p.Selected != ""
 	return r.renderTitled(http.StatusOK, machineView(r.view, p))
+}
+
+const gapsOfMachine = 200 // all that are kept of one machine
+
+func (p *machinePage) readGaps(r *request, tx pgx.Tx) error {
+	gaps, err := telemetry.SequenceGaps(r.ctx, tx, telemetry.GapFilter{MachineID: p.File.Machine.ID, Limit: gapsOfMachine})
+	p.Gaps = gaps.Items
+	for _, g := range p.Gaps {
+		if g.FilledAt == nil {
+			p.Missing += g.Numbers()
+		}
+	}
+	return err
 }
 
 // firstSignal is the one with an open finding, else the model's first condition.

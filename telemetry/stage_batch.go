@@ -19,6 +19,7 @@ type Batch struct {
 	Observations []Located
 	Ticks        []Tick
 	Presences    []LocatedPresence
+	Numbers      []LocatedNumber
 	Dead         []DeadLetter
 	Unclaimed    []UnclaimedMessage
 	Records      []RecordParts        // one a record, in log order
@@ -51,6 +52,15 @@ type LocatedPresence struct {
 	Machine   string
 	Online    bool
 	At        time.Time
+}
+
+// LocatedNumber is a message of a known machine by its place in the sender's count.
+type LocatedNumber struct {
+	LSN       intakelog.LSN
+	MachineID uuid.UUID
+	Boot      string
+	Seq       uint64
+	At        time.Time // when it was received
 }
 
 // UnclaimedMessage is a message about a machine that nobody has entered yet.

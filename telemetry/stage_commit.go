@@ -60,6 +60,11 @@ func (h *historian) record(ctx context.Context, tx pgx.Tx, b *Batch, out *settle
 			return err
 		}
 	}
+	if out.gaps {
+		if err := h.gaps.save(ctx, tx, h.LogID, b.To, h.Clock.Now()); err != nil {
+			return err
+		}
+	}
 	return h.addCounts(ctx, tx, t)
 }
 

@@ -29,6 +29,7 @@ type decodedRecord struct {
 	whole                *formats.Fault
 	reading, readingEnd  int
 	presence, presentEnd int
+	number, numberEnd    int
 	fault, faultEnd      int
 }
 
@@ -55,7 +56,7 @@ func (s *Stage) decode(ctx context.Context, after intakelog.LSN, records []intak
 }
 
 func (s *Stage) decodeRecord(r *intakelog.Record) decodedRecord {
-	p := decodedRecord{reading: len(s.out.Readings), presence: len(s.out.Presences), fault: len(s.out.Faults)}
+	p := decodedRecord{reading: len(s.out.Readings), presence: len(s.out.Presences), number: len(s.out.Numbers), fault: len(s.out.Faults)}
 	if r.Kind == intakelog.Message {
 		m := formats.Message{Source: r.Source, Topic: r.Topic, Device: r.Device, Received: r.Received.Truncate(time.Microsecond), Payload: r.Payload}
 		decoder, err := formats.Decode(m, &s.out)
@@ -65,6 +66,7 @@ func (s *Stage) decodeRecord(r *intakelog.Record) decodedRecord {
 		}
 	}
 	p.readingEnd, p.presentEnd, p.faultEnd = len(s.out.Readings), len(s.out.Presences), len(s.out.Faults)
+	p.numberEnd = len(s.out.Numbers)
 	return p
 }
 
@@ -128,6 +130,11 @@ func (d *decoding) locate(i int) {
 		d.bury(r, p.decoder, k+1, f, parts)
 	}
 	unclaimed := d.locateReadings(r, p, parts)
+	for _, n := range d.stage.out.Numbers[p.number:p.numberEnd] {
+		if m := d.stage.fleet.at(n.Machine); m != nil && d.stage.fleet.maySpeak(r.Device, n.Machine, m) {
+			d.number(r, m, n.Boot, n.Seq)
+		}
+	}
 	for _, presence := range d.stage.out.Presences[p.presence:p.presentEnd] {
 		m := d.stage.fleet.at(presence.Machine)
 		if !d.stage.fleet.maySpeak(r.Device, presence.Machine, m) {
@@ -188,6 +195,9 @@ func (d *decoding) observe(r *intakelog.Record, m *knownMachine, reading *format
 		Machine: m.Key, At: reading.At, Received: r.Received.UTC(), Boot: reading.Boot, Seq: reading.Seq,
 		Flags: reading.Flags, Values: values,
 	}
+	if o.Boot != "" {
+		d.number(r, m, o.Boot, o.Seq)
+	}
 	if replayed(r.Source) { // its number was used up by what was good in it
 		o.Boot, o.Seq = "", 0
 	}
@@ -197,6 +207,11 @@ func (d *decoding) observe(r *intakelog.Record, m *knownMachine, reading *format
 	d.Counts.Readings += len(values)
 	parts.Observations++
 	d.Observations = append(d.Observations, Located{LSN: r.LSN, MachineID: m.ID, MachineNo: m.No, Model: m.Model, Pack: m.Pack, Observation: o})
+}
+
+// number notes that a message has come, whatever became of what it says.
+func (d *decoding) number(r *intakelog.Record, m *knownMachine, boot string, seq uint64) {
+	d.Numbers = append(d.Numbers, LocatedNumber{LSN: r.LSN, MachineID: m.ID, Boot: storable(boot), Seq: seq, At: r.Received.UTC().Truncate(time.Microsecond)})
 }
 
 func (d *decoding) unclaim(at map[string]int, key string, values []observation.Value, r *intakelog.Record, parts *RecordParts) map[string]int {

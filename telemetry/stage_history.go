@@ -73,20 +73,37 @@ func RunHistory(ctx context.Context, c HistoryConfig) error {
 	if c.Status == nil {
 		c.Status = &HistoryStatus{}
 	}
-	h := &historian{HistoryConfig: c, dedup: NewDedup(), quota: defaultQuota(), devices: map[string]time.Time{}}
+	h := &historian{HistoryConfig: c, dedup: NewDedup(), gaps: newLedger(), quota: defaultQuota(), devices: map[string]time.Time{}}
 	ctx = identity.With(ctx, identity.Program("intake"))
 	if err := h.start(ctx); err != nil {
 		return stopped(ctx, err)
 	}
 	for {
-		batch, err := c.Stage.Next(ctx, h.at)
+		batch, err := h.next(ctx)
+		if err == nil && batch == nil {
+			err = h.saveGaps(ctx)
+		} else if err == nil {
+			err = h.runOnce(ctx, batch)
+		}
 		if err != nil {
 			return stopped(ctx, err)
 		}
-		if err := h.runOnce(ctx, batch); err != nil {
-			return stopped(ctx, err)
-		}
 	}
+}
+
+// next is the next batch, nil where none comes while the gap ledger waits to be
+// saved.
+func (h *historian) next(ctx context.Context) (*Batch, error) {
+	if h.gapsAt == h.at {
+		return h.Stage.Next(ctx, h.at)
+	}
+	idle, cancel := context.WithTimeout(ctx, gapsSavedIdle)
+	defer cancel()
+	batch, err := h.Stage.Next(idle, h.at)
+	if err != nil && ctx.Err() == nil && idle.Err() != nil {
+		return nil, nil //nolint:nilnil // nothing came
+	}
+	return batch, err
 }
 
 // stopped is nil where ctx has ended: that is how a run is ended.
@@ -101,6 +118,8 @@ func stopped(ctx context.Context, err error) error {
 type historian struct {
 	HistoryConfig
 	dedup   *Dedup
+	gaps    *ledger
+	gapsAt  intakelog.LSN // how far the saved ledger goes
 	quota   quota
 	at      intakelog.LSN
 	devices map[string]time.Time // when each device was last heard, not saved yet
@@ -119,6 +138,12 @@ func (h *historian) start(ctx context.Context) error {
 				err = nil // an unknown log begins at its start
 			}
 			h.at = intakelog.LSN(lsn) //nolint:gosec // never negative
+			if err == nil {
+				h.gapsAt, err = h.gapsPlace(ctx, tx)
+			}
+			if err == nil {
+				h.gaps, err = loadLedger(ctx, tx)
+			}
 			return err
 		})
 	})
@@ -128,7 +153,7 @@ func (h *historian) start(ctx context.Context) error {
 	if h.at+1 < h.First {
 		h.Log.Error("records were removed from the intake log before they were stored", "from", h.at+1, "to", h.First-1)
 	}
-	h.Released(h.at)
+	h.Released(h.gapsAt)
 	return h.warm(ctx)
 }
 
@@ -137,6 +162,7 @@ func (h *historian) warm(ctx context.Context) error {
 	if h.at > warmUp {
 		from = max(from, (h.at-warmUp)/batchRecords*batchRecords)
 	}
+	from = min(from, max(h.gapsAt, max(h.First, 1)-1))
 	for from < h.at {
 		batch, err := h.Stage.Next(ctx, from)
 		if err != nil {
@@ -145,6 +171,11 @@ func (h *historian) warm(ctx context.Context) error {
 		for i := range batch.Observations {
 			if batch.Observations[i].LSN <= h.at {
 				h.dedup.Seen(&batch.Observations[i].Observation)
+			}
+		}
+		for i := range batch.Numbers {
+			if n := &batch.Numbers[i]; n.LSN > h.gapsAt && n.LSN <= h.at {
+				h.gaps.note(n)
 			}
 		}
 		from = batch.To
@@ -186,6 +217,7 @@ func (e *laterError) Unwrap() error { return e.err }
 
 func (h *historian) runOnce(ctx context.Context, b *Batch) error {
 	out := h.settle(b)
+	out.gaps = h.gapsDue(b)
 	var refused []Refusal
 	err := h.try(ctx, "store a batch", func() error {
 		store, no, err := h.prepare(ctx, out.points)
@@ -204,7 +236,9 @@ func (h *historian) runOnce(ctx context.Context, b *Batch) error {
 	h.at = b.To
 	h.Status.stored.Store(uint64(b.To))
 	h.Status.written.Add(uint64(len(out.points)))
-	h.Released(b.To)
+	if out.gaps {
+		h.gapsSaved()
+	}
 	return nil
 }
 

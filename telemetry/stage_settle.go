@@ -16,6 +16,7 @@ type settled struct {
 	letters []DeadLetter
 	strays  []intakelog.LSN // records of which something waits to be claimed, and nothing is stored
 	doomed  []intakelog.LSN // records of which nothing but dead letters came
+	gaps    bool            // the gap ledger is saved with this batch
 }
 
 // tally counts records; each is exactly one of these.
@@ -42,6 +43,9 @@ func (h *historian) settle(b *Batch) *settled {
 			out.lsns = append(out.lsns, o.LSN)
 		}
 		out.count(r, fresh)
+	}
+	for i := range b.Numbers {
+		h.gaps.note(&b.Numbers[i])
 	}
 	for device, at := range b.Devices {
 		h.devices[device] = at

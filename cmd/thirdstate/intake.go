@@ -116,11 +116,7 @@ func (y *system) intakeStatus() dashboards.IntakeStatus {
 		s.Sources = append(s.Sources, fmt.Sprintf("%s · %d", strings.Join(y.embedded.URLs(), " "), y.embedded.Connections()))
 	}
 	if y.external != nil {
-		state := "✗"
-		if y.external.Connected() {
-			state = "✓"
-		}
-		s.Sources = append(s.Sources, "MQTT "+withoutPassword(y.MQTTURL)+" "+state)
+		s.Broker = &dashboards.BrokerStatus{URL: withoutPassword(y.MQTTURL), Trouble: y.external.Trouble(), Drops: y.external.Drops()}
 	}
 	return s
 }

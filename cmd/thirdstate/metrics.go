@@ -51,6 +51,9 @@ func (y *system) measure() error {
 	if err := y.registry.Register(telemetry.NewLetterMetrics(y.pool)); err != nil {
 		return err
 	}
+	if err := y.registry.Register(telemetry.NewGapMetrics(y.pool)); err != nil {
+		return err
+	}
 	return y.registry.Register(&account{system: y, desc: prometheus.NewDesc("thirdstate_intake_records",
 		"Records of the intake log: received = stored + duplicates + dead + unclaimed + refused + waiting.", []string{"state"}, nil)})
 }

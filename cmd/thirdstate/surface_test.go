@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
 	"github.com/thirdstate/thirdstate/api"
@@ -57,9 +59,15 @@ func newSurface(t *testing.T) *surface {
 		if err := history.Write(identity.With(t.Context(), maintenancetest.Program), []telemetry.Point{point}); err != nil {
 			t.Fatal(err)
 		}
+		s.do(t, func(ctx context.Context, tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, addGapSQL, pgx.NamedArgs{"machine": a.Machine.ID, "boot": a.Mark + "-boot", "at": maintenancetest.Now.Add(-time.Hour)})
+			return err
+		})
 	}
 	return s
 }
+
+const addGapSQL = `INSERT INTO sequence_gap (machine_id, boot, first, last, found_at) VALUES (@machine, @boot, 7, 9, @at)`
 
 type testLog struct{ t *testing.T }
 

@@ -305,6 +305,11 @@ func TestTenancy_ASoldMachineIsTheNewOwners(t *testing.T) {
 			t.Errorf("the new owner sees %s of the old one: %s", secret, around(read(w), secret))
 		}
 	}
+	for _, target := range []string{"/machines/" + id, "/api/v1/sequence-gaps?machineId=" + id} {
+		if w := s.send(now, http.MethodGet, target, ""); w.Code != http.StatusOK || strings.Contains(read(w), a.Mark+"-boot") {
+			t.Errorf("the new owner sees at %s what was lost before: %d %.300s", target, w.Code, read(w))
+		}
+	}
 	if w := s.send(now, http.MethodGet, "/machines/"+id+"/chart?signal=hydraulic_oil_temp", ""); w.Code != http.StatusOK || strings.Contains(read(w), "61.5") {
 		t.Errorf("the new owner sees telemetry from before: %d %.300s", w.Code, read(w))
 	}

@@ -49,16 +49,24 @@ type Presence struct {
 	At      time.Time
 }
 
+// Number is a message's place in the count of its sender.
+type Number struct {
+	Machine string
+	Boot    string
+	Seq     uint64
+}
+
 // Decoded collects what messages hold. It is reused from message to message;
 // the values of earlier readings stay valid.
 type Decoded struct {
 	Readings    []Reading
 	Presences   []Presence
 	Troubles    []Trouble
-	Frames      []Frame // parts of longer messages, in their order
-	Faults      []Fault // parts of a message that were refused while the rest was kept
-	Attributes  int     // static texts, noted and not stored
-	TextNumbers int     // numbers that came as strings
+	Numbers     []Number // of items that came and of which no reading was made
+	Frames      []Frame  // parts of longer messages, in their order
+	Faults      []Fault  // parts of a message that were refused while the rest was kept
+	Attributes  int      // static texts, noted and not stored
+	TextNumbers int      // numbers that came as strings
 
 	values  []observation.Value
 	names   map[string]string
@@ -70,7 +78,7 @@ type Decoded struct {
 // Reset forgets what was decoded. Who kept values of a reading may go on using them.
 func (d *Decoded) Reset() {
 	d.Readings, d.Presences, d.Faults = d.Readings[:0], d.Presences[:0], d.Faults[:0]
-	d.Troubles, d.Frames = d.Troubles[:0], d.Frames[:0]
+	d.Troubles, d.Frames, d.Numbers = d.Troubles[:0], d.Frames[:0], d.Numbers[:0]
 	d.Attributes, d.TextNumbers = 0, 0
 	d.values = make([]observation.Value, 0, max(len(d.values), 256))
 }
@@ -103,12 +111,12 @@ var Decoders = []Decoder{
 // decoder's name. On an error nothing of the message is left in out but the error.
 func Decode(m Message, out *Decoded) (decoder string, err error) {
 	readings, presences, faults := len(out.Readings), len(out.Presences), len(out.Faults)
-	troubles, frames := len(out.Troubles), len(out.Frames)
+	troubles, frames, numbers := len(out.Troubles), len(out.Frames), len(out.Numbers)
 	out.more = 0
 	decoder, err = decode(m, out)
 	if err != nil {
 		out.Readings, out.Presences, out.Faults = out.Readings[:readings], out.Presences[:presences], out.Faults[:faults]
-		out.Troubles, out.Frames = out.Troubles[:troubles], out.Frames[:frames]
+		out.Troubles, out.Frames, out.Numbers = out.Troubles[:troubles], out.Frames[:frames], out.Numbers[:numbers]
 		return decoder, err
 	}
 	out.noteMore()

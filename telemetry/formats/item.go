@@ -42,6 +42,7 @@ func (d *Decoded) readItem(s *jsonScanner, it item) {
 	if s.fault != nil {
 		return
 	}
+	defer d.number(&it, len(d.Readings))
 	if it.late != nil {
 		d.values = d.values[:mark]
 		d.refuse(it.first, *it.late)
@@ -151,6 +152,14 @@ func (d *Decoded) place(it item, values []observation.Value, where Fault) {
 		r.Boot, r.Seq = it.boot, it.seq
 	}
 	d.Readings = append(d.Readings, r)
+}
+
+// number keeps the number of an item of which nothing else is kept, so that it is
+// not looked for as one that was lost on the way.
+func (d *Decoded) number(it *item, readings int) {
+	if len(d.Readings) == readings && it.hasSeq && it.boot != "" && !badName(it.machine) {
+		d.Numbers = append(d.Numbers, Number{Machine: it.machine, Boot: it.boot, Seq: it.seq})
+	}
 }
 
 // readItems reads one item or an array of them.
