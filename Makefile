@@ -48,6 +48,9 @@ generate: setup-go ## write the Go files of the page templates
 bench: setup-run ## the measurements of the README
 	go test -run '^$$' -bench . -benchmem $(PACKAGES)
 
+versus: setup-versus build ## the same load and faults on Mosquitto + Telegraf and on us, side by side (about 8 minutes)
+	@exec bin/thirdstate bench versus $(ARGS)
+
 screenshots: setup-test ## take the README's pictures again, in Chromium
 	go test -tags screenshots -count=1 -timeout 15m -run '^TestScreenshots$$' ./cmd/thirdstate
 
@@ -57,8 +60,9 @@ clean: ## remove what was built (the demo's data stay)
 setup-go:    ; @scripts/setup.sh go
 setup-run:   ; @scripts/setup.sh go postgres
 setup-real:  ; @scripts/setup.sh go postgres mosquitto influxd
+setup-versus: ; @scripts/setup.sh go postgres mosquitto influxd telegraf
 setup-test:  ; @scripts/setup.sh go compiler postgres mosquitto influxd chromium fonts
 setup-check: ; @scripts/setup.sh go tools
 
-.PHONY: help demo demo-real test test-full check build generate bench screenshots clean \
-	setup-go setup-run setup-real setup-test setup-check
+.PHONY: help demo demo-real test test-full check build generate bench versus screenshots clean \
+	setup-go setup-run setup-real setup-versus setup-test setup-check

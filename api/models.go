@@ -37,7 +37,11 @@ type newModel struct {
 func (s *Server) addModel(ctx context.Context, in *struct{ Body newModel }) (*Answer[machines.Model], error) {
 	b := in.Body
 	m, err := write(ctx, s, func(a act) (machines.Model, error) {
-		return machines.AddModel(ctx, a.tx, a.now, a.who, machines.Model{Manufacturer: b.Manufacturer, Name: b.Name, Kind: b.Kind, Label: b.Label, LabelEN: b.LabelEN, Pack: b.Pack})
+		added, err := machines.AddModel(ctx, a.tx, a.now, a.who, machines.Model{Manufacturer: b.Manufacturer, Name: b.Name, Kind: b.Kind, Label: b.Label, LabelEN: b.LabelEN, Pack: b.Pack})
+		if err != nil || s.Fleet == nil {
+			return added, err
+		}
+		return added, s.Fleet.NameSignals(ctx, a.tx, a.now, a.who)
 	})
 	return answered(m, 0, err)
 }

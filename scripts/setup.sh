@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # setup.sh NAME... sees to it that the named parts are on this machine:
-#   go compiler postgres mosquitto chromium fonts influxd tools
+#   go compiler postgres mosquitto chromium fonts influxd telegraf tools
 # It looks first and installs only what is missing: Debian packages as root or
 # through `sudo -n`, Go programs through `go install`. Where it can do neither
 # it names every missing part and the command that would bring it, and ends with 1.
@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.."
 # and the library that its output calls are always the same version.
 GOLANGCI_LINT=v2.15.0
 INFLUXD=v1.8.10 # the newest InfluxDB that `go install` can build; it serves the v2 write and Flux APIs
+TELEGRAF=v1.37.2 # the peer of `make versus`, with the parts that it needs there and no others
 POSTGRES_MIN=15
 GO_MIN=1.26
 
@@ -47,6 +48,7 @@ has_postgres() {
 has_mosquitto() { have mosquitto && have mosquitto_pub; }
 has_chromium() { have chromium || have chromium-browser || have google-chrome; }
 has_fonts() { some /usr/share/fonts/*/noto/NotoSansCJK*; } # Chinese pages in pictures
+has_telegraf() { have telegraf || [ -x "$(gobin)/telegraf" ]; }
 has_influxd() { have influxd || [ -x "$(gobin)/influxd" ]; }
 
 # installed BINARY MODULE VERSION: whether $tools holds this very version.
@@ -90,10 +92,10 @@ install_packages() {
   return 1
 }
 
-install_go_program() { # install_go_program FOLDER PACKAGE@VERSION
+install_go_program() { # install_go_program FOLDER PACKAGE@VERSION [BUILD TAGS]
   say "building ${2##*/} (go install; minutes the first time)"
   # Its own go.mod decides the versions, so no flag of ours may reach it.
-  GOBIN="$1" GOFLAGS='' go install "$2" || {
+  GOBIN="$1" GOFLAGS='' go install -tags "${3-}" "$2" || {
     say "could not build $2; its source comes through the Go module proxy: see the lines above"
     exit 1
   }
@@ -102,7 +104,7 @@ install_go_program() { # install_go_program FOLDER PACKAGE@VERSION
 missing=() packages=()
 for name in "$@"; do
   case $name in
-  go | compiler | postgres | mosquitto | chromium | fonts | influxd | tools) ;;
+  go | compiler | postgres | mosquitto | chromium | fonts | influxd | telegraf | tools) ;;
   *) say "unknown part $name" && exit 2 ;;
   esac
   "has_$name" || missing+=("$name")
@@ -134,6 +136,7 @@ fi
 for name in "${missing[@]}"; do
   case $name in
   influxd) install_go_program "$(gobin)" "github.com/influxdata/influxdb/cmd/influxd@$INFLUXD" ;;
+  telegraf) install_go_program "$(gobin)" "github.com/influxdata/telegraf/cmd/telegraf@$TELEGRAF" custom,inputs.mqtt_consumer,outputs.influxdb,parsers.json_v2 ;;
   tools) install_go_program "$tools" "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$GOLANGCI_LINT" ;;
   esac
 done

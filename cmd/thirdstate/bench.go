@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/thirdstate/thirdstate/cmd/thirdstate/versus"
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
@@ -26,6 +27,7 @@ type benchCommand struct {
 	Intake  benchIntake  `cmd:"" help:"Messages a second from the wire to acknowledged, stored and evaluated."`
 	History benchHistory `cmd:"" help:"Size of the history and latency of its charts."`
 	HTTP    benchHTTP    `cmd:"" name:"http" help:"Latency of the pages and the API of a running demo."`
+	Versus  benchVersus  `cmd:"" help:"The same beside Mosquitto and Telegraf on this machine, and what a fault makes each lose."`
 	Publish benchPublish `cmd:"" hidden:"" help:"The devices of 'bench intake'."`
 }
 
@@ -58,9 +60,6 @@ func (l benchLoad) check() error {
 // benchIntake runs the whole product on a fresh folder, with the rules of the
 // model's pack on, and sends it messages of four signals from another process.
 type benchIntake struct{ benchLoad }
-
-// benchModel has a rule pack, so that every message is evaluated.
-const benchModel = "BC5430THB-56"
 
 // Run prints how fast messages were acknowledged, stored and evaluated.
 func (c *benchIntake) Run(ctx context.Context) error {
@@ -109,16 +108,16 @@ func (c *benchIntake) enter(ctx context.Context, y *system) error {
 	var file strings.Builder
 	file.WriteString("manufacturer,serial,model,name,customer,site\n")
 	for i := range c.Machines {
-		fmt.Fprintf(&file, "Bench,%s,%s,,Bench,Yard\n", benchKey(i), benchModel)
+		fmt.Fprintf(&file, "Bench,%s,%s,,Bench,Yard\n", versus.Key(i), versus.Model)
 	}
 	who := identity.Program("bench")
 	return postgres.As(ctx, y.pool, who, func(tx pgx.Tx) error {
-		_, err := machines.Import(ctx, tx, y.clock.Now(), who, strings.NewReader(file.String()), false)
-		return err
+		if _, err := machines.Import(ctx, tx, y.clock.Now(), who, strings.NewReader(file.String()), false); err != nil {
+			return err
+		}
+		return y.fleet.NameSignals(ctx, tx, y.clock.Now(), who)
 	})
 }
-
-func benchKey(i int) string { return fmt.Sprintf("bench%06d", i) }
 
 func (c *benchIntake) send(ctx context.Context, y *system) error {
 	self, err := os.Executable()
@@ -139,7 +138,7 @@ func (c *benchIntake) send(ctx context.Context, y *system) error {
 	settled := time.Since(began)
 	used := processorTime() - before
 	n := float64(c.Messages)
-	fmt.Fprintf(y.out, "%d messages of 4 signals from %d machines over %d connections, QoS 1, rules of %s on\n", c.Messages, c.Machines, c.Connections, benchModel)
+	fmt.Fprintf(y.out, "%d messages of 4 signals from %d machines over %d connections, QoS 1, rules of %s on\n", c.Messages, c.Machines, c.Connections, versus.Model)
 	fmt.Fprintf(y.out, "acknowledged after the fsync  %8.0f messages/s\n", n/acknowledged.Seconds())
 	fmt.Fprintf(y.out, "stored and evaluated          %8.0f messages/s\n", n/settled.Seconds())
 	fmt.Fprintf(y.out, "processor time                %8.1f us a message (this program, without PostgreSQL and the senders)\n", float64(used.Microseconds())/n)
@@ -188,7 +187,7 @@ func (c *benchPublish) connection(ctx context.Context, n int, start time.Time) (
 		at := start.Add(time.Duration(round-c.Messages/c.Machines) * time.Second).UnixMilli()
 		payload := fmt.Appendf(nil, `{"ts":%d,"boot":"b1","seq":%d,"values":{"ignition":1,"pump_power_avg":%d,"ambient_temp":24.5,"hydraulic_oil_temp":%d.%d}}`,
 			at, round, 80+round%50, 58+round%5, machine%10)
-		if err := p.Publish(ctx, "fleet/"+benchKey(machine)+"/telemetry", payload); err != nil {
+		if err := p.Publish(ctx, "fleet/"+versus.Key(machine)+"/telemetry", payload); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/rules/packs"
 )
 
 type importCommand struct {
@@ -41,11 +43,18 @@ func (c *importMachines) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", c.File, err)
 	}
+	known, err := packs.All()
+	if err != nil {
+		return fmt.Errorf("read the rule packs: %w", err)
+	}
 	return c.with(ctx, func(pool *postgres.Pool, clk *clock.Clock) error {
 		var report machines.Report
 		err := postgres.As(ctx, pool, administrator, func(tx pgx.Tx) (err error) {
 			report, err = machines.Import(ctx, tx, clk.Now(), administrator, bytes.NewReader(rows), c.DryRun)
-			return err
+			if err != nil || c.DryRun {
+				return err
+			}
+			return detection.NewFleet(known).NameSignals(ctx, tx, clk.Now(), administrator)
 		})
 		for _, fault := range report.Faults {
 			fmt.Fprintln(os.Stderr, fault)
@@ -65,7 +74,7 @@ func printImport(out io.Writer, r machines.Report, dryRun bool) error {
 	for _, made := range []struct {
 		what  string
 		names []string
-	}{{"customers", r.Customers}, {"sites", r.Sites}, {"models of no kind and without a rule pack", r.Models}} {
+	}{{"customers", r.Customers}, {"sites", r.Sites}, {"models of no kind", r.Models}} {
 		if len(made.names) > 0 {
 			text += fmt.Sprintf("%s made (%d): %s\n", made.what, len(made.names), strings.Join(made.names, ", "))
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/rules/packs"
 )
 
 func TestImport_OfAFileIsAllOrNothing(t *testing.T) {
@@ -24,6 +25,25 @@ func TestImport_OfAFileIsAllOrNothing(t *testing.T) {
 		}
 		c := importMachines{store: store{Data: t.TempDir(), DatabaseURL: address}, File: file, DryRun: dryRun}
 		return c.Run(t.Context())
+	}
+	signals := func() (n int) {
+		pool, err := postgres.Open(t.Context(), address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pool.Close()
+		if err := postgres.As(t.Context(), pool, administrator, func(tx pgx.Tx) error {
+			models, err := machines.Models(t.Context(), tx)
+			if err != nil || len(models) != 1 {
+				t.Fatalf("%d models, %v", len(models), err)
+			}
+			known, err := machines.Signals(t.Context(), tx, models[0].ID)
+			n = len(known)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n
 	}
 	count := func() (n int) {
 		pool, err := postgres.Open(t.Context(), address)
@@ -40,7 +60,7 @@ func TestImport_OfAFileIsAllOrNothing(t *testing.T) {
 		}
 		return n
 	}
-	good := "manufacturer,serial,model,name,customer,site\nBeichen,m00042,,,岳麓土石方,基坑\nBeichen,m00043,,,岳麓土石方,基坑\n"
+	good := "manufacturer,serial,model,name,customer,site\nBeichen,m00042,BC5430THB-56,,岳麓土石方,基坑\nBeichen,m00043,,,岳麓土石方,基坑\n"
 	for _, c := range []struct {
 		name, text string
 		dryRun     bool
@@ -55,6 +75,13 @@ func TestImport_OfAFileIsAllOrNothing(t *testing.T) {
 		if n := count(); n != c.machines {
 			t.Errorf("%s: %d machines, want %d", c.name, n, c.machines)
 		}
+	}
+	all, err := packs.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, want := signals(), len(all["BC5430THB-56"].Signals); n != want || n == 0 {
+		t.Errorf("the model knows %d signals, its rule pack %d", n, want)
 	}
 	missing := importMachines{store: store{DatabaseURL: address}, File: filepath.Join(t.TempDir(), "none.csv")}
 	if err := missing.Run(t.Context()); problem.Of(err) != problem.Invalid {

@@ -121,8 +121,10 @@ func (y *system) openRules(ctx context.Context) error {
 	var position detection.Position
 	err = postgres.As(ctx, y.pool, identity.Program("detection"), func(tx pgx.Tx) error {
 		var err error
-		position, err = detection.Take(ctx, tx, y.clock.Now(), 0, y.intake.ID())
-		return err
+		if position, err = detection.Take(ctx, tx, y.clock.Now(), 0, y.intake.ID()); err != nil {
+			return err
+		}
+		return y.fleet.NameSignals(ctx, tx, y.clock.Now(), identity.Program("detection"))
 	})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/detection"
 )
 
 // seeding is one seeding: what has been made so far, by its code.
@@ -199,17 +200,9 @@ func (s *seeding) kinds(ctx context.Context) error {
 			return fmt.Errorf("add model %s: %w", m.Name, err)
 		}
 		s.models[m.Name] = added.ID
-		pack := packs[m.Name]
-		if pack == nil {
-			continue
-		}
-		var signals []machines.Signal
-		for i, g := range pack.Signals {
-			signals = append(signals, machines.Signal{ModelID: added.ID, Name: g.Name, Label: g.LabelZH, LabelEN: g.Label, Unit: g.Unit, Role: string(g.Role), Low: g.Low, High: g.High, Position: i})
-		}
-		if _, err := machines.AddSignals(ctx, s.db, s.now, s.who, added.ID, signals); err != nil {
-			return fmt.Errorf("add the signals of %s: %w", m.Name, err)
-		}
+	}
+	if err := detection.NewFleet(packs).NameSignals(ctx, s.db, s.now, s.who); err != nil {
+		return err
 	}
 	return nil
 }

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/thirdstate/thirdstate/cmd/thirdstate/versus"
+)
+
+// TestVersus_CountsWhatWeStoreAndLose runs the comparison with our own chain
+// alone: `make versus` brings the peers.
+func TestVersus_CountsWhatWeStoreAndLose(t *testing.T) {
+	t.Setenv(asProgram, "1") // what it starts is this binary as the program
+	influxd, err := versus.Find("influxd", goPrograms(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	c := versus.Config{Program: os.Args[0], Influxd: influxd, Messages: 2_000, Machines: 200, Connections: 4, FaultMessages: 2_000, Out: &said}
+	if err := versus.Run(t.Context(), c); err != nil {
+		t.Fatalf("%v\n%s", err, said.String())
+	}
+	t.Log(said.String())
+	rows := regexp.MustCompile(`(?m)^(.*)thirdstate, rules on.*\s2000\s+0\s+\d+$`).FindAllString(said.String(), -1)
+	if len(rows) != 3 {
+		t.Errorf("%d of 3 faults lost nothing", len(rows))
+	}
+}
+
+// goPrograms is where `go install` puts programs.
+func goPrograms(t *testing.T) string {
+	t.Helper()
+	root, err := exec.CommandContext(t.Context(), "go", "env", "GOPATH").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(root)) + "/bin"
+}

@@ -1,0 +1,195 @@
+package versus
+
+import (
+	"bufio"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+//go:embed telegraf.conf
+var telegrafConfig string
+
+// chainKind is one way from the wire to InfluxDB.
+type chainKind struct {
+	name  string
+	ours  bool
+	roomy bool // Mosquitto without limits of its queues, else as it comes
+}
+
+// kinds are the peers that can run here, and us.
+func (r *runner) kinds(peers ...chainKind) []chainKind {
+	if r.Telegraf == "" {
+		peers = nil
+	}
+	return append(peers, chainKind{name: "thirdstate, rules on, acknowledged after fsync", ours: true})
+}
+
+// chain is one running way from the wire to InfluxDB.
+type chain struct {
+	chainKind
+	mqtt   string // URL for the devices
+	web    string // address of our pages
+	influx *influx
+	broker *process // the same as intake in ours
+	intake *process
+	since  time.Time // when the stored points last grew
+}
+
+// start starts the parts of a chain, the database first.
+func (r *runner) start(ctx context.Context, kind chainKind, dir string, machines int) (*chain, error) {
+	c := &chain{chainKind: kind}
+	var err error
+	if c.influx, err = r.startInflux(ctx, dir); err != nil {
+		return c, err
+	}
+	address, err := r.spare(ctx)
+	if err != nil {
+		return c, err
+	}
+	c.mqtt = "mqtt://" + address
+	if kind.ours {
+		err = r.startOurs(ctx, c, dir, address, machines)
+	} else {
+		err = r.startTheirs(ctx, c, dir, address)
+	}
+	return c, err
+}
+
+// stop ends all that was started, in the order of the way.
+func (c *chain) stop() error {
+	var err error
+	for _, p := range []*process{c.broker, c.intake, c.influx.process} {
+		if p != nil {
+			err = errors.Join(err, p.end(syscall.SIGTERM))
+		}
+	}
+	return err
+}
+
+// Key is the key of a machine; its model has a rule pack in ours.
+func Key(i int) string { return fmt.Sprintf("bench%06d", i) }
+
+// Model is the machines' model: one with a rule pack, so that all is evaluated.
+const Model = "BC5430THB-56"
+
+func (r *runner) startOurs(ctx context.Context, c *chain, dir, address string, machines int) error {
+	data, file := filepath.Join(dir, "data"), filepath.Join(dir, "machines.csv")
+	text := strings.Builder{}
+	text.WriteString("manufacturer,serial,model,name,customer,site\n")
+	for i := range machines {
+		fmt.Fprintf(&text, "Bench,%s,%s,,Bench,Yard\n", Key(i), Model)
+	}
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+		return fmt.Errorf("write the machines: %w", err)
+	}
+	out, err := exec.CommandContext(ctx, r.Program, "import", "machines", "--data", data, file).CombinedOutput() //nolint:gosec // ourselves
+	if err != nil {
+		return fmt.Errorf("import the machines: %w: %s", err, out)
+	}
+	if c.web, err = r.spare(ctx); err != nil {
+		return err
+	}
+	c.intake = &process{name: "thirdstate", log: filepath.Join(dir, "thirdstate.log"), command: []string{r.Program, "serve", "--log-level", "warn",
+		"--data", data, "--http", c.web, "--mqtt-listen", address, "--influx-url", c.influx.url, "--influx-bucket", database}}
+	c.broker = c.intake
+	return c.begin(ctx)
+}
+
+func (r *runner) startTheirs(ctx context.Context, c *chain, dir, address string) error {
+	_, port, _ := strings.Cut(address, ":")
+	limits := ""
+	if c.roomy {
+		limits = "max_queued_messages 0\nmax_inflight_messages 0\n"
+	}
+	user := ""
+	if os.Geteuid() == 0 {
+		user = "user root\n" // the folder is root's alone
+	}
+	broker, telegraf := filepath.Join(dir, "mosquitto.conf"), filepath.Join(dir, "telegraf.conf")
+	if err := os.WriteFile(broker, fmt.Appendf(nil, "listener %s 127.0.0.1\nallow_anonymous true\nlog_type error\nlog_type subscribe\npersistence true\npersistence_location %s/\n%s%s", port, dir, limits, user), 0o600); err != nil {
+		return fmt.Errorf("write the configuration of Mosquitto: %w", err)
+	}
+	if err := os.WriteFile(telegraf, []byte(strings.NewReplacer("@BROKER@", address, "@INFLUX@", c.influx.url, "@DATABASE@", database).Replace(telegrafConfig)), 0o600); err != nil {
+		return fmt.Errorf("write the configuration of Telegraf: %w", err)
+	}
+	c.broker = &process{name: "mosquitto", command: []string{r.Mosquitto, "-c", broker}, log: filepath.Join(dir, "mosquitto.log")}
+	c.intake = &process{name: "telegraf", command: []string{r.Telegraf, "--config", telegraf}, log: filepath.Join(dir, "telegraf.log")}
+	return c.begin(ctx)
+}
+
+// begin starts what takes messages in, again too, and waits until it does.
+func (c *chain) begin(ctx context.Context) error {
+	if c.broker.cmd == nil {
+		if err := c.broker.start(); err != nil {
+			return err
+		}
+		address := strings.TrimPrefix(c.mqtt, "mqtt://")
+		if err := c.broker.lasts(ctx, c.broker.name+" listens", func() bool { return listens(address) }); err != nil {
+			return err
+		}
+	}
+	if c.intake.cmd == nil {
+		if err := c.intake.start(); err != nil {
+			return err
+		}
+	}
+	return c.intake.lasts(ctx, c.intake.name+" takes messages in", c.subscribed)
+}
+
+// subscribed says whether messages will be taken in from now on.
+func (c *chain) subscribed() bool {
+	if c.ours {
+		return listens(c.web)
+	}
+	return c.intake.said("Connected [tcp") && c.broker.said("fleet/+/telemetry")
+}
+
+// said says whether the process has written a text in its present life.
+func (p *process) said(text string) bool {
+	f, err := os.Open(p.log)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	if _, err := f.Seek(p.born, 0); err != nil {
+		return false
+	}
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if strings.Contains(lines.Text(), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// evaluated is the last record of our log that the rules have seen.
+func (c *chain) evaluated(ctx context.Context) int {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.web+"/metrics", nil)
+	if err != nil {
+		return 0
+	}
+	answer, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0
+	}
+	defer answer.Body.Close()
+	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
+		if rest, ok := strings.CutPrefix(lines.Text(), "thirdstate_rules_lsn "); ok {
+			n, _ := strconv.ParseFloat(rest, 64)
+			return int(n)
+		}
+	}
+	return 0
+}

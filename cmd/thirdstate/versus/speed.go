@@ -1,0 +1,73 @@
+package versus
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"time"
+)
+
+// speedRun is what a chain could do.
+type speedRun struct {
+	acknowledged, stored float64       // messages a second
+	intake, broker       time.Duration // processor time a message; broker is 0 in ours
+	peak                 int           // MiB of intake
+}
+
+// speed sends the same messages through both chains and prints what each could do.
+func (r *runner) speed(ctx context.Context) error {
+	r.print("%d messages of 4 signals from %d machines over %d connections, QoS 1, into InfluxDB", r.Messages, r.Machines, r.Connections)
+	r.print("%-46s %14s %14s %12s %12s %9s", "", "acknowledged/s", "stored/s", "us/message", "of broker", "MiB")
+	var runs []speedRun
+	for _, kind := range r.kinds(chainKind{name: "Mosquitto + Telegraf, no rules, no fsync", roomy: true}) {
+		err := r.with(ctx, kind, r.Machines, func(c *chain) error {
+			run, err := r.race(ctx, c)
+			runs = append(runs, run)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		r.printSpeed(kind, runs[len(runs)-1])
+	}
+	if len(runs) == 2 {
+		theirs, ours := runs[0], runs[1]
+		r.print("thirdstate stores and evaluates %.2f times as many messages a second, with %.2f of Telegraf's processor time (%.2f of Telegraf's and Mosquitto's)",
+			ours.stored/theirs.stored, float64(ours.intake)/float64(theirs.intake), float64(ours.intake)/float64(theirs.intake+theirs.broker))
+	}
+	return nil
+}
+
+func (r *runner) printSpeed(kind chainKind, s speedRun) {
+	broker := "-"
+	if s.broker > 0 {
+		broker = fmt.Sprintf("%.1f", micros(s.broker))
+	}
+	r.print("%-46s %14.0f %14.0f %12.1f %12s %9d", kind.name, s.acknowledged, s.stored, micros(s.intake), broker, s.peak)
+}
+
+func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
+
+func (r *runner) race(ctx context.Context, c *chain) (run speedRun, err error) {
+	intake, broker := c.intake.processor(), c.broker.processor()
+	began := time.Now()
+	devices := exec.CommandContext(ctx, r.Program, "bench", "publish", "--url", c.mqtt, "--messages", strconv.Itoa(r.Messages), //nolint:gosec // ourselves
+		"--machines", strconv.Itoa(r.Machines), "--connections", strconv.Itoa(r.Connections))
+	if out, err := devices.CombinedOutput(); err != nil {
+		return run, fmt.Errorf("send the messages: %w: %s", err, out)
+	}
+	n := float64(r.Messages)
+	run.acknowledged = n / time.Since(began).Seconds()
+	err = await(ctx, c.name+" has stored all", func() bool {
+		written, err := c.influx.written(ctx)
+		return err == nil && written >= r.Messages && (!c.ours || c.evaluated(ctx) >= r.Messages)
+	})
+	run.stored = n / time.Since(began).Seconds()
+	run.intake = time.Duration(float64(c.intake.processor()-intake) / n)
+	if c.broker != c.intake {
+		run.broker = time.Duration(float64(c.broker.processor()-broker) / n)
+	}
+	run.peak = c.intake.peak()
+	return run, err
+}
