@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/thirdstate/thirdstate/cmd/thirdstate/versus"
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/telemetry"
@@ -186,7 +187,7 @@ const benchNumbersSQL = `SELECT no FROM signal_no ORDER BY name`
 
 // number makes the signals known and gives their numbers.
 func (c *benchHistory) number(ctx context.Context, h telemetry.History, conn *pgx.Conn) ([]int16, error) {
-	p := telemetry.Point{Machine: benchKey(0), MachineNo: 1, At: benchEnd.AddDate(0, 0, -c.Days)}
+	p := telemetry.Point{Machine: versus.Key(0), MachineNo: 1, At: benchEnd.AddDate(0, 0, -c.Days)}
 	for i := range c.Signals {
 		p.Values = append(p.Values, observation.Value{Signal: benchSignal(i), Value: 1})
 	}
@@ -238,7 +239,7 @@ func (c *benchHistory) fillInflux(ctx context.Context, y *system) error {
 	for n := range total {
 		machine := n % c.Machines
 		fleet.row(machine, values)
-		p := telemetry.Point{Machine: benchKey(machine), MachineNo: machine + 1, Model: benchModel, Values: make([]observation.Value, c.Signals),
+		p := telemetry.Point{Machine: versus.Key(machine), MachineNo: machine + 1, Model: versus.Model, Values: make([]observation.Value, c.Signals),
 			At: benchEnd.AddDate(0, 0, -c.Days).Add(time.Duration(n/c.Machines) * c.Every).Add(time.Duration(machine%1_000) * time.Millisecond)}
 		for i, v := range values {
 			p.Values[i] = observation.Value{Signal: benchSignal(i), Value: v}
@@ -264,7 +265,7 @@ func (c *benchHistory) ask(ctx context.Context, y *system) error {
 	var took []time.Duration
 	for i := range c.Queries + warmUp {
 		machine := random.IntN(c.Machines)
-		q := telemetry.Query{Machine: telemetry.Ref{Key: benchKey(machine), No: machine + 1}, Signals: []string{benchSignal(random.IntN(c.Signals))},
+		q := telemetry.Query{Machine: telemetry.Ref{Key: versus.Key(machine), No: machine + 1}, Signals: []string{benchSignal(random.IntN(c.Signals))},
 			From: benchEnd.AddDate(0, 0, -c.Days), To: benchEnd, MaxPoints: c.Points}
 		began := time.Now()
 		series, err := y.history.Range(ctx, q)
