@@ -93,5 +93,6 @@ type Counts struct {
 	Readings    int
 	Attributes  int
 	TextNumbers int
+	Unread      int // values that the sender itself could not read
 	Ahead       int // observations whose device clock was ahead
 }

@@ -51,7 +51,7 @@ func (s *Stage) decode(ctx context.Context, after intakelog.LSN, records []intak
 	for i := range records {
 		d.locate(i)
 	}
-	d.Counts.Attributes, d.Counts.TextNumbers = s.out.Attributes, s.out.TextNumbers
+	d.Counts.Attributes, d.Counts.TextNumbers, d.Counts.Unread = s.out.Attributes, s.out.TextNumbers, s.out.Unread
 	return d.Batch, nil
 }
 
@@ -182,9 +182,10 @@ func (d *decoding) tick(r *intakelog.Record) {
 }
 
 func (d *decoding) observe(r *intakelog.Record, m *knownMachine, reading *formats.Reading, parts *RecordParts) {
+	reading.InZone(m.zone, r.Received)
 	values := lastOfEach(reading.Values)
 	for i := range values {
-		if _, mapped := m.signals[values[i].Signal]; !mapped {
+		if _, mapped := m.signals[values[i].Signal]; !mapped && values[i].Quality == observation.Good {
 			values[i].Quality = observation.Unmapped
 		}
 		if r.Retained && reading.Flags&observation.NoTime != 0 { // measured at some time before
@@ -287,7 +288,7 @@ next:
 	for i := range values {
 		for k := range kept {
 			if kept[k].Signal == values[i].Signal {
-				kept[k].Value = values[i].Value
+				kept[k] = values[i]
 				continue next
 			}
 		}
@@ -301,7 +302,7 @@ func lastOfMany(values []observation.Value) []observation.Value {
 	kept := values[:0]
 	for _, v := range values {
 		if k, ok := at[v.Signal]; ok {
-			kept[k].Value = v.Value
+			kept[k] = v
 			continue
 		}
 		at[v.Signal] = len(kept)

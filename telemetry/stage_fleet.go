@@ -46,6 +46,7 @@ type knownMachine struct {
 	Key     string
 	Model   string
 	Pack    string
+	zone    *time.Location      // of its site, nil when it has none
 	signals map[string]struct{} // mapped signals of its model
 }
 
@@ -122,8 +123,9 @@ func (f *fleet) changed() {
 }
 
 // A model without a rule pack of its own is watched by the pack of its name.
-const fleetSQL = `SELECT m.id, m.no, m.key, m.model_id, coalesce(o.name, '') AS model, coalesce(nullif(o.pack, ''), o.name, '') AS pack
-FROM machine m LEFT JOIN model o ON o.id = m.model_id`
+const fleetSQL = `SELECT m.id, m.no, m.key, m.model_id, coalesce(o.name, '') AS model, coalesce(nullif(o.pack, ''), o.name, '') AS pack,
+  coalesce(t.time_zone, '') AS zone
+FROM machine m LEFT JOIN model o ON o.id = m.model_id LEFT JOIN site t ON t.id = m.site_id`
 
 const fleetAliasSQL = `SELECT alias, machine_id FROM machine_alias`
 
@@ -139,6 +141,7 @@ type fleetRows struct {
 		ModelID *uuid.UUID `db:"model_id"`
 		Model   string     `db:"model"`
 		Pack    string     `db:"pack"`
+		Zone    string     `db:"zone"`
 	}
 	aliases []struct {
 		Alias     string    `db:"alias"`
@@ -214,10 +217,11 @@ func (rows *fleetRows) index() (map[string]*knownMachine, map[string]knownDevice
 		}
 		signals[s.ModelID][s.Name] = struct{}{}
 	}
+	zones := zones{}
 	byID := make(map[uuid.UUID]*knownMachine, len(rows.machines))
 	names := make(map[string]*knownMachine, len(rows.machines))
 	for _, m := range rows.machines {
-		k := &knownMachine{ID: m.ID, No: m.No, Key: m.Key, Model: m.Model, Pack: m.Pack}
+		k := &knownMachine{ID: m.ID, No: m.No, Key: m.Key, Model: m.Model, Pack: m.Pack, zone: zones.of(m.Zone)}
 		if m.ModelID != nil {
 			k.signals = signals[*m.ModelID]
 		}
@@ -238,6 +242,22 @@ func (rows *fleetRows) index() (map[string]*knownMachine, map[string]knownDevice
 		devices[d.Key] = known
 	}
 	return names, devices
+}
+
+// zones are the time zones met while the machines are read.
+type zones map[string]*time.Location
+
+// of returns a zone, nil for one that nobody knows.
+func (z zones) of(name string) *time.Location {
+	if zone, met := z[name]; met || name == "" {
+		return zone
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		zone = nil // its machines keep the receive time
+	}
+	z[name] = zone
+	return zone
 }
 
 // name adds a name that does not hide an earlier one.

@@ -21,7 +21,7 @@ type settings struct {
 	MQTTListen   string        `name:"mqtt-listen" help:"Address of the embedded MQTT broker; empty switches it off." default:"127.0.0.1:1883"`
 	MQTT         mqttSettings  `embed:"" prefix:"mqtt-"`
 	MQTTURL      string        `name:"mqtt-url" help:"An external broker to subscribe to, such as tcp://user:password@127.0.0.1:1883." placeholder:"URL"`
-	MQTTTopics   []string      `name:"mqtt-topics" help:"Topics to subscribe to on the external broker." default:"fleet/#,v1/gateway/#,telegraf/#"`
+	MQTTTopics   []string      `name:"mqtt-topics" help:"Topics to subscribe to on the external broker." default:"fleet/#,v1/gateway/#,telegraf/#,/neuron/#,tele/#,zigbee2mqtt/+,zigbee2mqtt/+/availability,/wisepaas/scada/+/data,Advantech/+/data,Advantech/+/Device_Status,devices/+/messages/events/#"`
 	MQTTShare    string        `name:"mqtt-share" help:"Group of a shared subscription on the external broker: several installations take turns. Order and gaps of a device are then spread over them; see docs/brokers.md." placeholder:"GROUP"`
 	MQTTCA       string        `name:"mqtt-ca" help:"PEM file of the authorities that may sign an ssl:// broker's certificate; by default the system's." placeholder:"FILE"`
 	MQTTCert     string        `name:"mqtt-cert" help:"PEM file of our certificate for an ssl:// broker." placeholder:"FILE"`

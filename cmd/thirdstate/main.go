@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // sites have time zones, and not every machine knows them
 
 	"github.com/alecthomas/kong"
 

@@ -89,9 +89,9 @@ func (c *canReader) object(outer canItem) {
 		switch string(o.key) {
 		case "ts", "time", "timestamp":
 			var ok bool
-			var at time.Time
-			if at, ok, it.fault = c.s.timeValue(); ok {
-				it.at, it.timed = at, true
+			var at moment
+			if at, ok, it.fault = c.s.timeValue(false); ok {
+				it.at, it.timed = at.Time, true
 			}
 		case "id":
 			c.id(&it)

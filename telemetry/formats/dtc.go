@@ -269,14 +269,14 @@ func (d *dtcReader) lamps(it *dtcItem) {
 }
 
 func (d *dtcReader) time(it *dtcItem, was time.Time, timed bool) (time.Time, bool) {
-	t, ok, fault := d.s.timeValue()
+	t, ok, fault := d.s.timeValue(false)
 	if fault != nil && it.fault == nil {
 		it.fault = fault
 	}
 	if !ok {
 		return was, timed
 	}
-	return t, true
+	return t.Time, true
 }
 
 // flag reads true or false; null is false.

@@ -2,6 +2,7 @@ package formats
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"unicode/utf8"
@@ -26,6 +27,11 @@ const (
 	LineSyntax      = "E_LP_SYNTAX"
 	LineNoField     = "E_LP_NOFIELD"
 	LineEscape      = "E_LP_ESC"
+	CSVSyntax       = "E_CSV_SYNTAX"
+	CSVColumns      = "E_CSV_COLUMNS" // a row has not the columns of its template, or a column nobody may have
+	CBORCut         = "E_CBOR_TRUNC"
+	CBORSyntax      = "E_CBOR_SYNTAX"
+	SenMLRecord     = "E_SENML" // a record that SenML does not allow
 	TimeFormat      = "E_TS_FORMAT"
 	TimePast        = "E_TS_PAST"
 	TimeUnit        = "E_TS_UNIT"
@@ -61,11 +67,16 @@ func more(detail string, n int) string {
 	return detail + " (and " + strconv.Itoa(n) + " more faults in this message)"
 }
 
-// checkBytes refuses what no text format may hold, before anything is parsed.
-func checkBytes(b []byte) *Fault {
+// checkSize refuses what is too large, before anything looks at it.
+func checkSize(b []byte) *Fault {
 	if len(b) > MaxPayload {
-		return &Fault{Reason: TooLarge, Detail: fmt.Sprintf("message has %d bytes, limit %d", len(b), MaxPayload)}
+		return &Fault{Reason: TooLarge, Detail: fmt.Sprintf("message has %d bytes, limit %d", len(b), MaxPayload), Offset: MaxPayload}
 	}
+	return nil
+}
+
+// checkText refuses what no text format may hold, before anything is parsed.
+func checkText(b []byte) *Fault {
 	if i := bytes.IndexByte(b, 0); i >= 0 {
 		return &Fault{Reason: NulByte, Detail: fmt.Sprintf("NUL at byte %d", i), Offset: i}
 	}
@@ -85,4 +96,10 @@ func badUTF8(b []byte) int {
 		i += n
 	}
 	return len(b)
+}
+
+// asFault is the Fault that an error of a decoder always is, nil for none.
+func asFault(err error) *Fault {
+	f, _ := errors.AsType[*Fault](err)
+	return f
 }

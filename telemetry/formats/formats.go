@@ -29,6 +29,25 @@ type Message struct {
 	Device   string    // key of the authenticated device, "" when anonymous
 	Received time.Time // program clock
 	Payload  []byte
+
+	envelope *envelope // what stands around the content, nil without one
+}
+
+// envelope is what another format says of the content that it carries.
+type envelope struct {
+	start   int    // where in the payload the content starts; it ends with it
+	path    string // of the content in the whole document
+	machine string // "" when the envelope names none
+	at      moment
+	timed   bool
+}
+
+// content is the message without what stands around it.
+func (m Message) content() []byte {
+	if m.envelope == nil {
+		return m.Payload
+	}
+	return m.Payload[m.envelope.start:]
 }
 
 // Reading is what a message says about one machine at one instant. Machine is
@@ -40,6 +59,10 @@ type Reading struct {
 	Seq     uint64
 	Flags   observation.Flag
 	Values  []observation.Value
+
+	// Clock is what the sender's clock showed when it named no zone, zero
+	// otherwise. At is the receive time until InZone has placed it.
+	Clock time.Time
 }
 
 // Presence is a sender's word that a machine is connected or not.
@@ -67,19 +90,21 @@ type Decoded struct {
 	Faults      []Fault  // parts of a message that were refused while the rest was kept
 	Attributes  int      // static texts, noted and not stored
 	TextNumbers int      // numbers that came as strings
+	Unread      int      // values that the sender itself could not read, and said so
 
 	values  []observation.Value
 	names   map[string]string
 	scanner jsonScanner
 	signal  []byte // name of the value that is being read, with its prefix
 	more    int    // faults beyond MaxFaults
+	lists   bool   // the format counts the phases of a value in an array
 }
 
 // Reset forgets what was decoded. Who kept values of a reading may go on using them.
 func (d *Decoded) Reset() {
 	d.Readings, d.Presences, d.Faults = d.Readings[:0], d.Presences[:0], d.Faults[:0]
 	d.Troubles, d.Frames, d.Numbers = d.Troubles[:0], d.Frames[:0], d.Numbers[:0]
-	d.Attributes, d.TextNumbers = 0, 0
+	d.Attributes, d.TextNumbers, d.Unread = 0, 0, 0
 	d.values = make([]observation.Value, 0, max(len(d.values), 256))
 }
 
@@ -102,9 +127,31 @@ var Decoders = []Decoder{
 	troubleCodes{},
 	canFrames{},
 	fleetDocument{},
+	neuron{},
+	tasmota{},
+	zigbee2MQTT{},
+	wisePaaS{},
+	wise4000{},
+	azureDevice{},
+	csvRows{},
 	lineProtocol{},
-	telegrafJSON{},
 	ownJSON{},
+	cloudEvent{},
+	telegrafJSON{},
+	siteWise{},
+	senML{},
+	teltonika{},
+	presenceWord{},
+	bareScalar{},
+	anyObject{},
+}
+
+// Binary lists the formats that may hold any byte. They are tried before a
+// message has to be text.
+//
+//nolint:gochecknoglobals // an ordered list, never written
+var Binary = []Decoder{
+	senMLCBOR{},
 }
 
 // Decode reads a message with the first decoder that knows it and returns that
@@ -124,11 +171,20 @@ func Decode(m Message, out *Decoded) (decoder string, err error) {
 }
 
 func decode(m Message, out *Decoded) (string, error) {
-	if f := checkBytes(m.Payload); f != nil {
+	if f := checkSize(m.Payload); f != nil {
+		return "", f
+	}
+	content := m.content()
+	for _, d := range Binary {
+		if d.Match(m.Topic, content) {
+			return d.Name(), d.Decode(m, out)
+		}
+	}
+	if f := checkText(m.Payload); f != nil {
 		return "", f
 	}
 	for _, d := range Decoders {
-		if d.Match(m.Topic, m.Payload) {
+		if d.Match(m.Topic, content) {
 			return d.Name(), d.Decode(m, out)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
 var update = flag.Bool("update", false, "write what the decoders give as the wanted result")
@@ -22,6 +24,7 @@ type wanted struct {
 	Readings  []wantedItem `json:"readings,omitempty"`
 	Presences []Presence   `json:"presences,omitempty"`
 	Refused   []string     `json:"refused,omitempty"` // "path: reason"
+	Unread    int          `json:"unread,omitempty"`
 }
 
 type wantedItem struct {
@@ -30,12 +33,14 @@ type wantedItem struct {
 	Boot    string             `json:"boot,omitempty"`
 	Seq     uint64             `json:"seq,omitempty"`
 	Flags   uint8              `json:"flags,omitempty"`
+	Clock   string             `json:"clock,omitempty"` // what a clock without a zone showed
 	Values  map[string]float64 `json:"values"`
+	Doubted []string           `json:"doubted,omitempty"` // signals that the source does not vouch for
 }
 
 // TestDecoders_CaseByCase runs each folder testdata/<format>/<case>: topic and
 // payload give want.json, or are refused with the reason in the file reject. A
-// file device names the device that signed in.
+// file device names the device that signed in, a file received when the message came.
 func TestDecoders_CaseByCase(t *testing.T) {
 	t.Parallel()
 	dirs, err := filepath.Glob("testdata/*/*/topic")
@@ -55,6 +60,11 @@ func runCase(t *testing.T, dir string) {
 	t.Helper()
 	m := Message{Topic: strings.TrimSpace(file(t, dir, "topic")), Device: strings.TrimSpace(file(t, dir, "device")),
 		Received: received, Payload: []byte(file(t, dir, "payload"))}
+	if text := strings.TrimSpace(file(t, dir, "received")); text != "" {
+		if err := m.Received.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var out Decoded
 	decoder, err := Decode(m, &out)
 	if reason := strings.TrimSpace(file(t, dir, "reject")); reason != "" {
@@ -90,11 +100,17 @@ func runCase(t *testing.T, dir string) {
 }
 
 func seen(decoder string, out *Decoded) wanted {
-	w := wanted{Decoder: decoder, Presences: out.Presences}
+	w := wanted{Decoder: decoder, Presences: out.Presences, Unread: out.Unread}
 	for _, r := range out.Readings {
 		item := wantedItem{Machine: r.Machine, At: r.At, Boot: r.Boot, Seq: r.Seq, Flags: uint8(r.Flags), Values: map[string]float64{}}
+		if !r.Clock.IsZero() {
+			item.Clock = r.Clock.Format("2006-01-02T15:04:05.999")
+		}
 		for _, v := range r.Values {
 			item.Values[v.Signal] = v.Value
+			if v.Quality != observation.Good {
+				item.Doubted = append(item.Doubted, v.Signal)
+			}
 		}
 		w.Readings = append(w.Readings, item)
 	}

@@ -15,10 +15,12 @@ type item struct {
 	machine  string
 	received time.Time
 	counted  bool // the format numbers its messages with boot and seq
+	local    bool // a time without a zone is the site's, not a fault
 	first    int  // faults that out had before the message
 
-	at     time.Time
+	at     moment
 	timed  bool
+	given  bool   // at is the envelope's: the item's own goes before it
 	late   *Fault // fault of the time: the item is refused, the rest of the message is not
 	boot   string
 	seq    uint64
@@ -26,6 +28,16 @@ type item struct {
 	nested bool
 	from   int // values of "values"
 	to     int
+}
+
+// item starts an item of a message; what an envelope says of it holds unless the
+// item says otherwise.
+func (m Message) item(out *Decoded, machine string) item {
+	it := item{machine: machine, received: m.Received, first: len(out.Faults)}
+	if e := m.envelope; e != nil && e.timed {
+		it.at, it.timed, it.given = e.at, true, true
+	}
+	return it
 }
 
 // readItem reads the object that comes next and appends its reading.
@@ -91,15 +103,15 @@ func (d *Decoded) readMember(s *jsonScanner, it *item, key []byte) bool {
 
 func (it *item) readTime(s *jsonScanner) {
 	start := s.pos
-	t, ok, fault := s.timeValue()
+	t, ok, fault := s.timeValue(it.local)
 	switch {
 	case fault != nil:
 		it.late = fault
-	case ok && it.timed:
+	case ok && it.timed && !it.given:
 		f := s.at(start, TimeFormat, "two times in one item")
 		it.late = &f
 	case ok:
-		it.at, it.timed = t, true
+		it.at, it.timed, it.given = t, true, false
 	}
 }
 
@@ -137,15 +149,14 @@ func (d *Decoded) readSeq(s *jsonScanner, it *item) {
 func (d *Decoded) place(it item, values []observation.Value, where Fault) {
 	r := Reading{Machine: it.machine, At: it.received.UTC(), Flags: observation.NoTime, Values: values}
 	if it.timed {
-		var fault *Fault
-		if r.At, r.Flags, fault = placeTime(it.at, it.received); fault != nil {
+		if fault := r.place(it.at, it.received); fault != nil {
 			fault.Path, fault.Offset = where.Path, where.Offset
 			d.refuse(it.first, *fault)
 			return
 		}
 	}
 	if badName(it.machine) {
-		d.refuse(it.first, Fault{Reason: MachineUnknown, Detail: "the machine's name is empty, longer than 200 bytes or has control characters", Path: where.Path, Offset: where.Offset})
+		d.refuse(it.first, Fault{Reason: MachineUnknown, Detail: badMachine, Path: where.Path, Offset: where.Offset})
 		return
 	}
 	if it.hasSeq && it.boot != "" {
@@ -172,6 +183,8 @@ func (d *Decoded) readItems(s *jsonScanner, it item) {
 		d.readItem(s, it)
 	}
 }
+
+const badMachine = "the machine's name is empty, longer than 200 bytes or has control characters"
 
 // badName says whether a machine's name cannot be one, whoever it belongs to.
 func badName(name string) bool {

@@ -11,7 +11,7 @@ import (
 // jsonScanner reads JSON strictly and in one pass: no duplicate keys, bounded
 // depth and number of values, RFC 8259 throughout. The first fault of the
 // document stays in fault and ends every loop; the bytes must have passed
-// checkBytes.
+// checkText.
 type jsonScanner struct {
 	b       []byte
 	pos     int
@@ -20,6 +20,7 @@ type jsonScanner struct {
 	frames  [maxDepth + 1]jsonFrame
 	keys    [][]byte // keys of the open objects, innermost last
 	scratch []byte   // unescaped strings
+	prefix  string   // path of the document when an envelope is around it
 	fault   *Fault
 }
 
@@ -33,9 +34,18 @@ const byteOrderMark = "\xef\xbb\xbf"
 
 func (s *jsonScanner) reset(b []byte) *jsonScanner {
 	s.b, s.pos, s.values, s.depth, s.fault = b, 0, 0, 0, nil
-	s.keys, s.scratch = s.keys[:0], s.scratch[:0]
+	s.keys, s.scratch, s.prefix = s.keys[:0], s.scratch[:0], ""
 	if bytes.HasPrefix(b, []byte(byteOrderMark)) {
 		s.fault = &Fault{Reason: JSONBOM, Detail: "a byte order mark is before the document"}
+	}
+	return s
+}
+
+// open starts at the content of a message.
+func (s *jsonScanner) open(m Message) *jsonScanner {
+	s.reset(m.Payload)
+	if m.envelope != nil {
+		s.pos, s.prefix = m.envelope.start, m.envelope.path
 	}
 	return s
 }
@@ -82,6 +92,7 @@ func (s *jsonScanner) at(pos int, reason, detail string) Fault {
 
 func (s *jsonScanner) path() string {
 	var p strings.Builder
+	p.WriteString(s.prefix)
 	for i := range s.depth {
 		f := &s.frames[i]
 		if f.index >= 0 {
@@ -384,6 +395,11 @@ func (s *jsonScanner) startsWith(word string) bool {
 	return bytes.HasPrefix(s.b[s.pos:], []byte(word))
 }
 
+// numeric says whether what begins with c is a number, or was meant as one.
+func (s *jsonScanner) numeric(c byte) bool {
+	return c == '-' || c >= '0' && c <= '9' || c == '+' || c == '.' || s.startsWith("NaN") || s.startsWith("Inf")
+}
+
 // count counts one value against the limit.
 func (s *jsonScanner) count() bool {
 	if s.values++; s.values > maxValues {
@@ -411,7 +427,7 @@ func (s *jsonScanner) skip() {
 		if _, ok := s.text(); ok {
 			s.count()
 		}
-	case c == '-' || c >= '0' && c <= '9':
+	case s.numeric(c):
 		_, _ = s.number() // what is skipped need not be in range
 	default:
 		s.literal()

@@ -47,7 +47,7 @@ func looksLikeLine(b []byte) bool {
 }
 
 func (lineProtocol) Decode(m Message, out *Decoded) error {
-	d := lineprotocol.NewDecoderWithBytes(m.Payload)
+	d := lineprotocol.NewDecoderWithBytes(m.content())
 	first := len(out.Faults)
 	l := lineReader{d: d, m: m, out: out, first: first}
 	some := len(out.Readings)
@@ -73,7 +73,7 @@ type lineReader struct {
 	out   *Decoded
 	first int
 	count int // values of the message so far
-	line  int // for faults that the library does not place
+	line  int // number of the entry, which comments and empty lines are none of
 }
 
 func (l *lineReader) read() error {
@@ -104,21 +104,52 @@ func (l *lineReader) read() error {
 }
 
 func (l *lineReader) finish(tagged *taggedMachine, mark int, text []byte) error {
-	it := item{machine: tagged.name(l.m), received: l.m.Received, first: l.first}
+	it := l.m.item(l.out, tagged.name(l.m))
+	it.first = l.first
 	if it.machine == "" {
 		return &Fault{Reason: MachineUnknown, Detail: "neither the topic nor a tag machine, device or host names the machine"}
 	}
 	var fault *Fault
-	if it.at, it.timed, fault = timeOf(text); fault != nil {
-		return fault
+	if len(text) > 0 {
+		if it.at, it.timed, fault = timeOf(text); fault != nil {
+			return fault
+		}
 	}
 	if len(l.out.values) > mark {
-		l.out.place(it, l.out.take(mark), Fault{Path: l.path()})
+		faults := len(l.out.Faults)
+		l.out.place(it, l.out.take(mark), Fault{})
+		if len(l.out.Faults) > faults {
+			l.out.Faults[faults] = l.placed(l.out.Faults[faults], "")
+		}
 	}
 	return nil
 }
 
-func (l *lineReader) path() string { return fmt.Sprintf("line %d", l.line) }
+// placed says where in the message a fault of the current entry is.
+func (l *lineReader) placed(f Fault, field string) Fault {
+	if l.out.more > 0 {
+		return f // it will not be listed
+	}
+	content := l.m.content()
+	line, at := 0, 0
+	for n := 0; ; line++ {
+		rest := bytes.TrimLeft(content[at:], " \t\r")
+		if len(rest) > 0 && rest[0] != '#' && rest[0] != '\n' {
+			n++
+		}
+		next := bytes.IndexByte(content[at:], '\n')
+		if n == l.line || next < 0 {
+			break
+		}
+		at += next + 1
+	}
+	f.Path, f.Offset = fmt.Sprintf("line %d", line+1), at+len(l.m.Payload)-len(content)
+	if field != "" {
+		f.Path += " " + strings.ToValidUTF8(truncate(field, MaxName), "")
+		f.Offset += max(strings.Index(string(bytes.SplitN(content[at:], []byte{'\n'}, 2)[0]), field+"="), 0)
+	}
+	return f
+}
 
 func (l *lineReader) fields() error {
 	for {
@@ -133,8 +164,7 @@ func (l *lineReader) fields() error {
 			return nil
 		}
 		if f := l.field(key, kind, text); f != nil {
-			f.Path = l.path() + " " + strings.ToValidUTF8(truncate(string(key), 200), "")
-			l.out.refuse(l.first, *f)
+			l.out.refuse(l.first, l.placed(*f, string(key)))
 		}
 	}
 }
@@ -146,7 +176,7 @@ func (l *lineReader) field(key []byte, kind lineprotocol.ValueKind, text []byte)
 		return nil
 	}
 	value, err := lineprotocol.NewValueFromBytes(kind, text)
-	if err != nil {
+	if err != nil || kind == lineprotocol.Float && bytes.IndexByte(text, '_') >= 0 { // which Go allows, and nobody else
 		return &Fault{Reason: NumberRange, Detail: fmt.Sprintf("%q is not a finite number", truncate(string(text), 40))}
 	}
 	if why := badSignal(key); why != "" {
@@ -183,14 +213,14 @@ func lineNumber(v lineprotocol.Value) (float64, bool) {
 // fault names what is wrong with a line.
 func (l *lineReader) fault(err error) Fault {
 	if f, ok := errors.AsType[*Fault](err); ok {
-		f.Path = l.path()
-		return *f
+		return l.placed(*f, "")
 	}
 	bad, ok := errors.AsType[*lineprotocol.DecodeError](err)
 	if !ok {
-		return Fault{Reason: LineSyntax, Detail: err.Error(), Path: l.path()}
+		return l.placed(Fault{Reason: LineSyntax, Detail: err.Error()}, "")
 	}
-	line, offset := nthLine(l.m.Payload, int(bad.Line))
+	line, offset := nthLine(l.m.content(), int(bad.Line))
+	offset += len(l.m.Payload) - len(l.m.content())
 	return Fault{
 		Reason: lineReason(line, bad.Column),
 		Detail: truncate(fmt.Sprintf("%v at line %d, column %d", bad.Err, bad.Line, bad.Column), 300),

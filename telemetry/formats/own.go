@@ -1,7 +1,5 @@
 package formats
 
-import "bytes"
-
 // ownJSON is the product's own profile on fleet/{machine}/telemetry:
 // {"ts":1767225600000,"boot":"a1","seq":7,"values":{"oil_temp":62.5}}, an array
 // of these, or the flat {"oil_temp":62.5} with or without ts.
@@ -16,7 +14,7 @@ func (ownJSON) Match(topic string, _ []byte) bool {
 
 func (ownJSON) Decode(m Message, out *Decoded) error {
 	machine, _, _ := FleetTopic(m.Topic)
-	s := out.scanner.reset(m.Payload)
+	s := out.scanner.open(m)
 	out.readItems(s, item{machine: machine, received: m.Received, counted: true, first: len(out.Faults)})
 	return s.end()
 }
@@ -34,31 +32,5 @@ func (ownStatus) Match(topic string, _ []byte) bool {
 
 func (ownStatus) Decode(m Message, out *Decoded) error {
 	machine, _, _ := FleetTopic(m.Topic)
-	word := bytes.TrimSpace(m.Payload)
-	if len(word) > 0 && word[0] == '{' {
-		s := out.scanner.reset(m.Payload)
-		word = nil
-		for o := s.object(); o.next(); {
-			if string(o.key) != "state" {
-				s.skip()
-				continue
-			}
-			word, _ = s.text()
-		}
-		if err := s.end(); err != nil {
-			return err
-		}
-	}
-	if badName(machine) {
-		return &Fault{Reason: MachineUnknown, Detail: "the topic's machine is longer than 200 bytes or has control characters"}
-	}
-	switch string(bytes.ToLower(word)) {
-	case "online":
-		out.Presences = append(out.Presences, Presence{Machine: machine, Online: true, At: m.Received.UTC()})
-	case "offline":
-		out.Presences = append(out.Presences, Presence{Machine: machine, Online: false, At: m.Received.UTC()})
-	default:
-		return &Fault{Reason: JSONType, Path: "state", Detail: `expected "online" or "offline"`}
-	}
-	return nil
+	return out.readPresence(m, machine)
 }

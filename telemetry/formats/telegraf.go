@@ -3,7 +3,6 @@ package formats
 import (
 	"bytes"
 	"strings"
-	"time"
 )
 
 // telegrafJSON is Telegraf's JSON output, a metric or a batch of them:
@@ -27,7 +26,7 @@ func (telegrafJSON) Match(topic string, payload []byte) bool {
 }
 
 func (telegrafJSON) Decode(m Message, out *Decoded) error {
-	s := out.scanner.reset(m.Payload)
+	s := out.scanner.open(m)
 	first := len(out.Faults)
 	if s.peek() == '[' {
 		for a := s.array(); a.next(); {
@@ -50,7 +49,8 @@ type metric struct {
 // readMetric reads a metric, or the batch that holds them.
 func (d *Decoded) readMetric(s *jsonScanner, m Message, first int) {
 	mark, path, start := len(d.values), s.path(), s.pos
-	x := metric{item: item{received: m.Received, first: first}}
+	x := metric{item: m.item(d, "")}
+	x.first = first
 	for o := s.object(); o.next(); {
 		d.readMetricMember(s, m, &x, o.key)
 	}
@@ -133,6 +133,9 @@ func (t *taggedMachine) name(m Message) string {
 	if t.tag != "" {
 		return t.tag
 	}
+	if m.envelope != nil {
+		return m.machine()
+	}
 	if after, ok := strings.CutPrefix(m.Topic, "telegraf/"); ok {
 		if host, _, _ := strings.Cut(after, "/"); host != "" {
 			return host
@@ -142,7 +145,7 @@ func (t *taggedMachine) name(m Message) string {
 }
 
 // timeOf reads a time in text by its size; ok is false where there is none.
-func timeOf(text []byte) (t time.Time, ok bool, fault *Fault) {
+func timeOf(text []byte) (t moment, ok bool, fault *Fault) {
 	if len(text) == 0 {
 		return t, false, nil
 	}
@@ -150,6 +153,6 @@ func timeOf(text []byte) (t time.Time, ok bool, fault *Fault) {
 	if n.size != len(text) {
 		return t, false, &Fault{Reason: TimeFormat, Detail: "expected the time as a number"}
 	}
-	t, fault = numberTime(n, text)
+	t.Time, fault = numberTime(n, text)
 	return t, fault == nil, fault
 }

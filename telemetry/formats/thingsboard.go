@@ -13,7 +13,7 @@ func (thingsBoardGateway) Match(topic string, _ []byte) bool {
 }
 
 func (thingsBoardGateway) Decode(m Message, out *Decoded) error {
-	s := out.scanner.reset(m.Payload)
+	s := out.scanner.open(m)
 	switch m.Topic {
 	case "v1/gateway/telemetry":
 		first := len(out.Faults)
@@ -68,7 +68,7 @@ func (thingsBoardDevice) Decode(m Message, out *Decoded) error {
 	if m.Device == "" {
 		return &Fault{Reason: DeviceUnknown, Detail: "this topic does not name the machine and the connection is anonymous"}
 	}
-	s := out.scanner.reset(m.Payload)
+	s := out.scanner.open(m)
 	switch m.Topic {
 	case "v1/devices/me/telemetry", "v2/t":
 		out.readItems(s, item{machine: m.Device, received: m.Received, first: len(out.Faults)})

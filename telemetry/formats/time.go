@@ -31,6 +31,81 @@ func placeTime(device, received time.Time) (time.Time, observation.Flag, *Fault)
 	return device.UTC().Truncate(time.Microsecond), 0, nil
 }
 
+// moment is a time as a sender wrote it: an instant, or what a clock on the wall
+// showed, kept as if it were UTC.
+type moment struct {
+	time.Time
+	wall bool
+}
+
+// place gives a reading its time.
+func (r *Reading) place(at moment, received time.Time) (fault *Fault) {
+	if !at.wall {
+		r.At, r.Flags, fault = placeTime(at.Time, received)
+		return fault
+	}
+	// No zone is further than 14 hours from UTC; which one it is, the site will say.
+	if at.Unix() < oldestSecond || at.Unix() >= newestSecond || received.Sub(at.Time) > oldestBehind+14*time.Hour {
+		_, _, fault = placeTime(at.Time, received)
+		return fault
+	}
+	r.Clock = at.Time
+	return nil
+}
+
+// InZone gives a reading whose sender named no zone its time by the zone of the
+// machine's site. Without one the receive time stays, flagged as such. Of an hour
+// that the clock showed twice it is the later that is not in the future.
+func (r *Reading) InZone(zone *time.Location, received time.Time) {
+	if r.Clock.IsZero() || zone == nil {
+		return
+	}
+	c := r.Clock
+	at := time.Date(c.Year(), c.Month(), c.Day(), c.Hour(), c.Minute(), c.Second(), c.Nanosecond(), zone)
+	if again := at.Add(time.Hour); sameClock(at, again) && again.Sub(received) <= aheadLimit {
+		at = again
+	} else if once := at.Add(-time.Hour); sameClock(at, once) && at.Sub(received) > aheadLimit {
+		at = once
+	}
+	if at, flags, fault := placeTime(at, received); fault == nil {
+		r.At, r.Flags = at, flags
+	}
+}
+
+func sameClock(a, b time.Time) bool {
+	return a.Hour() == b.Hour() && a.Minute() == b.Minute() && a.Day() == b.Day()
+}
+
+// wallClocks are the ways to write a time without a zone. A fraction of the
+// second is read with each.
+//
+//nolint:gochecknoglobals // a list, never written
+var wallClocks = []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006/01/02 15:04:05", "2006-01-02T15:04"}
+
+// zonedClocks are the ways to write one with a zone that RFC 3339 does not know.
+//
+//nolint:gochecknoglobals // a list, never written
+var zonedClocks = []string{"2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05Z0700"}
+
+// textTime reads a time in a text: RFC 3339, and where local is true also its near
+// relatives and a clock on the wall.
+func textTime(text []byte, local bool) (t moment, ok bool) {
+	if t.UnmarshalText(text) == nil {
+		return t, true
+	}
+	if !local || len(text) > 40 {
+		return t, false
+	}
+	for i, layouts := range [...][]string{zonedClocks, wallClocks} {
+		for _, layout := range layouts {
+			if at, err := time.Parse(layout, string(text)); err == nil {
+				return moment{at, i == 1}, true
+			}
+		}
+	}
+	return t, false
+}
+
 // numberTime reads a Unix time by its size: below 1e11 it is seconds, below 1e14
 // milliseconds, below 1e17 microseconds, else nanoseconds.
 func numberTime(n numeral, text []byte) (time.Time, *Fault) {
@@ -66,23 +141,14 @@ func wholeTime(v int64) time.Time {
 	return time.Unix(0, v)
 }
 
-// timeValue reads a JSON time: a number by its size or an RFC 3339 text with a
-// zone. Null is no time.
-func (s *jsonScanner) timeValue() (t time.Time, ok bool, fault *Fault) {
+// timeValue reads a JSON time: a number by its size or an RFC 3339 text, where
+// local is true also one without a zone or a number in a text. Null is no time.
+func (s *jsonScanner) timeValue(local bool) (t moment, ok bool, fault *Fault) {
 	switch c := s.peek(); {
 	case c == '-' || c >= '0' && c <= '9':
 		return s.timeNumber()
 	case c == '"':
-		start := s.pos
-		text, good := s.text()
-		if !good || !s.count() {
-			return t, false, nil
-		}
-		if err := t.UnmarshalText(text); err != nil {
-			f := s.at(start, TimeFormat, "expected RFC 3339 with a zone, as 2026-03-01T07:55:00Z,")
-			return t, false, &f
-		}
-		return t, true, nil
+		return s.timeText(local)
 	case c == 'n':
 		s.literal()
 		return t, false, nil
@@ -92,18 +158,44 @@ func (s *jsonScanner) timeValue() (t time.Time, ok bool, fault *Fault) {
 	return t, false, &f
 }
 
-func (s *jsonScanner) timeNumber() (time.Time, bool, *Fault) {
+func (s *jsonScanner) timeText(local bool) (t moment, ok bool, fault *Fault) {
+	start := s.pos
+	text, good := s.text()
+	if !good || !s.count() {
+		return t, false, nil
+	}
+	if local && len(text) > 0 && scanNumeral(text).size == len(text) {
+		if t, ok, fault = timeOf(text); fault != nil {
+			f := s.at(start, fault.Reason, fault.Detail)
+			return t, false, &f
+		}
+		return t, ok, nil
+	}
+	if t, ok = textTime(text, local); !ok {
+		f := s.at(start, TimeFormat, "expected RFC 3339"+zoneAsked(local)+", as 2026-03-01T07:55:00Z,")
+		return t, false, &f
+	}
+	return t, true, nil
+}
+
+func zoneAsked(local bool) string {
+	if local {
+		return ""
+	}
+	return " with a zone"
+}
+
+func (s *jsonScanner) timeNumber() (t moment, ok bool, fault *Fault) {
 	start := s.pos
 	n := scanNumeral(s.b[start:])
 	if n.size == 0 || !s.ends(start+n.size) {
 		s.pastWord()
 		f := s.at(start, TimeFormat, "expected a number")
-		return time.Time{}, false, &f
+		return t, false, &f
 	}
 	s.pos += n.size
 	s.count()
-	t, fault := numberTime(n, s.b[start:])
-	if fault != nil {
+	if t.Time, fault = numberTime(n, s.b[start:]); fault != nil {
 		f := s.at(start, fault.Reason, fault.Detail)
 		return t, false, &f
 	}

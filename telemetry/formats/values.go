@@ -2,6 +2,7 @@ package formats
 
 import (
 	"bytes"
+	"strconv"
 
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
@@ -21,6 +22,8 @@ func (d *Decoded) readValue(s *jsonScanner, first int) {
 		d.readText(s, first)
 	case c == '{':
 		d.readNested(s, first)
+	case c == '[' && d.lists:
+		d.readPhases(s, first)
 	case c == '[':
 		d.refuse(first, s.at(s.pos, JSONType, "an array is not a value"))
 		s.skip()
@@ -89,13 +92,29 @@ func (d *Decoded) readNested(s *jsonScanner, first int) {
 	d.signal = d.signal[:mark]
 }
 
+// readPhases reads an array of values as name.1, name.2 and so on.
+func (d *Decoded) readPhases(s *jsonScanner, first int) {
+	mark, n := len(d.signal), int64(0)
+	for a := s.array(); a.next(); {
+		n++
+		d.signal = strconv.AppendInt(append(d.signal[:mark], '.'), n, 10)
+		d.readValue(s, first)
+	}
+	d.signal = d.signal[:mark]
+}
+
 // keep appends a value of the signal named by d.signal.
 func (d *Decoded) keep(s *jsonScanner, first int, v float64) {
 	if why := badSignal(d.signal); why != "" {
 		d.refuse(first, s.at(s.pos, SignalName, why))
 		return
 	}
-	d.values = append(d.values, observation.Value{Signal: d.name(d.signal), Value: v})
+	d.keepAs(d.signal, v)
+}
+
+// keepAs appends a value of a signal whose name is good.
+func (d *Decoded) keepAs(signal []byte, v float64) {
+	d.values = append(d.values, observation.Value{Signal: d.name(signal), Value: v})
 }
 
 // badSignal says what is wrong with a signal's name, "" when nothing is.

@@ -13,7 +13,7 @@ const (
 	Good        Quality = iota
 	Unmapped            // stored as it came: no unit known for this signal yet
 	Implausible         // outside the physically possible range; never evaluated
-	Stale               // the source itself said that the value is old
+	Stale               // the source itself said that the value is old or not to be trusted
 )
 
 var qualityNames = [...]string{"good", "unmapped", "implausible", "stale"}
