@@ -43,6 +43,9 @@ type Stage struct {
 	mu   sync.Mutex // guards what follows
 	out  formats.Decoded
 	kept []*Batch // newest last
+
+	views        []*sparkplugView // used last stands last
+	eventsStored int              // births and deaths, since old ones were forgotten
 }
 
 // NewStage returns a stage over a log; machines are looked up in the database.

@@ -10,6 +10,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
+	"github.com/thirdstate/thirdstate/telemetry/sparkplug"
 )
 
 // maxListed bounds the signals that are listed for an unclaimed message.
@@ -21,11 +22,13 @@ type decoding struct {
 	stage   *Stage
 	records []intakelog.Record
 	parts   []decodedRecord
+	view    *sparkplugView
 }
 
 // decodedRecord is where a record's readings and faults lie in Stage.out.
 type decodedRecord struct {
 	decoder              string
+	also                 string // a longer name of its machine, which counts first
 	whole                *formats.Fault
 	reading, readingEnd  int
 	presence, presentEnd int
@@ -39,11 +42,19 @@ func (s *Stage) decode(ctx context.Context, after intakelog.LSN, records []intak
 		stage:   s,
 		records: records,
 		parts:   make([]decodedRecord, len(records)),
+		view:    s.view(after),
 	}
 	s.out.Reset()
-	for i := range records {
-		d.parts[i] = s.decodeRecord(&records[i])
+	if err := s.readySparkplug(ctx, d); err != nil {
+		return nil, err
 	}
+	for i := range records {
+		var err error
+		if d.parts[i], err = s.decodeRecord(ctx, d, &records[i]); err != nil {
+			return nil, err
+		}
+	}
+	s.keepView(d.view, d.To)
 	if err := s.knowFleet(ctx, d); err != nil {
 		return nil, err
 	}
@@ -55,19 +66,23 @@ func (s *Stage) decode(ctx context.Context, after intakelog.LSN, records []intak
 	return d.Batch, nil
 }
 
-func (s *Stage) decodeRecord(r *intakelog.Record) decodedRecord {
-	p := decodedRecord{reading: len(s.out.Readings), presence: len(s.out.Presences), number: len(s.out.Numbers), fault: len(s.out.Faults)}
-	if r.Kind == intakelog.Message {
+func (s *Stage) decodeRecord(ctx context.Context, d *decoding, r *intakelog.Record) (p decodedRecord, err error) {
+	p = decodedRecord{reading: len(s.out.Readings), presence: len(s.out.Presences), number: len(s.out.Numbers), fault: len(s.out.Faults)}
+	switch {
+	case r.Kind == intakelog.Session:
+		d.view.begin(r.Source, r.LSN)
+	case isSparkplug(r):
+		err = s.readSparkplug(ctx, d, r, &p)
+	case r.Kind == intakelog.Message:
 		m := formats.Message{Source: r.Source, Topic: r.Topic, Device: r.Device, Received: r.Received.Truncate(time.Microsecond), Payload: r.Payload}
-		decoder, err := formats.Decode(m, &s.out)
-		p.decoder = decoder
-		if err != nil {
-			p.whole = asFault(err)
+		var fault error
+		if p.decoder, fault = formats.Decode(m, &s.out); fault != nil {
+			p.whole = asFault(fault)
 		}
 	}
 	p.readingEnd, p.presentEnd, p.faultEnd = len(s.out.Readings), len(s.out.Presences), len(s.out.Faults)
 	p.numberEnd = len(s.out.Numbers)
-	return p
+	return p, err
 }
 
 // knowFleet makes sure that what is known of the machines is fresh enough for
@@ -75,21 +90,31 @@ func (s *Stage) decodeRecord(r *intakelog.Record) decodedRecord {
 func (s *Stage) knowFleet(ctx context.Context, d *decoding) error {
 	var a asked
 	s.names(d, func(name string, replay bool) { s.fleet.ask(&a, name, replay) })
-	for attempt := 0; s.fleet.due(time.Now(), a) || a.replay; attempt++ {
-		err := s.fleet.load(ctx, s.pool)
+	if !s.fleet.due(time.Now(), a) && !a.replay {
+		return nil
+	}
+	err := s.insist(ctx, "machines cannot be read, trying again", func() error { return s.fleet.load(ctx, s.pool) })
+	if err == nil {
+		s.names(d, func(name string, _ bool) { s.fleet.miss(name) })
+	}
+	return err
+}
+
+// insist does what needs the database until it is done or ctx ends.
+func (s *Stage) insist(ctx context.Context, trouble string, do func() error) error {
+	for attempt := 0; ; attempt++ {
+		err := do()
 		if err == nil {
-			s.names(d, func(name string, _ bool) { s.fleet.miss(name) })
 			return nil
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		s.log.Warn("machines cannot be read, trying again", "attempt", attempt, "error", err)
+		s.log.Warn(trouble, "attempt", attempt, "error", err) //nolint:sloglint // every caller gives a constant
 		if err := pause(ctx, attempt); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // names goes through the names of a batch and says of each whether it stands in a
@@ -131,12 +156,12 @@ func (d *decoding) locate(i int) {
 	}
 	unclaimed := d.locateReadings(r, p, parts)
 	for _, n := range d.stage.out.Numbers[p.number:p.numberEnd] {
-		if m := d.stage.fleet.at(n.Machine); m != nil && d.stage.fleet.maySpeak(r.Device, n.Machine, m) {
+		if m := d.stage.fleet.called("", n.Machine); m != nil && d.stage.fleet.maySpeak(r.Device, n.Machine, m) {
 			d.number(r, m, n.Boot, n.Seq)
 		}
 	}
 	for _, presence := range d.stage.out.Presences[p.presence:p.presentEnd] {
-		m := d.stage.fleet.at(presence.Machine)
+		m := d.stage.fleet.called(presence.Also, presence.Machine)
 		if !d.stage.fleet.maySpeak(r.Device, presence.Machine, m) {
 			d.bury(r, p.decoder, 3*formats.MaxFaults, beyondScope(r.Device, presence.Machine), parts)
 			continue
@@ -145,7 +170,9 @@ func (d *decoding) locate(i int) {
 			d.Presences = append(d.Presences, LocatedPresence{LSN: r.LSN, MachineID: m.ID, Machine: m.Key, Online: presence.Online, At: presence.At})
 			continue
 		}
-		unclaimed = d.unclaim(unclaimed, presence.Machine, nil, r, parts)
+		if !presence.IfKnown {
+			unclaimed = d.unclaim(unclaimed, presence.Machine, nil, r, parts)
+		}
 	}
 }
 
@@ -153,7 +180,7 @@ func (d *decoding) locateReadings(r *intakelog.Record, p *decodedRecord, parts *
 	scope := 0
 	for k := range d.stage.out.Readings[p.reading:p.readingEnd] {
 		reading := &d.stage.out.Readings[p.reading+k]
-		m := d.stage.fleet.at(reading.Machine)
+		m := d.stage.fleet.called(p.also, reading.Machine)
 		switch allowed := d.stage.fleet.maySpeak(r.Device, reading.Machine, m); {
 		case allowed && m == nil:
 			unclaimed = d.unclaim(unclaimed, reading.Machine, reading.Values, r, parts)
@@ -269,7 +296,10 @@ func speaker(r *intakelog.Record) string {
 	if r.Device != "" {
 		return r.Device
 	}
-	machine, _, _ := formats.FleetTopic(r.Topic)
+	machine, _, fleet := formats.FleetTopic(r.Topic)
+	if t, ok, fault := sparkplug.ParseTopic(r.Topic); !fleet && ok && fault == nil {
+		machine = machineOf(t)
+	}
 	return strings.ToValidUTF8(machine[:min(len(machine), formats.MaxName)], "")
 }
 

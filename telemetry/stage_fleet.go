@@ -55,10 +55,15 @@ type knownDevice struct {
 	gateway bool
 }
 
-// at returns the machine that a name means, nil when nobody has entered it.
-func (f *fleet) at(name string) *knownMachine {
+// called returns the machine that the longer of two names means, else the other,
+// nil when nobody has entered it. Only who has several machines of the same name
+// needs the longer one.
+func (f *fleet) called(longer, name string) *knownMachine {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+	if m := f.names[longer]; m != nil {
+		return m
+	}
 	return f.names[name]
 }
 

@@ -63,6 +63,9 @@ func (f *Fault) Error() string {
 	return f.Reason + ": " + f.Detail
 }
 
+// AndMore says that n more faults of the same message are not listed.
+func (f *Fault) AndMore(n int) { f.Detail = more(f.Detail, n) }
+
 func more(detail string, n int) string {
 	return detail + " (and " + strconv.Itoa(n) + " more faults in this message)"
 }

@@ -70,6 +70,8 @@ type Presence struct {
 	Machine string
 	Online  bool
 	At      time.Time
+	Also    string // a longer name of the machine, which counts first; "" without one
+	IfKnown bool   // the name may be that of a gateway: nobody has to claim it
 }
 
 // Number is a message's place in the count of its sender.

@@ -106,6 +106,12 @@ func textTime(text []byte, local bool) (t moment, ok bool) {
 	return t, false
 }
 
+// PlaceTime decides the event time of what a device says: formats whose messages
+// depend on earlier ones are read elsewhere, and have the same idea of time.
+func PlaceTime(device, received time.Time) (time.Time, observation.Flag, *Fault) {
+	return placeTime(device, received)
+}
+
 // numberTime reads a Unix time by its size: below 1e11 it is seconds, below 1e14
 // milliseconds, below 1e17 microseconds, else nanoseconds.
 func numberTime(n numeral, text []byte) (time.Time, *Fault) {

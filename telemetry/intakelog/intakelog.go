@@ -38,6 +38,7 @@ const (
 	Tick    Kind = 2 // the program clock has passed a point of event time
 	Cohort  Kind = 3 // statistics over sister machines, so that a replay need not recompute them
 	Relay   Kind = 4 // meant for devices, not said by one: passed on between clients, and none of the intake's
+	Session Kind = 5 // a source is listened to anew: what it said before may be missing
 )
 
 // Record is one entry of the log. Payload shares memory with the other records

@@ -39,6 +39,7 @@ type Flag uint8
 const (
 	ClockAhead Flag = 1 << iota // device time was > 2 min in the future; receive time is used
 	NoTime                      // the payload had no time; receive time is used
+	Historical                  // measured earlier and sent now, as the source says: stored, and no news of now
 )
 
 // Observation is one machine at one instant with some signals.

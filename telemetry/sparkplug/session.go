@@ -37,16 +37,14 @@ type Session struct {
 
 type member struct {
 	online  bool
-	signals bool // it has metrics of its own, so that it may be a machine
 	defined map[string]*Definition
 	aliases []uint64
 }
 
-// Change is what a birth or death means. Node and Devices name those that are
-// online or offline now.
+// Change is what a birth or death means: who is online or offline now.
 type Change struct {
 	Online  bool
-	Node    bool // the edge node itself, where it has metrics of its own
+	Node    bool // the edge node itself
 	Devices []string
 	Faults  []Fault
 	Refused *Fault // the message means nothing
@@ -96,12 +94,11 @@ func (s *Session) Apply(t Topic, p *Payload) Change {
 
 func (s *Session) nodeBirth(p *Payload) Change {
 	*s = Session{born: true}
-	c := Change{Online: true}
+	c := Change{Online: true, Node: true}
 	if s.bdSeq, s.hasBdSeq = p.BdSeq(); !s.hasBdSeq {
 		c.Faults = append(c.Faults, Fault{Reason: BadBdSeq, Detail: "the birth has no bdSeq: its death cannot be told from an older one"})
 	}
 	c.Faults = append(c.Faults, s.define("", p)...)
-	c.Node = s.members[""].signals
 	return c
 }
 
@@ -124,7 +121,7 @@ func (s *Session) nodeDeath(p *Payload) Change {
 	case ok && s.hasBdSeq && bdSeq != s.bdSeq:
 		return Change{Refused: &Fault{Reason: BadBdSeq, Detail: fmt.Sprintf("the death of connection %d, the birth is of %d", bdSeq, s.bdSeq)}}
 	}
-	c := Change{Node: s.members[""] == nil || s.members[""].signals}
+	c := Change{Node: true}
 	for id, m := range s.members {
 		if id != "" && m.online {
 			c.Devices = append(c.Devices, id)
@@ -187,7 +184,6 @@ func (s *Session) defineMetric(faults []Fault, device string, m *member, prefix 
 		s.size++
 	}
 	m.defined[def.Name] = def
-	m.signals = m.signals || !ofTheNode(def.Name) && def.Datatype.class() != attribute
 	if metric.HasAlias {
 		if other := s.alias(m, metric.Alias, def); other != "" {
 			faults = refuse(BadAlias, fmt.Sprintf("alias %d is that of %s too", metric.Alias, other))

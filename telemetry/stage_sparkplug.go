@@ -1,0 +1,287 @@
+package telemetry
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/formats"
+	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+	"github.com/thirdstate/thirdstate/telemetry/observation"
+	"github.com/thirdstate/thirdstate/telemetry/sparkplug"
+)
+
+const (
+	maxViews     = 4      // places of the log for which sessions are kept in memory
+	maxViewNodes = 20_000 // edge nodes of one view
+	sparkplugB   = "sparkplug-b"
+)
+
+// What a message of Sparkplug means depends on the births before it. A view knows
+// the sessions of edge nodes as of one place of the log; it moves along with the
+// reader that decodes there, and reads sessions that it does not have from the
+// births that are kept in the database. So every reader at every place sees the same.
+type sparkplugView struct {
+	at     intakelog.LSN
+	anew   map[string]intakelog.LSN // by source: where it was listened to anew last
+	nodes  map[sparkplug.Node]*viewedNode
+	loaded bool // anew is
+}
+
+type viewedNode struct {
+	session sparkplug.Session
+	source  string // of its newest birth
+}
+
+// view takes the view at a place out of the stage, an empty one where there is none.
+func (s *Stage) view(at intakelog.LSN) *sparkplugView {
+	for i, v := range s.views {
+		if v.at == at {
+			s.views = append(s.views[:i], s.views[i+1:]...)
+			return v
+		}
+	}
+	return &sparkplugView{at: at, anew: map[string]intakelog.LSN{}, nodes: map[sparkplug.Node]*viewedNode{}}
+}
+
+// keepView gives a view back that has moved to a place.
+func (s *Stage) keepView(v *sparkplugView, at intakelog.LSN) {
+	v.at = at
+	if len(s.views) == maxViews {
+		s.views = append(s.views[:0], s.views[1:]...)
+	}
+	s.views = append(s.views, v)
+}
+
+// node returns what is known of a node; it was loaded before.
+func (v *sparkplugView) node(id sparkplug.Node) *viewedNode {
+	n := v.nodes[id]
+	if n == nil {
+		n = &viewedNode{}
+		v.nodes[id] = n
+	}
+	return n
+}
+
+// begin forgets the sessions of a source that is listened to anew.
+func (v *sparkplugView) begin(source string, at intakelog.LSN) {
+	v.anew[source] = at
+	for _, n := range v.nodes {
+		if n.source == source {
+			n.session.Forget()
+		}
+	}
+}
+
+// apply moves a node on by an event. Of a source that was listened to anew after
+// it, an event says nothing any more.
+func (v *sparkplugView) apply(e *sparkplugEvent, p *sparkplug.Payload) sparkplug.Change {
+	if e.LSN < v.anew[e.Source] {
+		return sparkplug.Change{}
+	}
+	n := v.node(e.topic().Node)
+	if t := e.topic().Type; t == sparkplug.NBirth || t == sparkplug.DBirth {
+		n.source = e.Source
+	}
+	return n.session.Apply(e.topic(), p)
+}
+
+// isSparkplug says whether a record is one that the sessions are about.
+func isSparkplug(r *intakelog.Record) bool {
+	return r.Kind == intakelog.Session || r.Kind == intakelog.Message && strings.HasPrefix(r.Topic, sparkplug.Namespace)
+}
+
+// readySparkplug stores the births and deaths of a batch and loads the sessions
+// that its messages need, as they were before the batch.
+func (s *Stage) readySparkplug(ctx context.Context, d *decoding) error {
+	var events []sparkplugEvent
+	missing := map[sparkplug.Node]struct{}{}
+	for i := range d.records {
+		r := &d.records[i]
+		if !isSparkplug(r) {
+			continue
+		}
+		if e, ok := eventOf(r); ok {
+			events = append(events, e)
+		}
+		if t, _, fault := sparkplug.ParseTopic(r.Topic); r.Kind == intakelog.Message && fault == nil && t.ID != "" && d.view.nodes[t.Node] == nil {
+			missing[t.Node] = struct{}{}
+		}
+	}
+	if len(events) == 0 && len(missing) == 0 {
+		return nil
+	}
+	if len(d.view.nodes)+len(missing) > maxViewNodes {
+		clear(d.view.nodes) // they come back when they speak
+		for i := range d.records {
+			if t, ok, fault := sparkplug.ParseTopic(d.records[i].Topic); ok && fault == nil && t.ID != "" {
+				missing[t.Node] = struct{}{}
+			}
+		}
+	}
+	return s.insist(ctx, "births of edge nodes cannot be kept or read, trying again", func() error {
+		return s.loadSparkplug(ctx, d.view, events, missing)
+	})
+}
+
+// readSparkplug decodes a message in the light of the births before it.
+func (s *Stage) readSparkplug(ctx context.Context, d *decoding, r *intakelog.Record, p *decodedRecord) error {
+	p.decoder = sparkplugB
+	t, _, fault := sparkplug.ParseTopic(r.Topic)
+	if fault != nil {
+		p.whole = asFormatFault(fault)
+		return nil
+	}
+	if t.Type == sparkplug.State || t.Type.Command() {
+		return nil // said to machines, and by none
+	}
+	payload, fault := sparkplug.Decode(r.Payload)
+	if fault != nil {
+		p.whole = asFormatFault(fault)
+		payload = nil
+	}
+	session := &d.view.node(t.Node).session
+	var change sparkplug.Change
+	if e, ok := eventOf(r); ok {
+		change = d.view.apply(&e, payload)
+	} else if replayed(r.Source) {
+		then, err := s.sessionThen(ctx, t.Node, r)
+		if err != nil {
+			return err
+		}
+		session = then
+	}
+	switch {
+	case payload == nil:
+	case change.Refused != nil:
+		p.whole = asFormatFault(change.Refused)
+	default:
+		m := sparkplugMessage{topic: t, received: r.Received.Truncate(time.Microsecond).UTC(), out: &s.out, payload: payload, first: len(s.out.Faults)}
+		m.presences(change)
+		for i := range change.Faults {
+			m.refuse(asFormatFault(&change.Faults[i]))
+		}
+		if t.Type != sparkplug.NDeath && t.Type != sparkplug.DDeath {
+			m.read(session)
+		}
+		m.more()
+		if p.also = t.Node.String(); t.Device != "" {
+			p.also += "/" + t.Device
+		}
+	}
+	return nil
+}
+
+// sparkplugMessage puts what one message says into the stage's common form.
+type sparkplugMessage struct {
+	topic    sparkplug.Topic
+	received time.Time
+	payload  *sparkplug.Payload
+	out      *formats.Decoded
+	first    int // faults before the message
+	refused  int
+}
+
+// machine is the name of the machine that a message is about: the device, else
+// the edge node.
+func machineOf(t sparkplug.Topic) string {
+	if t.Device != "" {
+		return t.Device
+	}
+	return t.ID
+}
+
+func (m *sparkplugMessage) refuse(f *formats.Fault) {
+	if m.refused++; m.refused <= formats.MaxFaults {
+		m.out.Faults = append(m.out.Faults, *f)
+	}
+}
+
+func (m *sparkplugMessage) more() {
+	if m.refused > formats.MaxFaults {
+		m.out.Faults[len(m.out.Faults)-1].AndMore(m.refused - formats.MaxFaults)
+	}
+}
+
+// presences says who is online or offline now. A node's death is dated by our
+// clock: the broker sends what was written when the connection began.
+func (m *sparkplugMessage) presences(c sparkplug.Change) {
+	at := m.received
+	if m.payload.HasTimestamp && m.topic.Type != sparkplug.NDeath {
+		if placed, _, fault := formats.PlaceTime(unixMilli(m.payload.Timestamp), m.received); fault == nil {
+			at = placed
+		}
+	}
+	node := m.topic.Node.String()
+	for _, device := range c.Devices {
+		m.out.Presences = append(m.out.Presences, formats.Presence{Machine: device, Also: node + "/" + device, Online: c.Online, At: at, IfKnown: true})
+	}
+	if c.Node {
+		m.out.Presences = append(m.out.Presences, formats.Presence{Machine: m.topic.ID, Also: node, Online: c.Online, At: at, IfKnown: true})
+	}
+}
+
+// moment is what values of one reading have in common.
+type moment struct {
+	at         uint64
+	timed      bool
+	historical bool
+}
+
+func (m *sparkplugMessage) read(session *sparkplug.Session) {
+	reading := session.Read(m.topic, m.payload)
+	m.out.Attributes += reading.Attributes
+	for i := range reading.Faults {
+		m.refuse(asFormatFault(&reading.Faults[i]))
+	}
+	places := map[moment]int{} // in out.Readings; -1 where the time is refused
+	for i := range reading.Points {
+		p := &reading.Points[i]
+		key := moment{p.At, p.HasTime, p.Historical}
+		place, known := places[key]
+		if !known {
+			place = m.place(key)
+			places[key] = place
+		}
+		if place >= 0 {
+			r := &m.out.Readings[place]
+			r.Values = append(r.Values, observation.Value{Signal: p.Signal, Value: p.Value, Quality: qualityOf(p.Quality)})
+		}
+	}
+}
+
+// place begins the reading of an instant, -1 where its time cannot be one.
+func (m *sparkplugMessage) place(key moment) int {
+	r := formats.Reading{Machine: machineOf(m.topic), At: m.received, Flags: observation.NoTime}
+	if key.timed {
+		var fault *formats.Fault
+		if r.At, r.Flags, fault = formats.PlaceTime(unixMilli(key.at), m.received); fault != nil {
+			m.refuse(fault)
+			return -1
+		}
+	}
+	if key.historical {
+		r.Flags |= observation.Historical
+	}
+	m.out.Readings = append(m.out.Readings, r)
+	return len(m.out.Readings) - 1
+}
+
+// unixMilli is a time on the wire, which may be any number.
+func unixMilli(ms uint64) time.Time {
+	return time.UnixMilli(int64(min(ms, 1<<53))) //nolint:gosec // bounded
+}
+
+func qualityOf(q sparkplug.Quality) observation.Quality {
+	switch q {
+	case sparkplug.Stale:
+		return observation.Stale
+	case sparkplug.Bad:
+		return observation.Implausible
+	}
+	return observation.Good
+}
+
+func asFormatFault(f *sparkplug.Fault) *formats.Fault {
+	return &formats.Fault{Reason: f.Reason, Detail: f.Detail, Path: f.Path, Offset: f.Offset}
+}
