@@ -4,8 +4,12 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
@@ -18,17 +22,55 @@ type touched struct {
 
 func newTouched() *touched { return &touched{seen: map[string]*machines.Seen{}} }
 
-// note keeps the newest sign of life of a machine.
-func (t *touched) note(w *watched, o *observation.Observation) {
-	s := t.seen[w.Key]
+// of is what has been told of a machine.
+func (t *touched) of(id uuid.UUID, key string) *machines.Seen {
+	s := t.seen[key]
 	if s == nil {
-		s = &machines.Seen{MachineID: w.ID}
-		t.seen[w.Key] = s
+		s = &machines.Seen{MachineID: id}
+		t.seen[key] = s
 	}
-	if o.At.Before(s.At) {
+	return s
+}
+
+// present keeps a sender's word that a machine is connected or not. It counts from
+// the newest that the machine has said itself, whose clock may be ahead of ours.
+func (t *touched) present(p *telemetry.LocatedPresence, w *watched) {
+	s := t.of(p.MachineID, p.Machine)
+	at := p.At
+	if w != nil {
+		if newest := w.rules.Newest(); newest.After(at) {
+			at = newest
+		}
+		w.gone = time.Time{}
+		if !p.Online {
+			w.gone = at
+		}
+	}
+	if s.At.After(at) {
+		at = s.At
+	}
+	s.At, s.Connectivity = at, "online"
+	if !p.Online {
+		s.Connectivity = "off"
+	}
+}
+
+// note keeps the newest sign of life of a machine. What it has measured earlier
+// is none, and after it was gone anything else is one, whatever its clock says.
+func (t *touched) note(w *watched, o *observation.Observation) {
+	if o.Flags&observation.Historical != 0 {
 		return
 	}
-	s.At, s.Connectivity = o.At, "online"
+	s := t.of(w.ID, w.Key)
+	at := o.At
+	if !w.gone.IsZero() && at.Before(w.gone) {
+		at = w.gone
+	}
+	w.gone = time.Time{}
+	if at.Before(s.At) {
+		return
+	}
+	s.At, s.Connectivity = at, "online"
 	if v, ok := o.Get("operating_hours"); ok && meter(v) {
 		s.Hours = &v
 	}
@@ -59,6 +101,9 @@ func (r *Runner) scores(t *touched) []Score {
 	var scores []Score
 	for _, key := range keys {
 		w := r.watched[key]
+		if w == nil {
+			continue // connected, and has said nothing yet
+		}
 		points, contributors := w.rules.Score()
 		if rounded := int(math.Round(points)); rounded != w.score {
 			w.score = rounded

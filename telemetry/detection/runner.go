@@ -72,6 +72,7 @@ type watched struct {
 	pack  *rules.Pack
 	rules *rules.Machine
 	score int
+	gone  time.Time // when it was said to be gone, zero once it has said something again
 }
 
 // Config of a Runner. Dir holds the snapshots; Released is told up to which
@@ -223,13 +224,17 @@ type step struct {
 	lsn  intakelog.LSN
 	obs  *telemetry.Located
 	tick *telemetry.Tick
+	here *telemetry.LocatedPresence
 }
 
-// merge gives observations and ticks of a batch in log order.
+// merge gives observations, presences and ticks of a batch in log order.
 func merge(b *telemetry.Batch) []step {
-	steps := make([]step, 0, len(b.Observations)+len(b.Ticks))
+	steps := make([]step, 0, len(b.Observations)+len(b.Presences)+len(b.Ticks))
 	for i := range b.Observations {
 		steps = append(steps, step{lsn: b.Observations[i].LSN, obs: &b.Observations[i]})
+	}
+	for i := range b.Presences {
+		steps = append(steps, step{lsn: b.Presences[i].LSN, here: &b.Presences[i]})
 	}
 	for i := range b.Ticks {
 		steps = append(steps, step{lsn: b.Ticks[i].LSN, tick: &b.Ticks[i]})
@@ -242,6 +247,10 @@ func (r *Runner) step(s step, t *touched) []rules.Finding {
 	if s.tick != nil {
 		t.all = true
 		return r.tick(*s.tick)
+	}
+	if s.here != nil {
+		t.present(s.here, r.watched[s.here.Machine])
+		return nil
 	}
 	if r.dedup.Seen(&s.obs.Observation) {
 		return nil

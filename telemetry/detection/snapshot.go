@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -36,6 +37,7 @@ type machineState struct {
 	Machine Watched
 	Score   int
 	Rules   []byte
+	Gone    time.Time
 }
 
 type snapshots struct {
@@ -189,7 +191,7 @@ func (r *Runner) state() *state {
 	defer r.mu.Unlock()
 	st := &state{Version: 1, Log: r.pos.Log, LSN: r.lsn, Dedup: r.dedup.Snapshot(nil)}
 	for _, w := range r.watched {
-		st.Machines = append(st.Machines, machineState{Machine: w.Watched, Score: w.score, Rules: w.rules.Snapshot(nil)})
+		st.Machines = append(st.Machines, machineState{Machine: w.Watched, Score: w.score, Rules: w.rules.Snapshot(nil), Gone: w.gone})
 	}
 	sort.Slice(st.Machines, func(i, j int) bool { return st.Machines[i].Machine.Key < st.Machines[j].Machine.Key })
 	return st
@@ -225,7 +227,7 @@ func (r *Runner) adopt(st *state) error {
 	}
 	for _, m := range st.Machines {
 		pack := r.fleet.Pack(m.Machine)
-		w := &watched{Watched: m.Machine, pack: pack, rules: rules.New(m.Machine.Key, pack), score: m.Score}
+		w := &watched{Watched: m.Machine, pack: pack, rules: rules.New(m.Machine.Key, pack), score: m.Score, gone: m.Gone}
 		if err := w.rules.Restore(pack, m.Rules); err != nil {
 			return fmt.Errorf("restore the rules of %s: %w", m.Machine.Key, err)
 		}

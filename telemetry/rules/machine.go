@@ -89,13 +89,16 @@ func (m *Machine) number(name string) int {
 
 // Observe takes one observation and returns what changed. An observation is
 // evaluated in its place when the watermark (greatest event time seen, less the
-// pack's lateness) has passed it; one that comes later than that may propose
-// findings and changes nothing else.
+// pack's lateness) has passed it; one that comes later than that, or that its
+// source calls historical, may propose findings and changes nothing else.
 func (m *Machine) Observe(o observation.Observation) []Finding {
 	found := m.take()
 	at := o.At.UnixNano()
 	if at <= 0 {
 		return found // before 1970: nothing that a machine of ours can have said
+	}
+	if o.Flags&observation.Historical != 0 {
+		return append(found, m.late(&o)...)
 	}
 	cells := m.cells(&o)
 	if m.done != 0 && at <= m.done {
@@ -118,6 +121,15 @@ func (m *Machine) advance(found []Finding, upTo int64) []Finding {
 		m.waiting.recycle(w.cells)
 	}
 	return found
+}
+
+// Newest is the greatest event time that the machine has named, the zero time
+// before it has named one.
+func (m *Machine) Newest() time.Time {
+	if m.watermark == 0 {
+		return time.Time{}
+	}
+	return unix(m.watermark)
 }
 
 // Flush evaluates what still waits for the watermark, as at the end of a file.
