@@ -134,7 +134,7 @@ func TestStage_ReadsSparkplugTheSameFromEveryPlace(t *testing.T) {
 	if values < 60 || refused < 60 {
 		t.Fatalf("%d things told and %d refused: the script tests little", values, refused)
 	}
-	for cut := intakelog.LSN(0); cut < last; cut += 13 {
+	for cut := intakelog.LSN(0); cut < last; cut += 31 {
 		do(t, w.pool, func(tx pgx.Tx) error {
 			_, err := tx.Exec(t.Context(), `DELETE FROM sparkplug_event`)
 			return err
