@@ -20,6 +20,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/clock"
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/webhooks"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
@@ -46,6 +47,7 @@ type Config struct {
 	// or an empty list.
 	IntakeLog *intakelog.Log
 	Fleet     *detection.Fleet
+	Webhooks  webhooks.Settings
 	Version   string // of the program, shown in the OpenAPI document
 	// SessionPrincipal says who has signed in on the pages, so that a browser
 	// may call the API; nil means tokens only.

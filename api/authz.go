@@ -30,7 +30,9 @@ var (
 		identity.OwnerAdmin}
 	reporters = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.FieldEngineer, identity.OwnerAdmin}
 	packers   = []identity.Role{identity.Admin, identity.ServiceManager, identity.CustomerRepresentative}
-	auditors  = []identity.Role{identity.Admin, identity.ServiceManager, identity.OwnerAdmin}
+	// subscribers manage webhooks: managers all, an owner his own.
+	subscribers = []identity.Role{identity.Admin, identity.ServiceManager, identity.OwnerAdmin}
+	auditors    = []identity.Role{identity.Admin, identity.ServiceManager, identity.OwnerAdmin}
 )
 
 // authenticate finds out who is asking and refuses who may not.

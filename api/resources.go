@@ -8,5 +8,5 @@ var resources = []func(*Server){
 	technicians, callbacks, complaints, promises,
 	overviews, rulePacks,
 	deadLetters, unclaimed, devices, intake, sequenceGaps,
-	users, tokens, audits, programClock,
+	users, tokens, subscriptions, audits, programClock,
 }

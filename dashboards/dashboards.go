@@ -18,6 +18,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/clock"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/internal/webhooks"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
@@ -36,6 +37,7 @@ type Config struct {
 	Intake    func() IntakeStatus // for the intake page
 	IntakeLog *intakelog.Log      // where replayed messages go
 	Demo      *Demo
+	Webhooks  webhooks.Settings
 	Secure    bool // cookies over https only
 }
 

@@ -35,13 +35,16 @@ type AuditFilter struct {
 	Cursor    string
 }
 
-const auditSQL = `INSERT INTO audit (id, entity, entity_id, machine_id, customer_id, at, actor, action, before, after)
+// One round trip, and where nobody listens no other one follows.
+const auditSQL = `WITH entry AS (INSERT INTO audit (id, entity, entity_id, machine_id, customer_id, at, actor, action, before, after)
 	VALUES (@id, @entity, @entityID, @machineID, COALESCE(@customerID::uuid, (SELECT customer_id FROM machine WHERE id = @machineID)),
-		@at, @actor, @action, @before, @after)`
+		@at, @actor, @action, @before, @after) RETURNING customer_id)
+SELECT w.id, w.customer_id, e.customer_id AS event_customer FROM entry e CROSS JOIN LATERAL webhooks_for(@types, e.customer_id) w`
 
-// Audit writes down one change, in the transaction that makes it. Where no customer
-// is named, the entry belongs to the owner of the machine; with neither it is for
-// staff only. before and after are kept as JSON, nil as nothing.
+// Audit writes down one change, in the transaction that makes it, and puts what
+// webhooks hear of it into the same transaction. Where no customer is named, the
+// entry belongs to the owner of the machine; with neither it is for staff only.
+// before and after are kept as JSON, nil as nothing.
 func Audit(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, entity string, id uuid.UUID,
 	machineID, customerID *uuid.UUID, action string, before, after any) error {
 	was, err := recorded(before)
@@ -52,8 +55,13 @@ func Audit(ctx context.Context, db postgres.DB, now time.Time, who identity.Prin
 	if err != nil {
 		return fmt.Errorf("audit %s %s: %w", action, entity, err)
 	}
-	_, err = postgres.Run(ctx, db, auditSQL, pgx.NamedArgs{"id": postgres.NewID(), "entity": entity, "entityID": id, "machineID": machineID,
-		"customerID": customerID, "at": now, "actor": who.Name, "action": action, "before": was, "after": is})
+	e := AuditEntry{ID: postgres.NewID(), Entity: entity, EntityID: id, MachineID: machineID, At: now, Actor: who.Name, Action: action, Before: was, After: is}
+	event := eventOf(e)
+	listeners, err := postgres.All[listener](ctx, db, auditSQL, pgx.NamedArgs{"id": e.ID, "entity": entity, "entityID": id, "machineID": machineID,
+		"customerID": customerID, "at": now, "actor": who.Name, "action": action, "before": was, "after": is, "types": matching(event)})
+	if err == nil && len(listeners) > 0 {
+		err = announce(ctx, db, e, event, listeners)
+	}
 	if err != nil {
 		return fmt.Errorf("audit %s %s: %w", action, entity, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/internal/webhooks"
 )
 
 // settings are the flags that serve and demo share. Each is also THIRDSTATE_...
@@ -36,6 +37,7 @@ type settings struct {
 	LogCompress  bool          `name:"log-compress" help:"Compress parts of the intake log that wait for the history or the rules." default:"true" negatable:""`
 	ClockStart   time.Time     `name:"clock-start" help:"Program time to start at on the first start (RFC 3339)." placeholder:"T"`
 	Speed        float64       `help:"Program seconds a real second." default:"1"`
+	WebhookAllow []string      `name:"webhook-allow" help:"Networks that webhooks may reach though they are not public, also without TLS, such as 10.1.0.0/16 or 127.0.0.1." placeholder:"CIDR"`
 	KeepRaw      time.Duration `name:"keep-raw" help:"How long PostgreSQL keeps telemetry as it came; older is kept as 15-minute mean, lowest and highest. InfluxDB has the retention of its bucket." default:"840h"`
 }
 
@@ -65,6 +67,9 @@ func (s *settings) check() error {
 	}
 	if s.LogLimit.given && s.LogLimit.bytes < minLogLimit {
 		bad("--log-limit", "must be at least %dMiB", minLogLimit>>20)
+	}
+	if _, err := webhooks.ReadAllow(s.WebhookAllow); err != nil {
+		bad("--webhook-allow", "%v", err)
 	}
 	if s.KeepRaw < 24*time.Hour {
 		bad("--keep-raw", "must be at least 24h")

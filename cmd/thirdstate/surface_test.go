@@ -40,7 +40,7 @@ func newSurface(t *testing.T) *surface {
 	s := &surface{world: maintenancetest.New(t, pool), clock: clock.New(maintenancetest.Now, 0, nil), e: echo.New()}
 	history := telemetry.NewPostgresHistory(pool)
 	log := slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	site, err := dashboards.Mount(s.e, dashboards.Config{Pool: pool, Clock: s.clock, Log: log, History: history})
+	site, err := dashboards.Mount(s.e, dashboards.Config{Pool: pool, Clock: s.clock, Log: log, History: history, Webhooks: maintenancetest.Webhooks()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func newSurface(t *testing.T) *surface {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { intake.Close() })
-	s.api, err = api.Mount(s.e, api.Config{IntakeLog: intake, Pool: pool, Clock: s.clock, Log: log, History: history, SessionPrincipal: site.SessionPrincipal})
+	s.api, err = api.Mount(s.e, api.Config{IntakeLog: intake, Pool: pool, Clock: s.clock, Log: log, History: history, SessionPrincipal: site.SessionPrincipal, Webhooks: maintenancetest.Webhooks()})
 	if err != nil {
 		t.Fatal(err)
 	}

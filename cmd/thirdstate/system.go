@@ -18,6 +18,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/clock"
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/webhooks"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
@@ -42,6 +43,7 @@ type system struct {
 	runner   *detection.Runner
 	embedded *telemetry.Embedded
 	external *telemetry.External
+	webhooks webhooks.Settings
 	closers  []func(context.Context) error
 }
 
@@ -66,7 +68,7 @@ func open(ctx context.Context, s settings, demo bool, log *slog.Logger) (*system
 			}
 			return saveClock(ctx, y.pool, y.clock) // a run that is killed at once must not let it go back
 		},
-		y.openIntake, y.openHistory, y.openRules,
+		y.openWebhooks, y.openIntake, y.openHistory, y.openRules,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -148,6 +150,7 @@ func (y *system) run(ctx context.Context, more ...func(context.Context) error) e
 		y.runner.Run,
 		y.runHistory,
 		y.runJobs,
+		y.runWebhooks,
 		y.runUpkeep,
 		y.watchMachines,
 	}, append(y.brokers(), more...)...)

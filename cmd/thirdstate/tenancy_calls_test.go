@@ -42,6 +42,7 @@ func (x things) byCollection(name string) (string, bool) {
 		"readings": x.Reading.ID, "cases": x.Case.ID, "work-orders": x.Order.ID, "inspections": x.Order.ID, "checklist-items": x.Item.ID, "checklist": x.Item.ID,
 		"attachments": x.Photo.ID, "photos": x.Photo.ID, "callbacks": x.Callback, "complaints": x.Complaint.ID, "promises": x.Promise.ID, "plans": x.Plan.ID,
 		"users": x.People[identity.OwnerAdmin].ID, "tokens": x.People[identity.OwnerAdmin].TokenID, "models": x.w.Model.ID, "technicians": x.w.Technician,
+		"webhooks": x.Webhook.ID, "webhook-deliveries": x.Delivery.ID,
 	}
 	keys := map[string]string{"observations": x.Machine.Key, "devices": x.Machine.Key, "unclaimed": x.Mark + "-9", "dead-letters": "1", "rules": "BC5430THB-56"}
 	if id, ok := ids[name]; ok {
@@ -229,6 +230,10 @@ func (g generator) value(name string, s *huma.Schema, x things) any {
 		return id
 	}
 	switch {
+	case name == "url":
+		return "https://hooks.example.com/" + x.Mark
+	case name == "events":
+		return []string{"*"}
 	case name == "machine":
 		return x.Machine.Key
 	case name == "values":
@@ -237,7 +242,7 @@ func (g generator) value(name string, s *huma.Schema, x things) any {
 		return s.Enum[0]
 	case s.Format == "uuid":
 		g.t.Errorf("say in byName what %q asks for", name)
-	case s.Format == "date-time" && slices.Contains([]string{"at", "installedAt"}, name):
+	case s.Format == "date-time" && slices.Contains([]string{"at", "installedAt", "since"}, name):
 		return "2026-06-04T07:00:00Z" // what has happened
 	case s.Format == "date-time":
 		return "2026-07-04T07:00:00Z" // what is to come

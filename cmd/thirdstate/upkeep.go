@@ -9,6 +9,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/webhooks"
 	"github.com/thirdstate/thirdstate/telemetry"
 )
 
@@ -29,12 +30,15 @@ const idempotencyKept = 24 * time.Hour
 // lettersKept is how long dead letters, and names that nobody claims, are kept.
 const lettersKept = 90 * 24 * time.Hour
 
+// deliveriesKept is how long one can see, and replay, what webhooks were sent.
+const deliveriesKept = 30 * 24 * time.Hour
+
 // packAfter is how long after its end a day is packed: most of what is late has come.
 const packAfter = 2 * time.Hour
 
 // runUpkeep packs the telemetry of days that are over, and removes what nobody needs
-// any more: telemetry beyond its retention (rolled up first), ended sessions and
-// remembered answers.
+// any more: telemetry beyond its retention (rolled up first), ended sessions,
+// remembered answers, old dead letters and deliveries.
 func (y *system) runUpkeep(ctx context.Context) error {
 	for {
 		if err := y.upkeep(ctx, y.clock.Now()); err != nil && ctx.Err() == nil {
@@ -58,6 +62,9 @@ func (y *system) upkeep(ctx context.Context, now time.Time) error {
 		}
 		if _, err := postgres.Run(ctx, tx, oldIdempotencySQL, pgx.NamedArgs{"before": now.Add(-idempotencyKept)}); err != nil {
 			return fmt.Errorf("remove remembered answers: %w", err)
+		}
+		if err := webhooks.ForgetOld(ctx, tx, now, now.Add(-deliveriesKept)); err != nil {
+			return err
 		}
 		return telemetry.ForgetOld(ctx, tx, now.Add(-lettersKept))
 	})

@@ -36,6 +36,7 @@ var arrows = []arrow{
 	{"telemetry/detection", []string{"telemetry/...", "machines/...", "internal/..."}},
 	{"deploy", nil},
 	{"internal", []string{"internal/..."}},
+	{"internal/webhooks", []string{"internal/...", "machines"}}, // it carries what the audit log of machines announces
 	{"internal/accounts", []string{"internal/...", "machines"}}, // users are written with the audit log of machines
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/webhooks"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 )
@@ -30,6 +31,7 @@ func (w *World) tenant(t testing.TB, mark, phone string) *Tenant {
 	w.do(t, func(ctx context.Context, tx pgx.Tx) error { return w.trouble(ctx, tx, a) })
 	w.do(t, func(ctx context.Context, tx pgx.Tx) error { return w.work(ctx, tx, a) })
 	w.do(t, func(ctx context.Context, tx pgx.Tx) error { return w.care(ctx, tx, a) })
+	w.do(t, func(ctx context.Context, tx pgx.Tx) error { return w.hooks(ctx, tx, a) })
 	return a
 }
 
@@ -177,6 +179,17 @@ func (w *World) care(ctx context.Context, tx pgx.Tx, a *Tenant) (err error) {
 		args["id"] = uuid.New()
 	}
 	return nil
+}
+
+// hooks lets the customer's own program hear of what happens.
+func (w *World) hooks(ctx context.Context, tx pgx.Tx, a *Tenant) (err error) {
+	owner := w.Principal(a.People[identity.OwnerAdmin])
+	if a.Webhook, _, err = webhooks.Add(ctx, tx, Webhooks(), Now.Add(-time.Hour), owner, webhooks.New{CustomerID: &a.Customer.ID, URL: "https://" + a.Mark + ".example.com/hooks",
+		Description: a.Mark + " 机队系统", Events: []string{"*"}}); err != nil {
+		return err
+	}
+	a.Delivery, err = webhooks.Test(ctx, tx, Now.Add(-time.Hour), owner, a.Webhook.ID)
+	return err
 }
 
 // PNG is a small picture.

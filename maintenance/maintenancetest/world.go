@@ -5,6 +5,8 @@ package maintenancetest
 
 import (
 	"context"
+	"crypto/sha256"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,8 @@ import (
 	"github.com/thirdstate/thirdstate/internal/accounts"
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/seal"
+	"github.com/thirdstate/thirdstate/internal/webhooks"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 )
@@ -24,6 +28,14 @@ const Password = "correct horse battery 9"
 
 // Now is the instant at which the world is looked at.
 var Now = time.Date(2026, 6, 4, 8, 0, 0, 0, time.UTC)
+
+// Webhooks are the settings under which the world's webhooks were made: a receiver
+// may be on this machine.
+func Webhooks() webhooks.Settings {
+	secret := sha256.Sum256([]byte("made for tests"))
+	key, _ := seal.New(secret[:]) // it has 32 bytes
+	return webhooks.Settings{Key: key, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+}
 
 // World is what the tests know of the database's contents.
 type World struct {
@@ -66,6 +78,8 @@ type Tenant struct {
 	Complaint maintenance.Complaint
 	Promise   maintenance.Promise
 	Plan      maintenance.ServicePlan
+	Webhook   webhooks.Webhook  // hears of everything
+	Delivery  webhooks.Delivery // a test event that nobody has sent yet
 	People    map[identity.Role]Person
 }
 
