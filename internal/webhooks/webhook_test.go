@@ -425,9 +425,3 @@ func TestEvents_AreBoundedAndClosedByDefault(t *testing.T) {
 		t.Errorf("customer A hears %v", n)
 	}
 }
-
-func BenchmarkAudit(b *testing.B) {
-	for _, hooks := range []int{0, 1, 10} {
-		b.Run(fmt.Sprintf("webhooks=%d", hooks), func(b *testing.B) { benchmarkAudit(b, hooks) })
-	}
-}
