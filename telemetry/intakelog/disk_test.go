@@ -317,3 +317,25 @@ func workWithoutDescriptors(t *testing.T, dir string) {
 	await(t, func() bool { return l.Stats().Segments < 10 })
 	closeLog(t, l)
 }
+
+// Where nothing says how far a log was, its id is not used again: somebody may
+// have a place in it.
+func TestLog_IsAnotherOneWhenNothingIsKnownOfIt(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := open(t, dir, brisk(nil))
+	id := l.ID()
+	fill(t, l, 1, 10)
+	closeLog(t, l)
+	files, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, name := range files {
+		if filepath.Base(name) != identityFile {
+			_ = os.Remove(name) // the folder corrupt stays
+		}
+	}
+	l = open(t, dir, brisk(nil))
+	if lsn, err := l.AppendWait(t.Context(), message(1)); err != nil || lsn != 1 || l.ID() == id {
+		t.Fatalf("appended at %d of %s: %v", lsn, l.ID(), err)
+	}
+	closeLog(t, l)
+}

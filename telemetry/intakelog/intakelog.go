@@ -263,8 +263,7 @@ func (l *Log) closeFiles() {
 	for _, s := range l.segments {
 		l.drop(s)
 	}
-	l.unzip.Close()
-	l.fs.release()
+	l.fs.release()     // unzip stays: it holds nothing but memory, and a reader may be at it
 	_ = l.lock.Close() // and with it the lock
 }
 

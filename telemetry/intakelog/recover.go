@@ -27,13 +27,19 @@ func (l *Log) restore() error {
 		return fmt.Errorf("list segments: %w", err)
 	}
 	found := l.findSegments(files)
-	if err := l.identify(found); err != nil {
+	known, err := l.identify(found)
+	if err != nil {
 		return err
 	}
 	l.segments = l.sortOut(found)
 	l.limit(files)
 	places := l.loadConsumers()
 	if len(l.segments) == 0 {
+		if known && !places.found { // nobody knows how far it was
+			if err := l.rename(nil); err != nil {
+				return err
+			}
+		}
 		return l.create(places)
 	}
 	for _, s := range l.segments {
@@ -91,17 +97,21 @@ func (l *Log) findSegments(files []Entry) []*segment {
 	return kept
 }
 
-// identify reads the log's id from its own file, or else from a segment. An id
-// without segments is that of a log whose making was cut off, or whose segments
-// are gone: the latter has said how far its consumers are.
-func (l *Log) identify(found []*segment) error {
+// identify reads the log's id from its own file, or else from a segment; known
+// says that it was the former.
+func (l *Log) identify(found []*segment) (known bool, err error) {
 	content, err := readAll(l.fs, identityFile, maxSmallFile)
 	n := len(content) - 4
 	if err == nil && n == len(l.id) && crc32.Checksum(content[:n], castagnoli) == binary.LittleEndian.Uint32(content[n:]) {
 		l.id = uuid.UUID(content[:n])
 		l.seed = seedOf(l.id)
-		return nil
+		return true, nil
 	}
+	return false, l.rename(found)
+}
+
+// rename gives the log the id of its segments, or a new one.
+func (l *Log) rename(found []*segment) (err error) {
 	if i := slices.IndexFunc(found, func(s *segment) bool { return s.headOK }); i >= 0 {
 		l.id = found[i].id
 	} else if l.id, err = uuid.NewRandom(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -203,7 +204,7 @@ type places struct {
 	found    bool // the log has existed
 	closed   bool // and was closed properly
 	furthest LSN  // that anybody has seen
-	passed   LSN  // by every consumer that has ever spoken
+	passed   LSN  // by every consumer that is there and has ever spoken
 }
 
 // loadConsumers reads what saveConsumers wrote for this log; anything else is
@@ -228,11 +229,17 @@ func (l *Log) loadConsumers() (p places) {
 			p.closed = true
 		case writtenName:
 		default:
-			if p.passed = min(p.passed, LSN(at)); len(l.consumers) == 0 {
-				p.passed = LSN(at)
-			}
 			l.consumers[name] = LSN(at)
 		}
+	}
+	var spoken []LSN
+	for _, name := range l.options.Consumers {
+		if at, has := l.consumers[name]; has {
+			spoken = append(spoken, at)
+		}
+	}
+	if len(spoken) > 0 {
+		p.passed = slices.Min(spoken)
 	}
 	return p
 }
