@@ -104,6 +104,7 @@ func BenchmarkAcknowledge(b *testing.B) {
 	for b.Loop() {
 		for i := range rows {
 			row := &rows[i]
+			row.o.PackAfter = -1
 			row.o.SegmentBytes, row.o.MaxBytes = 1<<20, 8<<30
 			dir := b.TempDir()
 			if i == 2 {
@@ -171,7 +172,7 @@ func pace(b *testing.B, l *Log, rate, count int) []time.Duration {
 func BenchmarkBacklog(b *testing.B) {
 	const records = 1_000_000
 	dir := b.TempDir()
-	l := open(b, dir, Options{Plain: true, MaxBytes: 8 << 30, SegmentBytes: 16 << 20})
+	l := open(b, dir, Options{Plain: true, PackAfter: -1, MaxBytes: 8 << 30, SegmentBytes: 16 << 20})
 	pour(b, l, records-1, newFleet().next)
 	read := func(b *testing.B) {
 		var buf []Record
@@ -206,7 +207,7 @@ func BenchmarkOpenAfterKill(b *testing.B) {
 	const size = 3 << 30
 	for _, plain := range []bool{true, false} {
 		dir := b.TempDir()
-		l := open(b, dir, Options{Plain: true, MaxBytes: 2 * size})
+		l := open(b, dir, Options{Plain: true, PackAfter: -1, MaxBytes: 2 * size})
 		f := newFleet()
 		for l.Stats().Bytes < size {
 			pour(b, l, 100_000, f.next)

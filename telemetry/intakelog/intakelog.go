@@ -75,6 +75,7 @@ type Options struct {
 	Retain       time.Duration // consumed segments stay at least this long on the wall clock, within a quarter of MaxBytes
 	ReserveBytes int64         // kept free on the disk, so that cursors can be saved and segments deleted when it is full; 0 = 64 MiB or a 64th of the free disk, whichever is less; negative = none
 	Plain        bool          // sealed segments are not compressed
+	PackAfter    time.Duration // sealed segments are compressed when they are as old as this, or the log is half full; 0 = 1 min, negative = at once
 	Consumers    []string      // who must have passed a record before it is deleted; nil = "history" and "rules"
 	FS           FS            // nil = the folder itself; tests inject faults here
 	Wall         func() time.Time
@@ -84,6 +85,7 @@ type Options struct {
 const (
 	defaultSegmentBytes = 64 << 20
 	defaultMaxBytes     = 8 << 30
+	defaultPackAfter    = time.Minute // longer than consumers that keep up need it
 	minSegmentBytes     = 4 << 10
 	maxCommitDelay      = 2 * time.Millisecond
 	pendingBytes        = 8 << 20         // what may wait for the disk
@@ -104,6 +106,9 @@ func (o Options) withDefaults() Options {
 	o.CommitDelay = min(o.CommitDelay, maxCommitDelay)
 	if o.CommitBytes <= 0 {
 		o.CommitBytes = 1 << 20
+	}
+	if o.PackAfter == 0 {
+		o.PackAfter = defaultPackAfter
 	}
 	if o.Consumers == nil {
 		o.Consumers = []string{"history", "rules"}

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // brisk commits at once and begins a segment often.
 func brisk(fs FS) Options {
-	return Options{SegmentBytes: 4 << 10, MaxBytes: 1 << 20, CommitDelay: -1, ReserveBytes: 8 << 10, Plain: true, FS: fs}
+	return Options{SegmentBytes: 4 << 10, MaxBytes: 1 << 20, CommitDelay: -1, ReserveBytes: 8 << 10, Plain: true, PackAfter: -1, FS: fs}
 }
 
 func open(t testing.TB, dir string, o Options) *Log {

@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	packAgain = 30 * time.Second // after a failure
-	packShare = 4                // the packer works a quarter of the time, unless the log is half full
+	packEvery = 5 * time.Second // for those that have become old enough
+	packShare = 4               // the packer works a quarter of the time, unless the log is half full
 	packStint = 5 * time.Millisecond
 	packSync  = 1 << 20 // so that the sync of a commit never has more than this of ours to wait for
 )
 
 var errPlain = errors.New("it has damaged places and stays as it is")
 
-// packLoop compresses sealed segments, the oldest first. The one that was sealed
-// last is left alone: whoever keeps up is reading it, and it may be gone soon.
+// packLoop compresses sealed segments that wait for long, the oldest first. The
+// one that was sealed last is left alone: whoever keeps up is reading it.
 func (l *Log) packLoop(ctx context.Context) {
-	retry := time.NewTicker(packAgain)
+	retry := time.NewTicker(packEvery)
 	defer retry.Stop()
 	for {
 		select {
@@ -35,7 +35,8 @@ func (l *Log) packLoop(ctx context.Context) {
 		for {
 			did, err := l.packNext(ctx)
 			if err != nil && ctx.Err() == nil {
-				l.options.Log.Warn("a segment of the intake log was not compressed", "error", err)
+				l.options.Log.Warn("a segment of the intake log was not compressed, trying again in a minute", "error", err)
+				_ = rest(ctx, time.Minute)
 			}
 			if !did || err != nil {
 				break
@@ -73,11 +74,14 @@ func (l *Log) packNext(ctx context.Context) (bool, error) {
 func (l *Log) packable() (*segment, LSN) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	passed := l.passed()
+	passed, old := l.passed(), l.options.Wall().Add(-l.options.PackAfter)
 	for i := 0; i+2 < len(l.segments); i++ {
 		s, below := l.segments[i], l.segments[i+1].first
 		if s.packed || s.plain || below <= passed+1 && l.options.Retain <= 0 {
 			continue
+		}
+		if l.options.PackAfter > 0 && l.bytes <= l.options.MaxBytes/2 && l.segments[i+1].created.After(old) {
+			break
 		}
 		s.readers++
 		return s, below

@@ -33,7 +33,7 @@ func TestLog_GivesBackWhatItHasCompressed(t *testing.T) {
 				sent[n] = make(n)
 			}
 			dir, d := t.TempDir(), newDisk(1)
-			o := Options{SegmentBytes: 300 << 10, MaxBytes: 64 << 20, CommitDelay: -1, Plain: true, FS: d}
+			o := Options{SegmentBytes: 300 << 10, MaxBytes: 64 << 20, CommitDelay: -1, Plain: true, PackAfter: -1, FS: d}
 			if name == "text" {
 				o.SegmentBytes = 16 << 10
 			}
@@ -93,7 +93,7 @@ func TestLog_GivesBackWhatItHasCompressed(t *testing.T) {
 func TestLog_ReadersDoNotNoticeThatSegmentsAreCompressed(t *testing.T) {
 	t.Parallel()
 	const messages = 8_000
-	l := open(t, t.TempDir(), Options{SegmentBytes: 64 << 10, MaxBytes: 64 << 20})
+	l := open(t, t.TempDir(), Options{SegmentBytes: 64 << 10, MaxBytes: 64 << 20, PackAfter: -1})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for n := 1; n <= messages; n++ {
@@ -136,16 +136,25 @@ func TestLog_ReadersDoNotNoticeThatSegmentsAreCompressed(t *testing.T) {
 
 func TestLog_CompressesNothingThatIsAboutToGo(t *testing.T) {
 	t.Parallel()
-	l := open(t, t.TempDir(), brisk(nil))
+	now := time.Unix(1_800_000_000, 0)
+	o := brisk(nil)
+	o.Wall, o.PackAfter = func() time.Time { return now }, time.Minute
+	l := open(t, t.TempDir(), o)
 	fill(t, l, 1, 500)
 	l.Release("history", 499)
-	if s, _ := l.packable(); s == nil {
-		t.Fatal("the rules need all of it for long")
-	} else {
-		l.mu.Lock()
-		s.readers--
-		l.mu.Unlock()
+	if s, _ := l.packable(); s != nil {
+		t.Errorf("%s was sealed a moment ago", s.name)
 	}
+	l.mu.Lock()
+	now = now.Add(time.Minute)
+	l.mu.Unlock()
+	s, _ := l.packable()
+	if s == nil {
+		t.Fatal("the rules need all of it for long")
+	}
+	l.mu.Lock()
+	s.readers--
+	l.mu.Unlock()
 	l.mu.Lock()
 	l.consumers["rules"], l.known["rules"] = 499, true
 	l.mu.Unlock()
