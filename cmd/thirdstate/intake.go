@@ -97,6 +97,9 @@ func (y *system) brokers() []func(context.Context) error {
 	if y.external != nil {
 		parts = append(parts, y.external.Run)
 	}
+	if y.devices != nil {
+		parts = append(parts, y.devices.Run)
+	}
 	return parts
 }
 

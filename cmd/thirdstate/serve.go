@@ -19,6 +19,7 @@ import (
 	"github.com/thirdstate/thirdstate/dashboards"
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry"
 )
 
 type serveCommand struct {
@@ -84,11 +85,26 @@ func (y *system) newWeb(ctx context.Context, demo *dashboards.Demo) (*web, error
 	if err != nil {
 		return nil, fmt.Errorf("mount the API: %w", err)
 	}
+	if err := y.mountDevices(e); err != nil {
+		return nil, err
+	}
 	guard := http.NewCrossOriginProtection()
 	return &web{listener: listener, pages: site, server: &http.Server{
 		Handler: guard.Handler(e), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second, WriteTimeout: 60 * time.Second,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(y.log.Handler(), slog.LevelDebug),
 	}}, nil
+}
+
+// mountDevices adds the paths on which devices send with their token.
+func (y *system) mountDevices(e *echo.Echo) error {
+	y.devices = telemetry.NewHTTPIntake(telemetry.HTTPConfig{Log: y.intake, Pool: y.pool, Now: y.clock.Now, Logger: y.log})
+	for _, path := range []string{"/api/v1/:token/telemetry", "/api/v1/:token/attributes", "/api/v1/:token/publish/*"} {
+		e.POST(path, echo.WrapHandler(y.devices))
+	}
+	if err := y.registry.Register(y.devices); err != nil {
+		return fmt.Errorf("register the metrics of devices over HTTP: %w", err)
+	}
+	return nil
 }
 
 // proxied is the address that the proxy next to us has seen: the last one of the

@@ -44,6 +44,7 @@ type system struct {
 	embedded *telemetry.Embedded
 	external *telemetry.External
 	webhooks webhooks.Settings
+	devices  *telemetry.HTTPIntake
 	closers  []func(context.Context) error
 }
 

@@ -1,6 +1,9 @@
 package formats
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // bareScalar is one value alone on …/{machine}/{signal}: 62.5, true or ON.
 type bareScalar struct{}
@@ -10,6 +13,9 @@ func (bareScalar) Name() string { return "bare-scalar" }
 func (bareScalar) Match(topic string, payload []byte) bool {
 	if machine, signal := lastLevels(topic); machine == "" || signal == "" {
 		return false
+	}
+	if _, rest, ok := FleetTopic(topic); ok && (rest == "down" || strings.IndexByte(rest, '/') >= 0) {
+		return false // what is sent to devices
 	}
 	_, kind := textValue(payload)
 	return kind != textAttribute
