@@ -65,12 +65,12 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 
 // oldCode is what MQTT 3 calls a refusal.
 func oldCode(code packets.Code) byte {
-	switch code {
-	case packets.ErrClientIdentifierNotValid:
+	switch code.Code {
+	case packets.ErrUnspecifiedError.Code, packets.ErrClientIdentifierNotValid.Code:
 		return packets.Err3ClientIdentifierNotValid.Code
-	case packets.ErrBadUsernameOrPassword:
+	case packets.ErrBadUsernameOrPassword.Code:
 		return packets.ErrMalformedUsernameOrPassword.Code
-	case packets.ErrNotAuthorized:
+	case packets.ErrNotAuthorized.Code:
 		return packets.Err3NotAuthorized.Code
 	}
 	return packets.Err3ServerUnavailable.Code
@@ -83,6 +83,9 @@ func (e *Embedded) identify(c *connection, s *session, pk *packets.Packet) (reas
 	}
 	if e.stopping.Load() || e.Log.Err() != nil { // it could not deliver anything
 		return reasonLogFull, packets.ErrServerUnavailable
+	}
+	if e.server.Clients.Len() >= 2*e.pace.Connections { // those who are away are kept, too
+		return reasonSessions, packets.ErrServerBusy
 	}
 	g, reason, code := e.signIn(c, s, pk.Connect.Username, pk.Connect.Password)
 	if reason != "" {
@@ -169,6 +172,9 @@ func (h *hook) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
 func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 	if pk.FixedHeader.Type != packets.Connack {
 		return pk
+	}
+	if pk.ReasonCode >= packets.ErrUnspecifiedError.Code && cl.Properties.ProtocolVersion < 5 {
+		pk.ReasonCode = oldCode(packets.Code{Code: pk.ReasonCode}) // the library says 0x80 to who has no client id
 	}
 	pk.Properties.MaximumPacketSize = maxPacketBytes
 	pk.Properties.TopicAliasMaximum = maxTopicAliases

@@ -30,6 +30,11 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		}
 		return nothing(pk), nil
 	case packets.Subscribe:
+		if ids := pk.Properties.SubscriptionIdentifier; len(ids) > 0 && ids[0] == 0 { // the library takes it for none
+			h.broker.counts.refuse(reasonMalformed)
+			h.broker.turnAway(c, packets.ErrProtocolViolation)
+			return nothing(pk), nil
+		}
 		for i := range pk.Filters { // retained messages for new subscriptions only, which the library keeps to itself
 			if sub := &pk.Filters[i]; sub.RetainHandling == 1 {
 				if _, known := cl.State.Subscriptions.Get(sub.Filter); known {

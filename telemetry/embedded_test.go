@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,10 +42,19 @@ func openIntake(t testing.TB, o intakelog.Options) *intakelog.Log {
 	return log
 }
 
+// startEmbedded runs a broker until the test ends.
 func startEmbedded(t testing.TB, c EmbeddedConfig) *Embedded {
 	t.Helper()
+	e, stop := runEmbedded(t, c)
+	t.Cleanup(stop)
+	return e
+}
+
+// runEmbedded runs a broker until stop, which may be called twice.
+func runEmbedded(t testing.TB, c EmbeddedConfig) (*Embedded, func()) {
+	t.Helper()
 	c.Now = func() time.Time { return start }
-	if c.Listen == "" {
+	if c.Listen == "" && c.TLSListen == "" && c.WSListen == "" && c.WSSListen == "" {
 		c.Listen = "127.0.0.1:0"
 	}
 	if c.Log == nil {
@@ -57,7 +67,7 @@ func startEmbedded(t testing.TB, c EmbeddedConfig) *Embedded {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- e.Run(ctx) }()
-	t.Cleanup(func() {
+	return e, sync.OnceFunc(func() {
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
@@ -66,7 +76,6 @@ func startEmbedded(t testing.TB, c EmbeddedConfig) *Embedded {
 			t.Errorf("%d connections after the end", n)
 		}
 	})
-	return e
 }
 
 func (e *Embedded) local() string {

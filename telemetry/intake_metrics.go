@@ -10,6 +10,7 @@ import (
 // Why a client or a message was refused, as the metrics call it.
 const (
 	reasonTooMany     = "too_many_connections"
+	reasonSessions    = "too_many_sessions"
 	reasonClientID    = "client_id"
 	reasonCredentials = "credentials"
 	reasonRevoked     = "revoked"

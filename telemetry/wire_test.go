@@ -14,6 +14,7 @@ type wire struct {
 	net.Conn
 	in      *bufio.Reader
 	version byte
+	held    []letter // messages that came before an answer that was waited for
 }
 
 const wirePatience = 10 * time.Second
