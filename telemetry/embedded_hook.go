@@ -100,7 +100,7 @@ func (e *Embedded) identify(c *connection, s *session, pk *packets.Packet) (reas
 // signIn looks at a token, else at the certificate, else at whether none is
 // needed. Who shows both must be the same device by both.
 func (e *Embedded) signIn(c *connection, s *session, user, password []byte) (g *grant, reason string, code packets.Code) {
-	sure := true
+	var sure bool
 	switch {
 	case len(password) > 0 || isToken(user) || len(user) > 0 && !c.shown && !c.anonymous():
 		token := password

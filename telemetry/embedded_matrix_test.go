@@ -119,16 +119,15 @@ func (m *matrix) publish(t *testing.T, w *wire, topic string, qos byte, how stri
 // that the connection has ended.
 func (m *matrix) send(t *testing.T, w *wire, l letter, may bool) bool {
 	w.write(t, l.packet(m.version))
-	kind, body := byte(0), []byte(nil)
 	if l.qos == 0 {
 		w.write(t, packet(0xC0, nil)) // what became of it is seen in the log
-		kind, _ = w.read(t)
+		kind, _ := w.read(t)
 		if kind != 0xD0 {
 			t.Errorf("%s on MQTT %d: QoS 0 to %q is answered with %#x", m.name, m.version, l.topic, kind)
 		}
 		return kind == 0xD0
 	}
-	kind, body = w.read(t)
+	kind, body := w.read(t)
 	ok := kind == 0x30+l.qos*0x10 && (len(body) == 2 || body[2] < 0x80)
 	if ok != may || !ok && m.version == 5 && (len(body) < 3 || body[2] != 0x87 && kind != 0xE0) {
 		t.Errorf("%s on MQTT %d: QoS %d to %q (%s) is answered with %#x %x, allowed: %v", m.name, m.version, l.qos, l.topic, l.payload, kind, body, may)
