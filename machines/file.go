@@ -41,6 +41,7 @@ type File struct {
 	Components    []Component      `json:"components"`
 	Signals       []Signal         `json:"signals"`
 	Findings      []Finding        `json:"findings" doc:"newest first"`
+	TroubleCodes  []TroubleCode    `json:"troubleCodes" doc:"active first, 200 at most"`
 	HealthChanges []HealthChange   `json:"healthChanges"`
 	Events        []LifecycleEvent `json:"events" doc:"newest first, 200 at most"`
 	Readings      []Reading        `json:"readings"`

@@ -75,6 +75,9 @@ func (f *File) readLife(ctx context.Context, db postgres.DB, id uuid.UUID) error
 	if f.Findings, err = findings(ctx, db, fileFindingsSQL, args); err != nil {
 		return err
 	}
+	if f.TroubleCodes, err = troubleCodes(ctx, db, id); err != nil {
+		return err
+	}
 	if f.HealthChanges, err = healthChanges(ctx, db, id); err != nil {
 		return err
 	}

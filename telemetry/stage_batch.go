@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
@@ -20,6 +21,8 @@ type Batch struct {
 	Ticks        []Tick
 	Presences    []LocatedPresence
 	Numbers      []LocatedNumber
+	Troubles     []LocatedTrouble
+	Frames       []LocatedFrame
 	Dead         []DeadLetter
 	Unclaimed    []UnclaimedMessage
 	Records      []RecordParts        // one a record, in log order
@@ -61,6 +64,22 @@ type LocatedNumber struct {
 	Boot      string
 	Seq       uint64
 	At        time.Time // when it was received
+}
+
+// LocatedTrouble is what a message says of the trouble codes of a known machine.
+type LocatedTrouble struct {
+	LSN       intakelog.LSN
+	MachineID uuid.UUID
+	Key       string // of the machine
+	formats.Trouble
+}
+
+// LocatedFrame is a part of a longer message of a known machine's bus.
+type LocatedFrame struct {
+	LSN       intakelog.LSN
+	MachineID uuid.UUID
+	Key       string // of the machine
+	formats.Frame
 }
 
 // UnclaimedMessage is a message about a machine that nobody has entered yet.

@@ -33,6 +33,8 @@ type decodedRecord struct {
 	reading, readingEnd  int
 	presence, presentEnd int
 	number, numberEnd    int
+	trouble, troubleEnd  int
+	frame, frameEnd      int
 	fault, faultEnd      int
 }
 
@@ -67,13 +69,14 @@ func (s *Stage) decode(ctx context.Context, after intakelog.LSN, records []intak
 }
 
 func (s *Stage) decodeRecord(ctx context.Context, d *decoding, r *intakelog.Record) (p decodedRecord, err error) {
-	p = decodedRecord{reading: len(s.out.Readings), presence: len(s.out.Presences), number: len(s.out.Numbers), fault: len(s.out.Faults)}
+	p = decodedRecord{reading: len(s.out.Readings), presence: len(s.out.Presences), number: len(s.out.Numbers), fault: len(s.out.Faults),
+		trouble: len(s.out.Troubles), frame: len(s.out.Frames)}
 	switch {
 	case r.Kind == intakelog.Session:
 		d.view.begin(r.Source, r.LSN)
 	case isSparkplug(r):
 		err = s.readSparkplug(ctx, d, r, &p)
-	case r.Kind == intakelog.Message:
+	case r.Kind == intakelog.Message, r.Kind == intakelog.Derived:
 		m := formats.Message{Source: r.Source, Topic: r.Topic, Device: r.Device, Received: r.Received.Truncate(time.Microsecond), Payload: r.Payload}
 		var fault error
 		if p.decoder, fault = formats.Decode(m, &s.out); fault != nil {
@@ -82,6 +85,7 @@ func (s *Stage) decodeRecord(ctx context.Context, d *decoding, r *intakelog.Reco
 	}
 	p.readingEnd, p.presentEnd, p.faultEnd = len(s.out.Readings), len(s.out.Presences), len(s.out.Faults)
 	p.numberEnd = len(s.out.Numbers)
+	p.troubleEnd, p.frameEnd = len(s.out.Troubles), len(s.out.Frames)
 	return p, err
 }
 
@@ -129,6 +133,12 @@ func (s *Stage) names(d *decoding, each func(name string, replay bool)) {
 				last = name
 			}
 		}
+		for k := p.trouble; k < p.troubleEnd; k++ {
+			each(s.out.Troubles[k].Machine, replay)
+		}
+		if p.frame < p.frameEnd { // all of one machine
+			each(s.out.Frames[p.frame].Machine, replay)
+		}
 	}
 }
 
@@ -139,8 +149,12 @@ func (d *decoding) locate(i int) {
 	if r.Kind != intakelog.Message {
 		parts.Tick = true
 		d.Counts.Ticks++
-		if r.Kind == intakelog.Tick {
+		switch r.Kind {
+		case intakelog.Tick:
 			d.tick(r)
+		case intakelog.Derived:
+			d.derived(r, p, parts)
+		case intakelog.Message, intakelog.Cohort, intakelog.Relay, intakelog.Session:
 		}
 		return
 	}
@@ -174,6 +188,7 @@ func (d *decoding) locate(i int) {
 			unclaimed = d.unclaim(unclaimed, presence.Machine, nil, r, parts)
 		}
 	}
+	d.locateTroubles(r, p, parts, unclaimed)
 }
 
 func (d *decoding) locateReadings(r *intakelog.Record, p *decodedRecord, parts *RecordParts) (unclaimed map[string]int) {

@@ -21,8 +21,8 @@ const (
 	maxMissed  = 10_000
 )
 
-// fleet knows which machine a name means: its key, an alias, or the key of the
-// device that speaks for it, in this order.
+// fleet knows which machine a name means: its key, an alias, the key of the
+// device that speaks for it, or its serial number, in this order.
 type fleet struct {
 	mu      sync.RWMutex
 	names   map[string]*knownMachine
@@ -128,7 +128,7 @@ func (f *fleet) changed() {
 }
 
 // A model without a rule pack of its own is watched by the pack of its name.
-const fleetSQL = `SELECT m.id, m.no, m.key, m.model_id, coalesce(o.name, '') AS model, coalesce(nullif(o.pack, ''), o.name, '') AS pack,
+const fleetSQL = `SELECT m.id, m.no, m.key, m.serial, m.model_id, coalesce(o.name, '') AS model, coalesce(nullif(o.pack, ''), o.name, '') AS pack,
   coalesce(t.time_zone, '') AS zone
 FROM machine m LEFT JOIN model o ON o.id = m.model_id LEFT JOIN site t ON t.id = m.site_id`
 
@@ -143,6 +143,7 @@ type fleetRows struct {
 		ID      uuid.UUID  `db:"id"`
 		No      int        `db:"no"`
 		Key     string     `db:"key"`
+		Serial  string     `db:"serial"`
 		ModelID *uuid.UUID `db:"model_id"`
 		Model   string     `db:"model"`
 		Pack    string     `db:"pack"`
@@ -246,6 +247,9 @@ func (rows *fleetRows) index() (map[string]*knownMachine, map[string]knownDevice
 		}
 		devices[d.Key] = known
 	}
+	for serial, m := range rows.serials(byID) {
+		name(names, serial, m)
+	}
 	return names, devices
 }
 
@@ -263,6 +267,20 @@ func (z zones) of(name string) *time.Location {
 	}
 	z[name] = zone
 	return zone
+}
+
+// serials are the machines by serial number, which is what makers' fleets call them;
+// a number that two makers gave means neither.
+func (rows *fleetRows) serials(byID map[uuid.UUID]*knownMachine) map[string]*knownMachine {
+	out := make(map[string]*knownMachine, len(rows.machines))
+	for _, m := range rows.machines {
+		if _, twice := out[m.Serial]; twice {
+			out[m.Serial] = nil
+			continue
+		}
+		out[m.Serial] = byID[m.ID]
+	}
+	return out
 }
 
 // name adds a name that does not hide an earlier one.

@@ -12,10 +12,11 @@ import (
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+	"github.com/thirdstate/thirdstate/telemetry/logbook"
 )
 
 func (y *system) openIntake(context.Context) error {
-	options := intakelog.Options{Log: y.log, MaxBytes: y.LogLimit.bytes, ReserveBytes: y.LogReserve.bytes, Plain: !y.LogCompress}
+	options := intakelog.Options{Log: y.log, Consumers: []string{telemetry.HistoryConsumer, "rules", logbook.Consumer}, MaxBytes: y.LogLimit.bytes, ReserveBytes: y.LogReserve.bytes, Plain: !y.LogCompress}
 	if y.LogReserve.given && y.LogReserve.bytes == 0 {
 		options.ReserveBytes = -1
 	}
@@ -54,6 +55,14 @@ func (y *system) runHistory(ctx context.Context) error {
 		Stage: y.stage, Pool: y.pool, History: y.history, LogID: y.intake.ID(), First: first,
 		Released: func(upTo intakelog.LSN) { y.intake.Release(telemetry.HistoryConsumer, upTo) },
 		Clock:    y.clock, Log: y.log, Status: &y.stored,
+	})
+}
+
+// runLogbook keeps trouble codes and hour meters in the machine files.
+func (y *system) runLogbook(ctx context.Context) error {
+	return logbook.Run(ctx, logbook.Config{
+		Stage: y.stage, Pool: y.pool, Log: y.intake, Clock: y.clock, Logger: y.log, Status: &y.codes,
+		Released: func(upTo intakelog.LSN) { y.intake.Release(logbook.Consumer, upTo) },
 	})
 }
 

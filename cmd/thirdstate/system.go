@@ -22,6 +22,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+	"github.com/thirdstate/thirdstate/telemetry/logbook"
 	"github.com/thirdstate/thirdstate/telemetry/rules/packs"
 )
 
@@ -39,6 +40,7 @@ type system struct {
 	stage    *telemetry.Stage
 	history  telemetry.History
 	stored   telemetry.HistoryStatus
+	codes    logbook.Status
 	fleet    *detection.Fleet
 	runner   *detection.Runner
 	embedded *telemetry.Embedded
@@ -150,6 +152,7 @@ func (y *system) run(ctx context.Context, more ...func(context.Context) error) e
 		func(ctx context.Context) error { return runClock(ctx, y.pool, y.clock, y.log) },
 		y.runner.Run,
 		y.runHistory,
+		y.runLogbook,
 		y.runJobs,
 		y.runWebhooks,
 		y.runUpkeep,

@@ -33,6 +33,7 @@ var arrows = []arrow{
 	{"telemetry/formats", []string{"telemetry/observation", "telemetry/j1939", "telemetry/aemp"}}, // a message means the same whoever reads it, and when
 	{"telemetry/intakelog", []string{"telemetry/observation", "internal/clock", "internal/problem"}},
 	{"telemetry/rules", []string{"telemetry/observation", "telemetry/rules/..."}},
+	{"telemetry/logbook", []string{"telemetry/...", "machines/...", "internal/..."}},
 	{"telemetry/detection", []string{"telemetry/...", "machines/...", "internal/..."}},
 	{"deploy", nil},
 	{"internal", []string{"internal/..."}},

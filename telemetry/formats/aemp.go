@@ -138,6 +138,7 @@ func (r *fleetReader) place(said time.Time) (at time.Time, flags observation.Fla
 // trouble is one report a machine: a code that a snapshot lists is there now,
 // though it began earlier; in a series each line is of its own time.
 func (r *fleetReader) trouble(name string, list []aemp.Code) {
+	own := len(r.out.Troubles)
 	for _, c := range list {
 		at, _, ok := r.place(c.At)
 		if !ok {
@@ -152,7 +153,7 @@ func (r *fleetReader) trouble(name string, list []aemp.Code) {
 		if now, _, fine := r.place(time.Time{}); fine && r.timed {
 			at = later(at, now)
 		}
-		if n := len(r.out.Troubles); n > 0 && r.out.Troubles[n-1].Machine == name && r.out.Troubles[n-1].At.Equal(at) && r.out.Troubles[n-1].Protocol == ProtocolMaker {
+		if n := len(r.out.Troubles); n > own && r.out.Troubles[n-1].At.Equal(at) {
 			r.out.Troubles[n-1].Codes = append(r.out.Troubles[n-1].Codes, code)
 			continue
 		}

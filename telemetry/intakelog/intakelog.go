@@ -39,6 +39,7 @@ const (
 	Cohort  Kind = 3 // statistics over sister machines, so that a replay need not recompute them
 	Relay   Kind = 4 // meant for devices, not said by one: passed on between clients, and none of the intake's
 	Session Kind = 5 // a source is listened to anew: what it said before may be missing
+	Derived Kind = 6 // what the program worked out of messages, in the product's own profile
 )
 
 // Record is one entry of the log. Payload shares memory with the other records

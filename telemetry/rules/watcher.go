@@ -47,6 +47,10 @@ type watcher struct {
 	found   []int // numbers of channels that are new in this row
 }
 
+// troubleCodes are signals that say themselves that something is wrong: there is
+// nothing to learn about them.
+const troubleCodes = "dtc."
+
 const (
 	notSeen    int16 = -1
 	notWatched int16 = -2
@@ -132,7 +136,7 @@ func (w *watcher) channel(name string, role Role, number int) int16 {
 	watched := role == Condition
 	switch {
 	case w.rule.ID == WatcherID || w.rule.ID == UnmappedID:
-		watched = role == ""
+		watched = role == "" && !strings.HasPrefix(name, troubleCodes)
 	case len(w.rule.Signals) > 0:
 		watched = slices.Contains(w.rule.Signals, name)
 	}

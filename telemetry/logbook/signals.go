@@ -1,0 +1,121 @@
+package logbook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+)
+
+// tellEvery is how often, in event time, the signals of codes that stay active are
+// written again.
+const tellEvery = time.Minute
+
+// maxSignals bounds the codes of one machine that become signals at an instant;
+// dtc.active counts all of them.
+const maxSignals = 200
+
+// signals are what rules see of codes: dtc.spn110.fmi0 is 1 while the code is
+// active and 0 once it has cleared; dtc.active, dtc.critical and dtc.red_stop count
+// the codes that are active, critical, and with the red lamp on.
+type signals struct {
+	*keeper
+	book    *machines.TroubleBook
+	named   map[uuid.UUID]string
+	changes int // of the book that have been noted
+	records []intakelog.Record
+}
+
+// note writes down what an entry has changed, and every minute what has not.
+func (s *signals) note(e entry, news bool) {
+	changes := s.book.Changes()[s.changes:]
+	s.changes += len(changes)
+	if e.lsn <= s.known { // read again after a restart
+		return
+	}
+	values := map[string]float64{}
+	at := e.at
+	for _, c := range changes {
+		if c.MachineID == e.machine {
+			at = c.At
+			values[Signal(c.Code)] = 0
+		}
+	}
+	due := news && len(e.trouble.Codes) > 0 && e.at.Sub(s.told[e.machine]) >= tellEvery
+	if len(values) == 0 && !due {
+		return
+	}
+	s.count(e.machine, values)
+	s.told[e.machine] = at
+	s.add(s.named[e.machine], at, values)
+}
+
+func (s *signals) count(machine uuid.UUID, values map[string]float64) {
+	values["dtc.active"], values["dtc.critical"], values["dtc.red_stop"] = 0, 0, 0
+	for _, c := range s.book.ActiveOf(machine) {
+		if len(values) < maxSignals {
+			values[Signal(c)] = 1
+		}
+		values["dtc.active"]++
+		if c.Severity == "critical" {
+			values["dtc.critical"]++
+		}
+		if c.RedStop {
+			values["dtc.red_stop"]++
+		}
+	}
+}
+
+// Signal is the name under which rules know a code.
+func Signal(c machines.TroubleCode) string {
+	if c.SPN != nil && c.FMI != nil {
+		return fmt.Sprintf("dtc.spn%d.fmi%d", *c.SPN, *c.FMI)
+	}
+	return "dtc." + strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-', r == '.':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '_'
+	}, c.Code)
+}
+
+func (s *signals) add(key string, at time.Time, values map[string]float64) {
+	payload, err := json.Marshal(map[string]any{"ts": at.UTC().Format(time.RFC3339Nano), "values": values})
+	if err != nil {
+		s.Logger.Error("signals of trouble codes not written", "machine", key, "error", err)
+		return
+	}
+	s.records = append(s.records, intakelog.Record{Received: s.Clock.Now(), Kind: intakelog.Derived, Source: Consumer, Topic: "fleet/" + key + "/telemetry", Payload: payload})
+}
+
+// write appends the signals before the codes are committed: a crash in between
+// writes them twice, which counts once. A log that is full must not hold up who
+// would make room in it.
+func (s *signals) write(ctx context.Context) error {
+	for i, r := range s.records {
+		var err error
+		if i < len(s.records)-1 {
+			err = s.Log.Append(r, nil)
+		} else {
+			_, err = s.Log.AppendWait(ctx, r)
+		}
+		switch {
+		case errors.Is(err, intakelog.ErrFull), errors.Is(err, intakelog.ErrTooLarge):
+			s.Logger.Warn("the log takes no signals of trouble codes", "count", len(s.records)-i, "error", err)
+			return nil
+		case err != nil:
+			return fmt.Errorf("write signals of trouble codes: %w", err)
+		}
+	}
+	return nil
+}
