@@ -21,7 +21,7 @@ var (
 	asset   = regexp.MustCompile(`(?:href|src)="(/assets/[^"]+)"`)
 	// dottedWord is what a missing text looks like: its key.
 	word      = regexp.MustCompile(`[A-Za-z]{3,}`)
-	notOurs   = regexp.MustCompile(`Aardvark[-\w]*|Quokka[-\w]*|Beichen|BC56|English|MiB|\bcase\b`)
+	notOurs   = regexp.MustCompile(`Aardvark[-\w]*|Quokka[-\w]*|Beichen|BC56|SPN\d+-FMI\d+|English|MiB|\bcase\b`)
 	mostBytes = 150 << 10
 )
 

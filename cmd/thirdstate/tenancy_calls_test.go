@@ -40,7 +40,7 @@ func (x things) byCollection(name string) (string, bool) {
 	ids := map[string]uuid.UUID{
 		"customers": x.Customer.ID, "sites": x.Site.ID, "contacts": x.Owner.ID, "machines": x.Machine.ID, "components": x.Component.ID, "findings": x.Finding.ID,
 		"readings": x.Reading.ID, "cases": x.Case.ID, "work-orders": x.Order.ID, "inspections": x.Order.ID, "checklist-items": x.Item.ID, "checklist": x.Item.ID,
-		"attachments": x.Photo.ID, "photos": x.Photo.ID, "callbacks": x.Callback, "complaints": x.Complaint.ID, "promises": x.Promise.ID, "plans": x.Plan.ID,
+		"attachments": x.Photo.ID, "photos": x.Photo.ID, "callbacks": x.Callback, "complaints": x.Complaint.ID, "promises": x.Promise.ID, "plans": x.Plan.ID, "trouble-codes": x.Code.ID,
 		"users": x.People[identity.OwnerAdmin].ID, "tokens": x.People[identity.OwnerAdmin].TokenID, "models": x.w.Model.ID, "technicians": x.w.Technician,
 		"webhooks": x.Webhook.ID, "webhook-deliveries": x.Delivery.ID,
 	}
@@ -68,7 +68,7 @@ func (x things) byName(name string) (string, bool) {
 func (x things) words(name string) (string, bool) {
 	known := map[string]string{"search": x.Mark + "-S1", "q": x.Mark + "-S1", "phone": x.Phone, "signal": "hydraulic_oil_temp", "signals": "hydraulic_oil_temp", "key": x.Machine.Key, "machine": x.Machine.Key,
 		"kind": "concrete_pump", "reason": "unreadable", "device": x.Machine.Key, "month": "2026-06", "health": "third_state", "show": "third", "all": "1", "days": "30", "cursor": "",
-		"entity": "case", "from": "2026-06-03T00:00:00Z", "to": "2026-06-04T08:00:00Z"}
+		"code": x.Code.Code, "entity": "case", "from": "2026-06-03T00:00:00Z", "to": "2026-06-04T08:00:00Z"}
 	word, ok := known[name]
 	return word, ok
 }

@@ -109,7 +109,27 @@ func (w *World) trouble(ctx context.Context, tx pgx.Tx, a *Tenant) error {
 	}
 	a.Reading, _, err = machines.AddReading(ctx, tx, Now.Add(-2*time.Hour), Program, machines.Reading{MachineID: a.Machine.ID, At: Now.Add(-2 * time.Hour), Signal: "hydraulic_oil_temp",
 		Value: 66, Unit: "Cel", Source: "patrol"})
+	if err != nil {
+		return err
+	}
+	a.Code, err = troubleCode(ctx, tx, a)
 	return err
+}
+
+// troubleCode is what the engine's control unit says: hot coolant, amber lamp.
+func troubleCode(ctx context.Context, tx pgx.Tx, a *Tenant) (machines.TroubleCode, error) {
+	book, err := machines.LoadTrouble(ctx, tx, []uuid.UUID{a.Machine.ID})
+	if err != nil {
+		return machines.TroubleCode{}, err
+	}
+	spn, fmi, unit := 110, 0, 0
+	code := machines.TroubleCode{Code: "SPN110-FMI0", SPN: &spn, FMI: &fmi, Severity: "critical", AmberWarning: true, Description: a.Mark + " 冷却液温度高", DescriptionEN: a.Mark + " coolant hot"}
+	book.Report(machines.TroubleReport{MachineID: a.Machine.ID, At: Now.Add(-time.Hour), Protocol: "j1939", SourceAddress: &unit, Whole: true, Period: time.Second,
+		Codes: []machines.ReportedCode{{TroubleCode: code, On: true}}}, postgres.NewID)
+	if err := book.Save(ctx, tx); err != nil {
+		return machines.TroubleCode{}, err
+	}
+	return book.ActiveOf(a.Machine.ID)[0], nil
 }
 
 // work tells the owner, plans the visit and brings the engineer to the machine.

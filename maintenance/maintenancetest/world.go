@@ -68,6 +68,7 @@ type Tenant struct {
 	Bare      machines.Machine // without a device, down
 	Component machines.Component
 	Reading   machines.Reading
+	Code      machines.TroubleCode // active at the machine
 	Finding   machines.Finding
 	Case      maintenance.Case // of the finding, with an order that is being worked on
 	Request   maintenance.Case // of the bare machine, phoned in
