@@ -3,6 +3,8 @@ package telemetry
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/thirdstate/thirdstate/telemetry/sparkplug"
 )
 
 const (
@@ -40,8 +42,14 @@ func mayPublishTo(g *grant, topic string) bool {
 	if brokersOwn(topic) {
 		return false
 	}
+	if g == nil || g.gateway && !strings.HasPrefix(topic, "fleet/") {
+		return true
+	}
+	if t, ok, fault := sparkplug.ParseTopic(topic); ok && fault == nil { // a birth of another's would make its messages mean something else
+		return !forDevices(topic) && g.owns(t.ID)
+	}
 	rest, fleet := strings.CutPrefix(topic, "fleet/")
-	if g == nil || !fleet {
+	if !fleet {
 		return true
 	}
 	machine, _, _ := strings.Cut(rest, "/")
@@ -61,14 +69,20 @@ func mayReceive(g *grant, m *message) bool {
 	if namesNoMachine(m.topic) {
 		return m.device == g.key
 	}
+	if t, ok, fault := sparkplug.ParseTopic(m.topic); ok {
+		return fault == nil && (t.Type == sparkplug.State || t.Type.Command() && g.owns(t.ID))
+	}
 	rest, fleet := strings.CutPrefix(m.topic, "fleet/")
 	machine, _, _ := strings.Cut(rest, "/")
 	return fleet && g.owns(machine)
 }
 
 // forDevices says whether a topic is one for messages to devices:
-// fleet/{machine}/down and what is below it.
+// fleet/{machine}/down and what is below it, and what hosts of Sparkplug say.
 func forDevices(topic string) bool {
+	if t, ok, fault := sparkplug.ParseTopic(topic); ok {
+		return fault == nil && (t.Type == sparkplug.State || t.Type.Command())
+	}
 	rest, fleet := strings.CutPrefix(topic, "fleet/")
 	_, rest, deep := strings.Cut(rest, "/")
 	first, _, _ := strings.Cut(rest, "/")
@@ -90,9 +104,21 @@ func maySubscribeTo(g *grant, filter string) bool {
 	if g == nil || g.gateway || strings.HasPrefix(filter, deviceTopics) {
 		return true
 	}
+	if rest, spark := strings.CutPrefix(filter, sparkplug.Namespace); spark {
+		return maySubscribeToHost(g, strings.Split(rest, "/"))
+	}
 	rest, fleet := strings.CutPrefix(filter, "fleet/")
 	machine, _, deep := strings.Cut(rest, "/")
 	return fleet && deep && !strings.ContainsAny(machine, "+#") && g.owns(machine)
+}
+
+// maySubscribeToHost says whether an edge node may listen to the rest of a filter:
+// whether hosts are online, and what they want of it.
+func maySubscribeToHost(g *grant, levels []string) bool {
+	if len(levels) == 2 && levels[0] == string(sparkplug.State) {
+		return true
+	}
+	return len(levels) >= 3 && sparkplug.Type(levels[1]).Command() && g.owns(levels[2])
 }
 
 // namesNoMachine says whether a topic leaves it to the connection to say which

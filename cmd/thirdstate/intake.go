@@ -82,6 +82,9 @@ func (y *system) listen(context.Context) error {
 			return fmt.Errorf("register the broker's metrics: %w", err)
 		}
 	}
+	if err := y.openSparkplug(); err != nil {
+		return err
+	}
 	if y.MQTTURL == "" {
 		return nil
 	}
@@ -99,7 +102,7 @@ func (y *system) listen(context.Context) error {
 
 // brokers are the parts that take messages in.
 func (y *system) brokers() []func(context.Context) error {
-	var parts []func(context.Context) error
+	parts := []func(context.Context) error{y.runSparkplug}
 	if y.embedded != nil {
 		parts = append(parts, y.embedded.Run)
 	}

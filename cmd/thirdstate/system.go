@@ -45,6 +45,7 @@ type system struct {
 	runner   *detection.Runner
 	embedded *telemetry.Embedded
 	external *telemetry.External
+	host     *telemetry.SparkplugHost // nil where it is switched off
 	webhooks webhooks.Settings
 	devices  *telemetry.HTTPIntake
 	closers  []func(context.Context) error
