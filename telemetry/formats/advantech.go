@@ -79,7 +79,7 @@ func (d *Decoded) settleSpan(it item, machine string, from, to int, where Fault)
 		d.refuse(it.first, *it.late)
 	default:
 		it.machine = machine
-		d.place(it, d.values[from:to:to], where)
+		d.place(&it, d.values[from:to:to], where)
 	}
 }
 

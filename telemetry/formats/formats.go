@@ -123,6 +123,7 @@ type Decoder interface {
 //
 //nolint:gochecknoglobals // an ordered list, never written
 var Decoders = []Decoder{
+	ownJSON{},
 	thingsBoardGateway{},
 	thingsBoardDevice{},
 	ownStatus{},
@@ -137,7 +138,6 @@ var Decoders = []Decoder{
 	azureDevice{},
 	csvRows{},
 	lineProtocol{},
-	ownJSON{},
 	cloudEvent{},
 	telegrafJSON{},
 	siteWise{},

@@ -67,7 +67,7 @@ func (d *Decoded) readItem(s *jsonScanner, it item) {
 	if len(values) == 0 {
 		return
 	}
-	d.place(it, values, Fault{Path: path, Offset: start})
+	d.place(&it, values, Fault{Path: path, Offset: start})
 }
 
 // readMember reads the members that are no signals; false where the key is none of them.
@@ -146,7 +146,7 @@ func (d *Decoded) readSeq(s *jsonScanner, it *item) {
 
 // place decides the time and appends the reading. A sequence number counts only
 // together with the boot that it belongs to.
-func (d *Decoded) place(it item, values []observation.Value, where Fault) {
+func (d *Decoded) place(it *item, values []observation.Value, where Fault) {
 	r := Reading{Machine: it.machine, At: it.received.UTC(), Flags: observation.NoTime, Values: values}
 	if it.timed {
 		if fault := r.place(it.at, it.received); fault != nil {
@@ -188,5 +188,16 @@ const badMachine = "the machine's name is empty, longer than 200 bytes or has co
 
 // badName says whether a machine's name cannot be one, whoever it belongs to.
 func badName(name string) bool {
-	return name == "" || len(name) > MaxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl)
+	if name == "" || len(name) > MaxName {
+		return true
+	}
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c < ' ' || c == 0x7f:
+			return true
+		case c >= utf8.RuneSelf: // seldom: the rest is looked at letter by letter
+			return !utf8.ValidString(name[i:]) || strings.ContainsFunc(name[i:], unicode.IsControl)
+		}
+	}
+	return false
 }

@@ -117,7 +117,7 @@ func (l *lineReader) finish(tagged *taggedMachine, mark int, text []byte) error 
 	}
 	if len(l.out.values) > mark {
 		faults := len(l.out.Faults)
-		l.out.place(it, l.out.take(mark), Fault{})
+		l.out.place(&it, l.out.take(mark), Fault{})
 		if len(l.out.Faults) > faults {
 			l.out.Faults[faults] = l.placed(l.out.Faults[faults], "")
 		}

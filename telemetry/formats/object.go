@@ -104,7 +104,7 @@ func (d *Decoded) settle(m Message, it item, name string, mark int, where Fault)
 		d.refuse(it.first, Fault{Reason: MachineUnknown, Detail: "neither the message nor its topic names the machine", Path: where.Path, Offset: where.Offset})
 		return
 	}
-	d.place(it, d.take(mark), where)
+	d.place(&it, d.take(mark), where)
 }
 
 // readObjectMember reads the members that are no signals; false where the key is

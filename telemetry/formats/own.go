@@ -7,9 +7,10 @@ type ownJSON struct{}
 
 func (ownJSON) Name() string { return "own-json" }
 
-func (ownJSON) Match(topic string, _ []byte) bool {
+// Match leaves lines of line protocol, which may come here too, to their decoder.
+func (ownJSON) Match(topic string, payload []byte) bool {
 	_, rest, ok := FleetTopic(topic)
-	return ok && rest == "telemetry"
+	return ok && rest == "telemetry" && !(lineProtocol{}).Match(topic, payload)
 }
 
 func (ownJSON) Decode(m Message, out *Decoded) error {

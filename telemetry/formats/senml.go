@@ -292,7 +292,7 @@ func (p *senMLPack) flush() {
 		sec, frac := math.Modf(p.at)
 		it.at, it.timed = moment{Time: time.Unix(int64(sec), int64(math.Round(frac*1e6))*1000)}, true
 	}
-	p.out.place(it, p.out.take(p.mark), p.where)
+	p.out.place(&it, p.out.take(p.mark), p.where)
 	p.mark = len(p.out.values)
 }
 

@@ -13,10 +13,10 @@ func (senMLCBOR) Name() string { return "senml-cbor" }
 // Match takes what starts like an array of maps. No text starts so, because the
 // first byte would be the middle of a character.
 func (senMLCBOR) Match(topic string, payload []byte) bool {
-	if _, rest, ok := FleetTopic(topic); ok {
-		return rest == "senml-cbor" || rest == "senml" && looksLikeCBOR(payload)
+	if strings.HasSuffix(topic, "/senml-cbor") {
+		return true
 	}
-	return !strings.HasPrefix(topic, "spBv1.0/") && looksLikeCBOR(payload)
+	return looksLikeCBOR(payload) && !strings.HasPrefix(topic, "spBv1.0/") && (!ourTopic(topic) || strings.HasSuffix(topic, "/senml"))
 }
 
 func looksLikeCBOR(b []byte) bool {

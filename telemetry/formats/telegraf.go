@@ -69,7 +69,7 @@ func (d *Decoded) readMetric(s *jsonScanner, m Message, first int) {
 	case len(d.values) == mark:
 		return
 	default:
-		d.place(x.item, d.take(mark), fault)
+		d.place(&x.item, d.take(mark), fault)
 		return
 	}
 	d.values = d.values[:mark]
