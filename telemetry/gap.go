@@ -83,7 +83,7 @@ func readGapCursor(cursor string, args pgx.NamedArgs) error {
 type SequenceTotals struct {
 	Missing  int64 `json:"missing" db:"missing" doc:"have not come: lost on the way, or late"`
 	Filled   int64 `json:"filled" db:"filled" doc:"were missing and came after all"`
-	Unlisted int64 `json:"unlisted" db:"unlisted" doc:"of those missing, in gaps beyond the hundred that are listed for a machine"`
+	Unlisted int64 `json:"unlisted" db:"unlisted" doc:"of those missing, in gaps beyond the 4,096 that are listed for a machine"`
 	Machines int64 `json:"machines" db:"machines" doc:"of which numbers are missing"`
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/publish"
 )
@@ -191,14 +192,19 @@ func heardOf(t *testing.T, log *intakelog.Log) map[string]bool {
 func (w *works) named(t *testing.T) map[string]bool {
 	t.Helper()
 	named := map[string]bool{}
-	do(t, w.pool, func(tx pgx.Tx) error {
-		page, err := SequenceGaps(t.Context(), tx, GapFilter{State: "open", Limit: 500})
+	for f := (GapFilter{State: "open", Limit: 100}); ; {
+		var page machines.Page[SequenceGap]
+		do(t, w.pool, func(tx pgx.Tx) (err error) {
+			page, err = SequenceGaps(t.Context(), tx, f)
+			return err
+		})
 		for _, g := range page.Items {
 			for seq := g.From; seq <= g.To; seq++ {
 				named[g.Machine+" "+strconv.FormatInt(seq, 10)] = true
 			}
 		}
-		return err
-	})
-	return named
+		if f.Cursor = page.Next; f.Cursor == "" {
+			return named
+		}
+	}
 }

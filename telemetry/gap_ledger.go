@@ -13,8 +13,10 @@ import (
 
 const (
 	runsKept   = 8           // boots of one machine whose count is followed
-	openKept   = 100         // open gaps that are listed for one machine
-	filledKept = 100         // gaps that were filled, listed likewise
+	openKept   = 4_096       // open gaps that are listed for one machine: a broker whose queue is full throws away single messages
+	openFew    = 100         // where openAll are listed in all
+	openAll    = 1_000_000   // about 100 MB
+	filledKept = 100         // gaps that were filled, listed for one machine
 	longestGap = 100_000_000 // numbers; a longer leap is a count begun anew
 )
 
@@ -38,17 +40,25 @@ const continuing = 16
 type ledger struct {
 	machines map[uuid.UUID]*counted
 	dirty    map[uuid.UUID]struct{}
+	open     int // gaps of all machines
 }
 
 // counted is the account of one machine.
 type counted struct {
 	begins int
 	runs   []seqRun  // the boot heard last first
-	open   []seqGap  // in the order in which they were found
-	filled []seqGap  // the one that began to be filled first, first
+	open   []seqGap  // by boot and number
+	filled []seqGap  // likewise
 	totals seqTotals // of all time
 
-	changed bool // its gaps are not what was saved
+	limit   int                 // of open
+	touched map[gapKey]struct{} // gaps that are not what was saved
+}
+
+// gapKey names a gap: two of one machine share no number.
+type gapKey struct {
+	boot  string
+	first uint64
 }
 
 // seqTotals count numbers, not gaps.
@@ -85,6 +95,15 @@ func (l *ledger) note(n *LocatedNumber) {
 		l.machines[n.MachineID] = c
 	}
 	l.dirty[n.MachineID] = struct{}{}
+	if c.limit = openKept; l.open >= openAll {
+		c.limit = openFew
+	}
+	before := len(c.open)
+	c.note(n)
+	l.open += len(c.open) - before
+}
+
+func (c *counted) note(n *LocatedNumber) {
 	r, known := c.run(n)
 	switch {
 	case !known:
@@ -164,7 +183,7 @@ func (c *counted) begin(n *LocatedNumber) (low uint64) {
 
 // miss opens a gap. One too many takes the place of the oldest, which is counted.
 func (c *counted) miss(boot string, first, last uint64, at time.Time) {
-	if first > last || c.overlaps(c.open, boot, first, last) || c.overlaps(c.filled, boot, first, last) {
+	if first > last || overlaps(c.open, boot, first, last) || overlaps(c.filled, boot, first, last) {
 		return // a boot that was forgotten and comes again: its gaps have names
 	}
 	c.totals.missed += int64(last - first + 1) //nolint:gosec // at most longestGap
@@ -172,50 +191,73 @@ func (c *counted) miss(boot string, first, last uint64, at time.Time) {
 }
 
 func (c *counted) add(g seqGap) {
-	c.changed = true
+	c.touch(g)
 	c.open = insert(c.open, g)
-	if len(c.open) > openKept {
-		c.totals.unlisted += c.open[0].numbers()
-		c.open = slices.Delete(c.open, 0, 1)
+	for len(c.open) > c.limit {
+		i := oldest(c.open)
+		c.touch(c.open[i])
+		c.totals.unlisted += c.open[i].numbers()
+		c.open = slices.Delete(c.open, i, i+1)
 	}
 }
 
-// insert keeps a list in the order in which its gaps were found.
-func insert(list []seqGap, g seqGap) []seqGap {
-	i, _ := slices.BinarySearchFunc(list, g, func(a, b seqGap) int {
-		return cmp.Or(a.found.Compare(b.found), strings.Compare(a.boot, b.boot), cmp.Compare(a.first, b.first))
+// oldest is the gap that was found first.
+func oldest(list []seqGap) (at int) {
+	for i := range list {
+		if list[i].found.Before(list[at].found) {
+			at = i
+		}
+	}
+	return at
+}
+
+// place is where a number of a boot stands in a list, or would: gaps before it
+// begin below the number.
+func place(list []seqGap, boot string, number uint64) int {
+	i, _ := slices.BinarySearchFunc(list, seqGap{boot: boot, first: number}, func(a, b seqGap) int {
+		return cmp.Or(strings.Compare(a.boot, b.boot), cmp.Compare(a.first, b.first))
 	})
-	return slices.Insert(list, i, g)
+	return i
+}
+
+func insert(list []seqGap, g seqGap) []seqGap {
+	return slices.Insert(list, place(list, g.boot, g.first), g)
+}
+
+// touch notes that a gap is another than the one that was saved, or no more.
+func (c *counted) touch(g seqGap) {
+	if c.touched == nil {
+		c.touched = map[gapKey]struct{}{}
+	}
+	c.touched[gapKey{g.boot, g.first}] = struct{}{}
 }
 
 func (g *seqGap) numbers() int64 { return int64(g.last - g.first + 1) } //nolint:gosec // at most longestGap
 
-func (c *counted) overlaps(gaps []seqGap, boot string, first, last uint64) bool {
-	return slices.ContainsFunc(gaps, func(g seqGap) bool { return g.boot == boot && g.first <= last && first <= g.last })
+// overlaps says whether a list has a gap with a number from first to last.
+func overlaps(list []seqGap, boot string, first, last uint64) bool {
+	i := place(list, boot, first)
+	return i < len(list) && list[i].boot == boot && list[i].first <= last || i > 0 && list[i-1].boot == boot && list[i-1].last >= first
 }
 
 // fill takes a number out of the gap that it was missed in, if any: the gap is
 // shortened or split.
 func (c *counted) fill(n *LocatedNumber) {
-	i := slices.IndexFunc(c.open, func(g seqGap) bool { return g.boot == n.Boot && g.first <= n.Seq && n.Seq <= g.last })
-	if i < 0 {
+	i := place(c.open, n.Boot, n.Seq+1) - 1 // the last gap that begins at the number or below
+	if i < 0 || c.open[i].boot != n.Boot || c.open[i].last < n.Seq {
 		return // has come before
 	}
 	g := c.open[i]
-	c.changed = true
+	c.touch(g)
 	c.totals.filled++
 	c.came(g, n)
 	left, right := g, g
 	left.last, right.first = n.Seq-1, n.Seq+1
-	switch {
-	case g.first == g.last:
-		c.open = slices.Delete(c.open, i, i+1)
-	case n.Seq == g.first:
-		c.open[i] = right
-	case n.Seq == g.last:
-		c.open[i] = left
-	default:
-		c.open[i] = left
+	c.open = slices.Delete(c.open, i, i+1)
+	if left.first <= left.last && n.Seq > g.first {
+		c.add(left)
+	}
+	if n.Seq < g.last {
 		c.add(right)
 	}
 }
@@ -225,19 +267,25 @@ func (c *counted) came(g seqGap, n *LocatedNumber) {
 	same := func(f seqGap) bool { return f.boot == g.boot && f.found.Equal(g.found) }
 	below := slices.IndexFunc(c.filled, func(f seqGap) bool { return same(f) && f.last+1 == n.Seq })
 	above := slices.IndexFunc(c.filled, func(f seqGap) bool { return same(f) && n.Seq+1 == f.first })
-	switch {
-	case below >= 0 && above >= 0:
-		c.filled[below].last, c.filled[below].filled = c.filled[above].last, n.At
-		c.filled = slices.Delete(c.filled, above, above+1)
-	case below >= 0:
-		c.filled[below].last, c.filled[below].filled = n.Seq, n.At
-	case above >= 0:
-		c.filled[above].first, c.filled[above].filled = n.Seq, n.At
-	default:
-		c.filled = insert(c.filled, seqGap{boot: g.boot, first: n.Seq, last: n.Seq, found: g.found, filled: n.At})
-		if len(c.filled) > filledKept {
-			c.filled = slices.Delete(c.filled, 0, 1)
+	f := seqGap{boot: g.boot, first: n.Seq, last: n.Seq, found: g.found, filled: n.At}
+	if below >= 0 {
+		f.first = c.filled[below].first
+	}
+	if above >= 0 {
+		f.last = c.filled[above].last
+	}
+	c.touch(f)
+	c.filled = slices.DeleteFunc(c.filled, func(old seqGap) bool {
+		gone := same(old) && (old.first == f.first || old.last == f.last)
+		if gone {
+			c.touch(old)
 		}
+		return gone
+	})
+	if c.filled = insert(c.filled, f); len(c.filled) > filledKept {
+		i := oldest(c.filled)
+		c.touch(c.filled[i])
+		c.filled = slices.Delete(c.filled, i, i+1)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,7 +27,7 @@ const (
 
 const readAccountsSQL = `SELECT machine_id, begins, runs, missed, filled, unlisted FROM sequence_account`
 
-const readGapsSQL = `SELECT machine_id, boot, first, last, found_at, filled_at FROM sequence_gap ORDER BY machine_id, found_at, boot, first`
+const readGapsSQL = `SELECT machine_id, boot, first, last, found_at, filled_at FROM sequence_gap ORDER BY machine_id, boot COLLATE "C", first`
 
 // savedRun is a run in sequence_account.runs.
 type savedRun struct {
@@ -84,6 +85,7 @@ func loadLedger(ctx context.Context, tx pgx.Tx) (*ledger, error) {
 		gap := seqGap{boot: g.Boot, first: uint64(g.First), last: uint64(g.Last), found: g.FoundAt.UTC()} //nolint:gosec // written from numbers below 2^63
 		if g.FilledAt == nil {
 			c.open = append(c.open, gap)
+			l.open++
 			continue
 		}
 		gap.filled = g.FilledAt.UTC()
@@ -99,12 +101,14 @@ FROM unnest(@machines::uuid[], @begins::smallint[], @runs::text[], @missed::bigi
 ON CONFLICT (machine_id) DO UPDATE SET begins = excluded.begins, runs = excluded.runs, missed = excluded.missed,
   filled = excluded.filled, unlisted = excluded.unlisted`
 
-const dropGapsSQL = `DELETE FROM sequence_gap WHERE machine_id = ANY (@changed)`
+const dropGapsSQL = `DELETE FROM sequence_gap g USING unnest(@machines::uuid[], @boots::text[], @firsts::bigint[]) AS d(machine_id, boot, first)
+WHERE g.machine_id = d.machine_id AND g.boot = d.boot AND g.first = d.first`
 
 const saveGapsSQL = `INSERT INTO sequence_gap (machine_id, boot, first, last, found_at, filled_at)
 SELECT g.machine_id, g.boot, g.first, g.last, g.found_at, g.filled_at
 FROM unnest(@machines::uuid[], @boots::text[], @firsts::bigint[], @lasts::bigint[], @founds::timestamptz[], @filleds::timestamptz[])
-  AS g(machine_id, boot, first, last, found_at, filled_at)`
+  AS g(machine_id, boot, first, last, found_at, filled_at)
+ON CONFLICT (machine_id, boot, first) DO UPDATE SET last = excluded.last, found_at = excluded.found_at, filled_at = excluded.filled_at`
 
 const saveGapsPlaceSQL = `INSERT INTO intake_cursor (log, consumer, lsn, saved_at) VALUES (@log, @consumer, @to, @at)
 ON CONFLICT (log, consumer) DO UPDATE SET lsn = @to, saved_at = @at`
@@ -121,12 +125,16 @@ func (l *ledger) save(ctx context.Context, tx pgx.Tx, log uuid.UUID, upTo intake
 			return fmt.Errorf("save %d sequence accounts: %w", len(l.dirty), err)
 		}
 	}
-	if changed, rows := l.gapColumns(); len(changed) > 0 {
-		if _, err := postgres.Run(ctx, tx, dropGapsSQL, pgx.NamedArgs{"changed": changed}); err != nil {
-			return fmt.Errorf("drop the sequence gaps of %d machines: %w", len(changed), err)
+	kept, gone := l.touchedGaps()
+	for _, change := range []struct {
+		sql  string
+		rows gapColumns
+	}{{dropGapsSQL, gone}, {saveGapsSQL, kept}} {
+		if len(change.rows.machines) == 0 {
+			continue
 		}
-		if _, err := postgres.Run(ctx, tx, saveGapsSQL, rows); err != nil {
-			return fmt.Errorf("save the sequence gaps of %d machines: %w", len(changed), err)
+		if _, err := postgres.Run(ctx, tx, change.sql, change.rows.args()); err != nil {
+			return fmt.Errorf("save %d sequence gaps: %w", len(change.rows.machines), err)
 		}
 	}
 	place := pgx.NamedArgs{"log": log, "consumer": GapConsumer, "to": int64(upTo), "at": now} //nolint:gosec // an LSN never reaches 2^63
@@ -157,37 +165,58 @@ func (l *ledger) accountColumns() (pgx.NamedArgs, error) {
 	return pgx.NamedArgs{"machines": machines, "begins": begins, "runs": runs, "missed": missed, "filled": filled, "unlisted": unlisted}, nil
 }
 
-func (l *ledger) gapColumns() (changed []uuid.UUID, columns pgx.NamedArgs) {
-	var machines []uuid.UUID
-	var boots []string
-	var firsts, lasts []int64
-	var founds []time.Time
-	var filleds []*time.Time
+// gapColumns are rows of sequence_gap, column by column.
+type gapColumns struct {
+	machines      []uuid.UUID
+	boots         []string
+	firsts, lasts []int64
+	founds        []time.Time
+	filleds       []*time.Time
+}
+
+func (r *gapColumns) add(machine uuid.UUID, g seqGap) {
+	r.machines, r.boots, r.founds = append(r.machines, machine), append(r.boots, g.boot), append(r.founds, g.found)
+	r.firsts, r.lasts = append(r.firsts, int64(g.first)), append(r.lasts, int64(g.last)) //nolint:gosec // below 2^63
+	var filled *time.Time
+	if !g.filled.IsZero() {
+		filled = &g.filled
+	}
+	r.filleds = append(r.filleds, filled)
+}
+
+func (r *gapColumns) args() pgx.NamedArgs {
+	return pgx.NamedArgs{"machines": r.machines, "boots": r.boots, "firsts": r.firsts, "lasts": r.lasts, "founds": r.founds, "filleds": r.filleds}
+}
+
+// touchedGaps are the gaps that have changed since they were saved, and those
+// that are no more.
+func (l *ledger) touchedGaps() (kept, gone gapColumns) {
 	for _, id := range sortedIDs(l.dirty) {
 		c := l.machines[id]
-		if !c.changed {
+		if len(c.touched) == 0 {
 			continue
 		}
-		changed = append(changed, id)
+		left := maps.Clone(c.touched)
 		for _, list := range [][]seqGap{c.open, c.filled} {
 			for _, g := range list {
-				machines, boots, founds = append(machines, id), append(boots, g.boot), append(founds, g.found)
-				firsts, lasts = append(firsts, int64(g.first)), append(lasts, int64(g.last)) //nolint:gosec // below 2^63
-				var filled *time.Time
-				if !g.filled.IsZero() {
-					filled = &g.filled
+				key := gapKey{g.boot, g.first}
+				if _, touched := left[key]; touched {
+					kept.add(id, g)
+					delete(left, key)
 				}
-				filleds = append(filleds, filled)
 			}
 		}
+		for key := range left {
+			gone.add(id, seqGap{boot: key.boot, first: key.first})
+		}
 	}
-	return changed, pgx.NamedArgs{"machines": machines, "boots": boots, "firsts": firsts, "lasts": lasts, "founds": founds, "filleds": filleds}
+	return kept, gone
 }
 
 // saved forgets what had to be saved.
 func (l *ledger) saved() {
 	for id := range l.dirty {
-		l.machines[id].changed = false
+		clear(l.machines[id].touched)
 	}
 	clear(l.dirty)
 }
