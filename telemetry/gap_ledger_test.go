@@ -80,14 +80,14 @@ func TestLedger_NamesWhatHasNotCome(t *testing.T) {
 func TestLedger_IsBounded(t *testing.T) {
 	t.Parallel()
 	s := newSequence()
-	for n := uint64(0); n < 10_000; n += 2 {
+	for n := uint64(0); n < 9_000; n += 2 {
 		s.say("a", n)
 	}
 	c := s.l.machines[s.id]
-	if len(c.open) != openKept || c.totals.missed != 4_999 || c.totals.unlisted != 4_999-openKept || s.l.open != openKept {
+	if len(c.open) != openKept || c.totals.missed != 4_499 || c.totals.unlisted != 4_499-openKept || s.l.open != openKept {
 		t.Errorf("%d gaps listed, %+v", len(c.open), c.totals)
 	}
-	for n := uint64(1); n < 10_000; n += 2 {
+	for n := uint64(1); n < 9_000; n += 2 {
 		s.say("a", n)
 	}
 	if len(c.open) != 0 || len(c.filled) > filledKept || c.totals.filled != openKept {
@@ -101,11 +101,11 @@ func TestLedger_IsBounded(t *testing.T) {
 	}
 	s.say("a", 50, 52) // forgotten, and back
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 20_000 {
+	for range 2_000 {
 		s.say(fmt.Sprint(random.IntN(20)), random.Uint64N(5_000))
 	}
-	s.l.open = openAll // by other machines
-	s.say("z", 1)
+	s.l.open = 2 * openAll // by other machines
+	s.say("z", 5, 7)
 	if len(c.runs) > runsKept || len(c.open) > openFew || len(c.filled) > filledKept || c.totals.filled+c.totals.unlisted > c.totals.missed {
 		t.Errorf("%d boots, %d open, %d filled, %+v", len(c.runs), len(c.open), len(c.filled), c.totals)
 	}
@@ -121,12 +121,12 @@ func TestLedger_IsBounded(t *testing.T) {
 	}
 }
 
-// A thousand times: some numbers are lost, the rest comes shuffled, some of it
+// Three hundred times: some numbers are lost, the rest comes shuffled, some of it
 // twice; exactly the lost ones are named.
 func TestLedger_NamesExactlyWhatWasLost(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(7, 7))
-	for round := range 1_000 {
+	for round := range 300 {
 		var come, lost []uint64
 		for n := range uint64(60) {
 			if n > 0 && n < 59 && random.IntN(4) == 0 {
