@@ -43,10 +43,12 @@ type BrokerReport struct {
 	WindowWhole   bool // all that there were: the window may be larger
 
 	Retains bool
-	Largest int    // bytes of the largest message that was taken, of those tried
-	Tried   int    // bytes of the largest message that was tried
-	Dropped uint64 // since the broker was started, by its own word
-	Tells   bool   // it says what it drops
+	Largest int // bytes of the largest message that was taken, of those tried
+	Tried   int // bytes of the largest message that was tried
+
+	Swallowed int    // bytes of a message that was acknowledged and never sent on, 0 for none
+	Dropped   uint64 // since the broker was started, by its own word
+	Tells     bool   // it says what it drops
 }
 
 // Lost is how many messages were acknowledged and did not arrive.
@@ -112,15 +114,13 @@ func (k *checking) askSoftware(ctx context.Context) error {
 		return err
 	}
 	defer c.leave()
-	for _, topic := range []string{"$SYS/broker/version", "$SYS/brokers/+/version", droppedTopic} {
-		if granted, err := c.subscribe(k.within, topic, 0); err != nil || granted > 2 {
-			return nil //nolint:nilerr // it need not tell
-		}
+	if _, err := c.subscribe(k.within, 0, "$SYS/broker/version", "$SYS/brokers/+/version", droppedTopic); err != nil {
+		return nil // it need not tell
 	}
 	for !k.report.Tells || k.report.Software == "" {
 		p, err := c.read(k.Quiet)
 		if err != nil {
-			return nil //nolint:nilerr // it says no more
+			return nil // it says no more
 		}
 		m, ok := p.(*packets.PublishPacket)
 		if !ok {
@@ -146,7 +146,7 @@ func (k *checking) openSession(ctx context.Context) error {
 		return err
 	}
 	defer c.leave()
-	k.report.Granted, err = c.subscribe(k.within, k.topic, 1)
+	k.report.Granted, err = c.subscribe(k.within, 1, k.topic)
 	if err == nil && k.report.Granted > 2 {
 		err = problem.New(problem.Invalid, "the broker does not let user %q subscribe to %s; allow it, or name another topic with --topic", k.broker.User.Username(), k.topic)
 	}
@@ -259,9 +259,9 @@ func (k *checking) tryRetained(ctx context.Context) error {
 		return fmt.Errorf("publish to %s: %w", topic, err)
 	}
 	if err := c.acknowledged(k.within); err != nil {
-		return nil //nolint:nilerr // it closes the connection rather than keep it
+		return nil // it closes the connection rather than keep it
 	}
-	if granted, err := c.subscribe(k.within, topic, 1); err != nil || granted > 2 {
+	if granted, err := c.subscribe(k.within, 1, topic); err != nil || granted > 2 {
 		return err
 	}
 	p, err := c.read(k.Quiet)
@@ -271,24 +271,53 @@ func (k *checking) tryRetained(ctx context.Context) error {
 	return nil
 }
 
-// trySizes looks which of some sizes of messages are taken.
+// trySizes looks which of some sizes of messages are taken, and which are
+// acknowledged and thrown away.
 func (k *checking) trySizes(ctx context.Context) error {
 	for _, size := range sizesTried {
-		c, _, err := k.connect(ctx, k.writer, true)
-		if err != nil {
-			return err
-		}
 		k.report.Tried = size
-		if err = c.publish(k.topic+"/size", make([]byte, size), false); err == nil {
-			err = c.acknowledged(k.within)
+		acked, came, err := k.trySize(ctx, size)
+		switch {
+		case err != nil:
+			return err
+		case came:
+			k.report.Largest = size
+			continue
+		case acked:
+			k.report.Swallowed = size
 		}
-		c.leave()
-		if err != nil {
-			return nil //nolint:nilerr // that is the answer
-		}
-		k.report.Largest = size
+		return nil
 	}
 	return nil
+}
+
+// trySize sends a message to itself.
+func (k *checking) trySize(ctx context.Context, size int) (acked, came bool, err error) {
+	c, _, err := k.connect(ctx, k.writer, true)
+	if err != nil {
+		return false, false, err
+	}
+	defer c.leave()
+	topic := k.topic + "/size"
+	if granted, err := c.subscribe(k.within, 1, topic); err != nil || granted > 2 {
+		return false, false, err
+	}
+	if c.publish(topic, make([]byte, size), false) != nil {
+		return false, false, nil // it has closed the connection
+	}
+	for !acked || !came {
+		p, err := c.read(k.Quiet)
+		if err != nil {
+			return acked, came, nil
+		}
+		switch m := p.(type) {
+		case *packets.PubackPacket:
+			acked = true
+		case *packets.PublishPacket:
+			came = came || m.TopicName == topic && len(m.Payload) == size
+		}
+	}
+	return acked, came, nil
 }
 
 // cleanUp removes what the check has left: both sessions and the retained message.

@@ -72,20 +72,24 @@ func quietFor(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-// subscribe returns the quality of service that was granted, 0x80 for none.
-func (c *probe) subscribe(within time.Duration, filter string, qos byte) (granted byte, err error) {
+// subscribe returns the quality of service that was granted for the first filter,
+// 0x80 for none.
+func (c *probe) subscribe(within time.Duration, qos byte, filters ...string) (granted byte, err error) {
 	c.lastID++
 	ask := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
-	ask.MessageID, ask.Topics, ask.Qoss = c.lastID, []string{filter}, []byte{qos}
+	ask.MessageID, ask.Topics = c.lastID, filters
+	for range filters {
+		ask.Qoss = append(ask.Qoss, qos)
+	}
 	if err := ask.Write(c); err != nil {
-		return 0, fmt.Errorf("subscribe to %s: %w", filter, err)
+		return 0, fmt.Errorf("subscribe to %s: %w", filters[0], err)
 	}
 	for {
 		answer, err := c.read(within)
 		if err != nil {
-			return 0, fmt.Errorf("subscribe to %s: %w", filter, err)
+			return 0, fmt.Errorf("subscribe to %s: %w", filters[0], err)
 		}
-		if ack, ok := answer.(*packets.SubackPacket); ok && len(ack.ReturnCodes) == 1 {
+		if ack, ok := answer.(*packets.SubackPacket); ok && len(ack.ReturnCodes) > 0 {
 			return ack.ReturnCodes[0], nil
 		}
 	}

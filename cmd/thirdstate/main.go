@@ -27,6 +27,7 @@ type commands struct {
 	Watch    watchCommand    `cmd:"" help:"Detect latent faults in a CSV file; no server needed."`
 	Bench    benchCommand    `cmd:"" help:"Print the measurements of the README."`
 	Rules    rulesCommand    `cmd:"" help:"Check and list rule packs."`
+	Doctor   doctorCommand   `cmd:"" help:"Look for what would lose data."`
 	Token    tokenCommand    `cmd:"" help:"API tokens."`
 	User     userCommand     `cmd:"" help:"People who may sign in."`
 	Device   deviceCommand   `cmd:"" help:"Devices that may publish."`
