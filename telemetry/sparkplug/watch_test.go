@@ -1,0 +1,77 @@
+package sparkplug
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// After a restart of the host all nodes are unknown: each is asked once, and not
+// all of them in the same second.
+func TestWatch_SpreadsTheRequestsOfALateStart(t *testing.T) {
+	t.Parallel()
+	const nodes = 1_000
+	watch, start := NewWatch(WatchConfig{Reorder: 2 * time.Second}), time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	asked := map[Node]int{}
+	for second := range 120 {
+		now := start.Add(time.Duration(second) * time.Second)
+		for i := range nodes {
+			id := Node{"g", fmt.Sprint(i)}
+			if asked[id] == 0 {
+				watch.See(Topic{Node: id, Type: NData}, &Payload{Metrics: []Metric{double("", 1)}}, now)
+			}
+		}
+		asks := watch.Due(now)
+		if limit := askRate; second > 0 && len(asks) > limit || second == 0 && len(asks) != askBurst {
+			t.Fatalf("%d requests in second %d", len(asks), second)
+		}
+		for _, a := range asks {
+			asked[a.Node]++
+			watch.See(Topic{Node: a.Node, Type: NBirth}, &Payload{HasSeq: true, Metrics: []Metric{session(1)}}, now)
+		}
+	}
+	for id, n := range asked {
+		if n != 1 {
+			t.Errorf("%s was asked %d times", id, n)
+		}
+	}
+	if len(asked) != nodes {
+		t.Errorf("%d of %d nodes were asked", len(asked), nodes)
+	}
+}
+
+func TestWatch_KnowsABoundedNumberOfNodes(t *testing.T) {
+	t.Parallel()
+	watch, now := NewWatch(WatchConfig{}), time.Unix(1_800_000_000, 0)
+	for i := range maxWatched + 100 {
+		watch.See(Topic{Node: Node{"g", fmt.Sprint(i)}, Type: NData}, &Payload{}, now)
+	}
+	if n := watch.Nodes(); n != maxWatched {
+		t.Errorf("%d nodes are known, limit %d", n, maxWatched)
+	}
+	watch.Forget(func(Node) bool { return true })
+	if n := watch.Nodes(); n != 0 {
+		t.Errorf("%d nodes are known of a source that begins anew", n)
+	}
+}
+
+func BenchmarkDecodeAndRead(b *testing.B) {
+	s := &Session{}
+	birth, data := &Payload{HasSeq: true, Metrics: []Metric{session(1)}}, &Payload{HasSeq: true}
+	for i := range 20 {
+		birth.Metrics = append(birth.Metrics, double(fmt.Sprintf("Engine/Signal%d", i), uint64(i+1)))
+		data.Metrics = append(data.Metrics, double("", uint64(i+1)))
+	}
+	s.Apply(Topic{Type: NBirth}, birth)
+	raw := Encode(data)
+	b.SetBytes(int64(len(raw)))
+	for b.Loop() {
+		p, fault := Decode(raw)
+		if fault != nil {
+			b.Fatal(fault)
+		}
+		if r := s.Read(Topic{Type: NData}, p); len(r.Points) != 20 {
+			b.Fatal(r)
+		}
+	}
+}
