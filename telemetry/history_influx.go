@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	influxdb2 "github.com/influxdata/influxdb-client-go/v2"
@@ -36,7 +37,8 @@ type InfluxConfig struct {
 	Token  string
 	Org    string
 	Bucket string
-	Pool   *postgres.Pool // knows who owned a machine when
+	Pool   *postgres.Pool   // knows who owned a machine when
+	Now    func() time.Time // the program clock; nil = the wall
 }
 
 // InfluxHistory keeps the history in InfluxDB 2, or 1.8 with Flux. Safe for
@@ -50,6 +52,8 @@ type InfluxHistory struct {
 	server  string // its URL without what is secret
 	org     string
 	bucket  string
+	now     func() time.Time
+	version atomic.Pointer[string] // of the server; nil: not known yet
 }
 
 var _ History = (*InfluxHistory)(nil)
@@ -78,9 +82,12 @@ func NewInfluxHistory(c InfluxConfig) (*InfluxHistory, error) {
 			return http.ErrUseLastResponse // the token is for this server only
 		},
 	})
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	client := influxdb2.NewClientWithOptions(c.URL, c.Token, options)
 	return &InfluxHistory{
-		pool: c.Pool, client: client, server: u.Redacted(), org: c.Org, bucket: c.Bucket,
+		pool: c.Pool, client: client, server: u.Redacted(), org: c.Org, bucket: c.Bucket, now: c.Now,
 		writes: client.WriteAPIBlocking(c.Org, c.Bucket), queries: client.QueryAPI(c.Org),
 	}, nil
 }

@@ -159,27 +159,45 @@ func (h *InfluxHistory) Rows(ctx context.Context, machine Ref, from, to time.Tim
 	return out[:min(limit, len(out))], nil
 }
 
-// Latest reads the newest value of each signal and keeps those of the newest instant.
+// lookBack is how far behind now the newest row is looked for, further and further:
+// a machine that has been silent for ten years is as good as one that never spoke.
+var lookBack = [...]time.Duration{time.Hour, 24 * time.Hour, 8 * 24 * time.Hour, 60 * 24 * time.Hour, 400 * 24 * time.Hour, 3_650 * 24 * time.Hour} //nolint:gochecknoglobals // a constant list
+
+// lookAhead is how far ahead of now a device's clock is believed, and more.
+const lookAhead = time.Hour
+
+// Latest reads the newest value of each signal and keeps those of the newest
+// instant. It never asks for all time: each window ends where the last one began.
 func (h *InfluxHistory) Latest(ctx context.Context, machine Ref) (observation.Observation, error) {
 	spans, err := h.spans(ctx, machine)
 	if err != nil {
 		return observation.Observation{}, err
 	}
-	for _, s := range slices.Backward(spans) {
-		in := newInstants()
-		flux := h.from(s, machine.Key, nil, influxMeasurement, influxQuality) + ` |> last() |> drop(columns: ["_start", "_stop", "machine"])`
-		if err := h.ask(ctx, flux, in.take); err != nil {
-			return observation.Observation{}, fmt.Errorf("read the newest row of %s: %w", machine.Key, err)
+	now := h.now()
+	to := now.Add(lookAhead)
+	for _, back := range lookBack {
+		from := now.Add(-back)
+		for _, s := range slices.Backward(spans) {
+			s, some := s.cut(from, to)
+			if !some {
+				continue
+			}
+			in := newInstants()
+			flux := h.from(s, machine.Key, nil, influxMeasurement, influxQuality) + ` |> last() |> drop(columns: ["_start", "_stop", "machine"])`
+			if err := h.ask(ctx, flux, in.take); err != nil {
+				return observation.Observation{}, fmt.Errorf("read the newest row of %s: %w", machine.Key, err)
+			}
+			if list := in.observations(machine.Key); len(list) > 0 {
+				return list[len(list)-1], nil
+			}
 		}
-		if list := in.observations(machine.Key); len(list) > 0 {
-			return list[len(list)-1], nil
-		}
+		to = from
 	}
 	return observation.Observation{}, problem.New(problem.NotFound, "machine %s has reported nothing", machine.Key)
 }
 
-// Range reads raw values where they are few enough, else lets InfluxDB reduce
-// them to buckets.
+// Range reads values as they are where they are few enough, else lets InfluxDB
+// reduce them to buckets.
 func (h *InfluxHistory) Range(ctx context.Context, q Query) ([]Series, error) {
 	q, err := q.checked()
 	if err != nil {
@@ -195,14 +213,36 @@ func (h *InfluxHistory) Range(ctx context.Context, q Query) ([]Series, error) {
 			spans = append(spans, s)
 		}
 	}
-	series, few, err := h.rawRange(ctx, q, spans)
-	if err == nil && !few {
-		series, err = h.reducedRange(ctx, q, spans)
+	ql, err := h.speaksQL(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var series []Series
+	if ql {
+		series, err = h.rangeByQL(ctx, q, spans)
+	} else {
+		series, err = h.rangeByFlux(ctx, q, spans)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the history of %s: %w", q.Machine.Key, err)
 	}
 	return series, nil
+}
+
+func (h *InfluxHistory) rangeByFlux(ctx context.Context, q Query, spans []span) ([]Series, error) {
+	series, few, err := h.rawRange(ctx, q, spans)
+	if err == nil && !few {
+		series, err = h.reducedRange(ctx, q, spans)
+	}
+	return series, err
+}
+
+func (h *InfluxHistory) rangeByQL(ctx context.Context, q Query, spans []span) ([]Series, error) {
+	series, most, err := h.reduceByQL(ctx, q, spans)
+	if err == nil && most <= q.MaxPoints {
+		series, _, err = h.rawRange(ctx, q, spans)
+	}
+	return series, err
 }
 
 // rawRange reads values as they are; few is false where a signal has too many.
@@ -238,13 +278,6 @@ func (h *InfluxHistory) rawRange(ctx context.Context, q Query, spans []span) (se
 type bucketOf struct {
 	signal string
 	at     int64
-}
-
-// influxBucket is what the series of one signal (their model tags differ) say of
-// one bucket.
-type influxBucket struct {
-	sum, count float64
-	low, high  float64
 }
 
 const reduceFlux = `data = %s |> window(every: %s, offset: %s)
@@ -283,10 +316,27 @@ func (h *InfluxHistory) reducedRange(ctx context.Context, q Query, spans []span)
 	return joined(parts), nil
 }
 
-// joined makes one bucket of what several series say of it.
+// joined makes one bucket of what several series say of it: their model tags differ.
 func joined(parts map[bucketOf]map[string]map[string]float64) []Series {
-	keys := make([]bucketOf, 0, len(parts))
-	for b := range parts {
+	buckets := make(map[bucketOf]*summary, len(parts))
+	for b, list := range parts {
+		var all summary
+		for _, p := range list {
+			if p["count"] > 0 {
+				all.add(p["count"], p["min"], p["mean"], p["max"])
+			}
+		}
+		if all.n > 0 {
+			buckets[b] = &all
+		}
+	}
+	return seriesOf(buckets)
+}
+
+// seriesOf lists buckets by signal and time.
+func seriesOf(buckets map[bucketOf]*summary) []Series {
+	keys := make([]bucketOf, 0, len(buckets))
+	for b := range buckets {
 		keys = append(keys, b)
 	}
 	slices.SortFunc(keys, func(a, b bucketOf) int {
@@ -294,18 +344,8 @@ func joined(parts map[bucketOf]map[string]map[string]float64) []Series {
 	})
 	set := seriesSet{}
 	for _, b := range keys {
-		var all influxBucket
-		for _, p := range parts[b] {
-			if all.count == 0 {
-				all.low, all.high = p["min"], p["max"]
-			}
-			all.low, all.high = min(all.low, p["min"]), max(all.high, p["max"])
-			mean := max(-1e100, min(1e100, p["mean"])) // what no sum could hold counts as that
-			all.sum, all.count = all.sum+mean*p["count"], all.count+p["count"]
-		}
-		if all.count > 0 {
-			set.of(b.signal).add(time.UnixMicro(b.at), max(all.low, min(all.high, all.sum/all.count)), all.low, all.high)
-		}
+		s := buckets[b]
+		set.of(b.signal).add(time.UnixMicro(b.at), s.mean(), s.low, s.high)
 	}
 	return set.list()
 }

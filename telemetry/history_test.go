@@ -64,6 +64,17 @@ func TestHistory_InfluxDB(t *testing.T) {
 	conform(t, startInflux(t, false).history(t, InfluxConfig{Pool: pool}), pool)
 }
 
+// TestHistory_InfluxDBByFlux asks as InfluxDB 2 is asked, which does not say that it
+// speaks InfluxQL.
+func TestHistory_InfluxDBByFlux(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	h := startInflux(t, false).history(t, InfluxConfig{Pool: pool})
+	version := "v2.7.12"
+	h.version.Store(&version)
+	conform(t, h, pool)
+}
+
 func conform(t *testing.T, h History, pool *postgres.Pool) {
 	for i, c := range claims {
 		t.Run(c.name, func(t *testing.T) {

@@ -154,6 +154,9 @@ func (s *influxd) history(t *testing.T, c InfluxConfig) *InfluxHistory {
 		c.Bucket = "test/autogen"
 		s.query(t, `CREATE DATABASE "test"`)
 	}
+	if c.Now == nil {
+		c.Now = func() time.Time { return start.Add(time.Hour) }
+	}
 	h, err := NewInfluxHistory(c)
 	if err != nil {
 		t.Fatal(err)
