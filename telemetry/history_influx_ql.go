@@ -24,7 +24,7 @@ const influxVersionHeader = "X-Influxdb-Version"
 // speaksQL says whether the server is an InfluxDB 1. It asks until it knows.
 func (h *InfluxHistory) speaksQL(ctx context.Context) (bool, error) {
 	if v := h.version.Load(); v != nil {
-		return strings.HasPrefix(*v, "1."), nil
+		return versionOne(*v), nil
 	}
 	service := h.client.HTTPService()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, service.ServerURL()+"ping", nil)
@@ -40,7 +40,13 @@ func (h *InfluxHistory) speaksQL(ctx context.Context) (bool, error) {
 		return false, h.fault("ask InfluxDB for its version", err)
 	}
 	h.version.Store(&version)
-	return strings.HasPrefix(version, "1."), nil
+	return versionOne(version), nil
+}
+
+// versionOne is what does not say that it is younger: an InfluxDB 1 that was built
+// by go install calls itself unknown.
+func versionOne(version string) bool {
+	return version != "" && !strings.HasPrefix(version, "v") && !strings.HasPrefix(version, "2") && !strings.HasPrefix(version, "3")
 }
 
 var qlNames = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`) //nolint:gochecknoglobals // never written
@@ -71,8 +77,8 @@ func reduceQL(q Query, s span, width, offset time.Duration) string {
 			columns = append(columns, f+"("+qlName(signal)+") AS "+qlName(f+"_"+signal))
 		}
 	}
-	return "SELECT " + strings.Join(columns, ", ") + " FROM " + qlName(influxMeasurement) + ` WHERE "machine" = ` + qlText(q.Machine.Key) +
-		" AND " + s.ql() + fmt.Sprintf(` GROUP BY time(%s, %s), "model" fill(none)`, fluxDuration(width), fluxDuration(offset))
+	return "SELECT " + strings.Join(columns, ", ") + " FROM " + qlName(influxMeasurement) + ` WHERE "machine"::tag = ` + qlText(q.Machine.Key) +
+		" AND " + s.ql() + fmt.Sprintf(` GROUP BY time(%s, %s), "model"::tag fill(none)`, qlDuration(width), qlDuration(offset))
 }
 
 // reduceByQL does what reducedRange does, and says how many values the signal with
@@ -176,3 +182,6 @@ func readQL(body io.Reader, take func(at time.Time, values map[string]float64)) 
 		take(time.UnixMicro(at).UTC(), values)
 	}
 }
+
+// qlDuration writes a duration, which is whole microseconds.
+func qlDuration(d time.Duration) string { return strconv.FormatInt(d.Microseconds(), 10) + "u" }

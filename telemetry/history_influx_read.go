@@ -239,7 +239,12 @@ func (h *InfluxHistory) rangeByFlux(ctx context.Context, q Query, spans []span) 
 
 func (h *InfluxHistory) rangeByQL(ctx context.Context, q Query, spans []span) ([]Series, error) {
 	series, most, err := h.reduceByQL(ctx, q, spans)
-	if err == nil && most <= q.MaxPoints {
+	switch {
+	case err != nil:
+		return nil, err
+	case most == 0: // CSV does not tell nothing from a query that failed
+		return h.rangeByFlux(ctx, q, spans)
+	case most <= q.MaxPoints:
 		series, _, err = h.rawRange(ctx, q, spans)
 	}
 	return series, err
@@ -348,4 +353,21 @@ func seriesOf(buckets map[bucketOf]*summary) []Series {
 		set.of(b.signal).add(time.UnixMicro(b.at), s.mean(), s.low, s.high)
 	}
 	return set.list()
+}
+
+// counts says how many values there are of each machine in a stretch of time.
+func (h *InfluxHistory) counts(ctx context.Context, from, to time.Time) (map[string]int64, error) {
+	flux := fmt.Sprintf(`from(bucket: %s) |> %s |> filter(fn: (r) => r._measurement == %s) |> count() |> keep(columns: ["machine", "_value"]) |> group(columns: ["machine"]) |> sum()`,
+		fluxText(h.bucket), span{from, to}.flux(), fluxText(influxMeasurement))
+	counts := map[string]int64{}
+	err := h.ask(ctx, flux, func(r *query.FluxRecord) {
+		machine, _ := r.ValueByKey("machine").(string)
+		if n, ok := number(r); ok {
+			counts[machine] += int64(n)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count the values of %s: %w", from.Format(time.RFC3339), err)
+	}
+	return counts, nil
 }

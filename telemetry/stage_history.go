@@ -128,22 +128,34 @@ type historian struct {
 
 const cursorSQL = `SELECT lsn FROM intake_cursor WHERE log = @log AND consumer = @consumer`
 
+// HistoryPlace is the last record of a log that is stored in the history, 0 of a log
+// that nothing is known of.
+func HistoryPlace(ctx context.Context, pool *postgres.Pool, log uuid.UUID) (at intakelog.LSN, err error) {
+	err = postgres.As(ctx, pool, identity.Program("intake"), func(tx pgx.Tx) error {
+		lsn, err := postgres.Value[int64](ctx, tx, cursorSQL, pgx.NamedArgs{"log": log, "consumer": HistoryConsumer})
+		if problem.Of(err) == problem.NotFound {
+			err = nil // an unknown log begins at its start
+		}
+		at = intakelog.LSN(lsn) //nolint:gosec // never negative
+		return err
+	})
+	return at, err
+}
+
 // start finds the place where the last run stopped and remembers what came
 // shortly before it.
 func (h *historian) start(ctx context.Context) error {
 	err := h.try(ctx, "read the history's place in the log", func() error {
+		at, err := HistoryPlace(ctx, h.Pool, h.LogID)
+		if err != nil {
+			return err
+		}
+		h.at = at
 		return postgres.As(ctx, h.Pool, identity.Program("intake"), func(tx pgx.Tx) error {
-			lsn, err := postgres.Value[int64](ctx, tx, cursorSQL, pgx.NamedArgs{"log": h.LogID, "consumer": HistoryConsumer})
-			if problem.Of(err) == problem.NotFound {
-				err = nil // an unknown log begins at its start
+			if h.gapsAt, err = h.gapsPlace(ctx, tx); err != nil {
+				return err
 			}
-			h.at = intakelog.LSN(lsn) //nolint:gosec // never negative
-			if err == nil {
-				h.gapsAt, err = h.gapsPlace(ctx, tx)
-			}
-			if err == nil {
-				h.gaps, err = loadLedger(ctx, tx)
-			}
+			h.gaps, err = loadLedger(ctx, tx)
 			return err
 		})
 	})

@@ -1,0 +1,123 @@
+package telemetry
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+)
+
+// TestReconcile_BringsBackWhatInfluxDBLost kills InfluxDB and removes its WAL after
+// it has taken everything: 204 was said, and the values are gone. The intake log
+// has them still.
+func TestReconcile_BringsBackWhatInfluxDBLost(t *testing.T) {
+	t.Parallel()
+	w := newWorks(t)
+	server := startInflux(t, false)
+	influx := server.history(t, InfluxConfig{Pool: w.pool})
+	var refs []Ref
+	for i := range 5 {
+		_, ref := addMachine(t, w.pool, fmt.Sprintf("PM%d", i))
+		refs = append(refs, ref)
+	}
+	w.history = influx
+	const rows = 400 // of each machine: half of them of last week, half of ten hours
+	week := start.AddDate(0, 0, -8)
+	var last intakelog.LSN
+	for i := range rows {
+		at := week.Add(time.Duration(i) * time.Minute)
+		if i >= rows/2 {
+			at = start.Add(time.Duration(i-rows/2) * 3 * time.Minute)
+			w.clock.AdvanceTo(at)
+		}
+		for m := range refs {
+			last = w.send(t, "", fmt.Sprintf("fleet/PM%d/telemetry", m), telemetry(at, "b", i, fmt.Sprintf(`"a":%d,"b":%d.5`, i, m)))
+		}
+	}
+	w.run(t, historyRun{})
+	held := func() (n int) {
+		for _, ref := range refs {
+			list, err := influx.Rows(program(t.Context()), ref, week, start.Add(24*time.Hour), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += len(list)
+		}
+		return n
+	}
+	want(t, held(), rows*len(refs))
+	server.kill()
+	loseNewest(t, server)
+	server.start(t, strings.TrimPrefix(server.url, "http://"), false)
+	server.query(t, `SHOW DATABASES`) // it answers
+	lost := rows*len(refs) - held()
+	want(t, lost, rows*len(refs)/2)
+
+	config := ReconcileConfig{Records: w.log, Pool: w.pool, History: influx, Clock: w.clock, Log: quiet(),
+		First: func() intakelog.LSN { return 1 }, Stored: func() intakelog.LSN { return last }}
+	r, err := Reconcile(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := int64(2 * lost); r.Missing != want || r.Left != 0 || r.Refused != 0 || r.Records != int64(last) {
+		t.Errorf("%d values were lost: %+v", want, r)
+	}
+	want(t, held(), rows*len(refs))
+	if again, err := Reconcile(t.Context(), config); err != nil || again.Missing != 0 || again.Left != 0 || again.Rewritten >= r.Rewritten {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+	want(t, held(), rows*len(refs))
+}
+
+// loseNewest takes away the WAL of the newest shard: what the server had said that
+// it has, and had not written to its files yet.
+func loseNewest(t *testing.T, server *influxd) {
+	t.Helper()
+	shards, err := filepath.Glob(filepath.Join(server.dir, "wal", "test", "autogen", "*"))
+	if err != nil || len(shards) < 2 {
+		t.Fatalf("%v, %v", shards, err)
+	}
+	newest := slices.MaxFunc(shards, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
+	if err := os.RemoveAll(newest); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestReconcile_HasNothingToDoForPostgreSQL(t *testing.T) {
+	t.Parallel()
+	w := newWorks(t)
+	_, err := Reconcile(t.Context(), ReconcileConfig{Records: w.log, Pool: w.pool, History: w.history, Clock: w.clock, Log: quiet()})
+	if problem.Of(err) != problem.Invalid {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestReconcile_CountsAnHour(t *testing.T) {
+	t.Parallel()
+	e := func(seconds int, signals ...string) entry {
+		p := Point{At: start.Add(time.Duration(seconds) * time.Second)}
+		for _, s := range signals {
+			p.Values = append(p.Values, val(s, 1))
+		}
+		return entryOf(&p, p.At.UnixMicro())
+	}
+	for name, c := range map[string]struct {
+		list  []entry
+		n     int64
+		mixed bool
+	}{
+		"twice the same":         {[]entry{e(1, "a", "b"), e(0, "a"), e(1, "b", "a")}, 3, false},
+		"an instant in two ways": {[]entry{e(1, "a"), e(0, "a"), e(1, "b")}, 2, true},
+	} {
+		if n, mixed := distinct(c.list); n != c.n || mixed != c.mixed {
+			t.Errorf("%s: %d, %v", name, n, mixed)
+		}
+	}
+}
