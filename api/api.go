@@ -47,8 +47,11 @@ type Config struct {
 	// or an empty list.
 	IntakeLog *intakelog.Log
 	Fleet     *detection.Fleet
-	Webhooks  webhooks.Settings
-	Version   string // of the program, shown in the OpenAPI document
+	// Reconciler compares InfluxDB with the intake log; nil where the history is in
+	// PostgreSQL.
+	Reconciler *telemetry.Reconciler
+	Webhooks   webhooks.Settings
+	Version    string // of the program, shown in the OpenAPI document
 	// SessionPrincipal says who has signed in on the pages, so that a browser
 	// may call the API; nil means tokens only.
 	SessionPrincipal func(*http.Request) (identity.Principal, bool)

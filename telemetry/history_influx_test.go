@@ -3,9 +3,11 @@ package telemetry
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/telemetry/formats"
+	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
 func TestInfluxHistory_NamesEveryFaultOfItsSettings(t *testing.T) {
@@ -38,7 +41,7 @@ func TestInfluxHistory_NarrowsARefusalDownToTheValue(t *testing.T) {
 	s, server := influxShelf(t)
 	post(t, server, fmt.Sprintf("telemetry,machine=other bad=1i,worse=1i %d", start.UnixNano())) // as somebody may have written it before us
 	var points []Point
-	for i := range 500 {
+	for i := range 5_000 {
 		points = append(points, s.point(i, val("good", float64(i)), val("fine", 1)))
 	}
 	points[77].Values = append(points[77].Values, val("bad", 1))
@@ -55,7 +58,7 @@ func TestInfluxHistory_NarrowsARefusalDownToTheValue(t *testing.T) {
 		}
 	}
 	rows := s.rows(program(t.Context()), t)
-	want(t, len(rows), 500)
+	want(t, len(rows), 5_000)
 	want(t, rows[77], map[string]float64{"good": 77, "fine": 1})
 	want(t, rows[300], map[string]float64{"good": 300, "fine": 1})
 }
@@ -146,6 +149,61 @@ func TestInfluxHistory_IsBackWhenItsServerIs(t *testing.T) {
 	server.start(t, address, false)
 	s.write(t, s.point(1, val("a", 2)))
 	want(t, s.rows(program(t.Context()), t), table{0: {"a": 1}, 1: {"a": 2}})
+}
+
+// TestInfluxHistory_LooksForTheNewestRowFurtherAndFurther back: a window ends where
+// the one before began, and none is all time.
+func TestInfluxHistory_LooksForTheNewestRowFurtherAndFurther(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	machine, ref := addMachine(t, pool, "PM62-5")
+	now := start
+	s := shelf{History: startInflux(t, false).history(t, InfluxConfig{Pool: pool, Now: func() time.Time { return now }}), pool: pool, machine: machine, ref: ref}
+	s.write(t, s.point(-60, val("a", 1)))
+	for _, later := range append([]time.Duration{0}, lookBack[:len(lookBack)-1]...) {
+		now = start.Add(later)
+		if o, err := s.Latest(program(t.Context()), ref); err != nil || !o.At.Equal(start.Add(-time.Minute)) {
+			t.Errorf("after %v: %v, %v", later, o, err)
+		}
+	}
+	now = start.Add(lookBack[len(lookBack)-1])
+	if _, err := s.Latest(program(t.Context()), ref); problem.Of(err) != problem.NotFound {
+		t.Errorf("after ten years: %v", err)
+	}
+}
+
+// TestInfluxHistory_StoresWhatIsLeftOfARefusal narrows down what InfluxDB 2 refuses
+// with 422, as what is older than its bucket keeps, and halves what is too large.
+func TestInfluxHistory_StoresWhatIsLeftOfARefusal(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var taken []string
+	h := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+		lines := strings.Split(strings.TrimSpace(string(body)), "\n")
+		switch {
+		case len(lines) > 100:
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+		case strings.Contains(string(body), "bad="):
+			w.WriteHeader(http.StatusUnprocessableEntity)
+		default:
+			mu.Lock()
+			taken = append(taken, lines...)
+			mu.Unlock()
+			w.WriteHeader(http.StatusNoContent)
+		}
+	})
+	var points []Point
+	for i := range 1_000 {
+		points = append(points, abroad().point(i, val("a", float64(i))))
+	}
+	points[7].Values = append(points[7].Values, val("bad", 1))
+	points[700].Values = []observation.Value{val("bad", 1)}
+	refused, ok := errors.AsType[*RefusedError](h.Write(program(t.Context()), points))
+	if !ok || len(refused.Refused) != 2 || refused.Refused[0].Point != 7 || refused.Refused[1].Point != 700 {
+		t.Fatalf("got %+v", refused)
+	}
+	want(t, len(taken), 999)
 }
 
 // answering is a server that answers writes in a way that the real one cannot be

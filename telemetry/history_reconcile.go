@@ -106,7 +106,7 @@ type reconciling struct {
 // walk gives what the history was told by the records after one, in their order,
 // until to says that it is enough or the log as far as it is stored has ended.
 func (r *reconciling) walk(ctx context.Context, from intakelog.LSN, take func(b *Batch, points []Point) (more bool, err error)) (intakelog.LSN, error) {
-	h := &historian{dedup: NewDedup(), devices: map[string]time.Time{}}
+	dedup := NewDedup()
 	stage := NewStage(r.Records, r.Pool, r.Log)
 	for from < r.Stored() {
 		b, err := stage.Next(ctx, from)
@@ -114,12 +114,30 @@ func (r *reconciling) walk(ctx context.Context, from intakelog.LSN, take func(b 
 			return from, err
 		}
 		from = b.To
-		if more, err := take(b, h.settle(b).points); err != nil || !more {
+		if more, err := take(b, fresh(b, dedup)); err != nil || !more {
 			return from, err
 		}
-		clear(h.devices)
 	}
 	return from, nil
+}
+
+// fresh are the points of a batch that the history was given, see settle.
+func fresh(b *Batch, dedup *Dedup) []Point {
+	replays := map[intakelog.LSN]bool{}
+	for _, r := range b.Records {
+		if r.Replay {
+			replays[r.LSN] = true
+		}
+	}
+	points := make([]Point, 0, len(b.Observations))
+	for i := range b.Observations {
+		o := &b.Observations[i]
+		if dedup.Seen(&o.Observation) && !replays[o.LSN] {
+			continue
+		}
+		points = append(points, Point{Machine: o.Machine, MachineNo: o.MachineNo, Model: o.Model, At: o.At, Values: o.Values})
+	}
+	return points
 }
 
 // part compares a stretch of the log, in almost all cases the whole.
@@ -317,7 +335,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 
 // runOnce reconciles if that is due and the history can be written.
 func (r *Reconciler) runOnce(ctx context.Context) {
-	if r.status.Trouble() != "" || !r.take() {
+	if r.status.Stored() == 0 || r.status.Trouble() != "" || !r.take() {
 		return
 	}
 	found, err := Reconcile(ctx, r.config)

@@ -121,3 +121,48 @@ func TestReconcile_CountsAnHour(t *testing.T) {
 		}
 	}
 }
+
+// TestReconciler_ReconcilesAfterAnOutage says when a reconciliation is due.
+func TestReconciler_ReconcilesAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	w := newWorks(t)
+	var status HistoryStatus
+	influx := startInflux(t, false).history(t, InfluxConfig{Pool: w.pool})
+	addMachine(t, w.pool, "PM1")
+	r := NewReconciler(ReconcileConfig{Records: w.log, Pool: w.pool, History: influx, Clock: w.clock, Log: quiet(),
+		First: func() intakelog.LSN { return 1 }, Stored: status.Stored}, &status)
+	r.runOnce(t.Context())
+	if _, ok := r.Last(); ok {
+		t.Fatal("it has reconciled before anything was stored")
+	}
+	last := w.send(t, "", "fleet/PM1/telemetry", telemetry(start, "b", 1, `"a":1`)) // and never stored: all of it is missing
+	status.stored.Store(uint64(last))
+	ran := func() bool {
+		t.Helper()
+		before, _ := r.Last()
+		r.runOnce(t.Context())
+		after, ok := r.Last()
+		return ok && after != before
+	}
+	if !ran() {
+		t.Fatal("nothing at the start")
+	}
+	if last, _ := r.Last(); last.Missing != 1 || last.Left != 0 || last.Error != "" {
+		t.Fatalf("%+v", last)
+	}
+	if ran() {
+		t.Fatal("again, for no reason")
+	}
+	status.fail(problem.New(problem.Unavailable, "away"))
+	if ran() {
+		t.Fatal("while the history is away")
+	}
+	status.trouble.Store(nil)
+	if !ran() {
+		t.Fatal("nothing after the outage")
+	}
+	w.clock.Advance(time.Hour)
+	if r.Ask(); !ran() {
+		t.Fatal("nothing though it was asked to")
+	}
+}

@@ -162,6 +162,7 @@ func (h *historian) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	h.Status.stored.Store(uint64(h.at))
 	if h.at+1 < h.First {
 		h.Log.Error("records were removed from the intake log before they were stored", "from", h.at+1, "to", h.First-1)
 	}

@@ -15,10 +15,18 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/logbook"
 )
 
+// intakeKept is how long records stay that everybody has read, as long as they take no
+// more than a quarter of what the log may: what InfluxDB loses is in them still. A
+// history in PostgreSQL loses nothing that its own place in the log does not know of.
+const intakeKept = 24 * time.Hour
+
 func (y *system) openIntake(context.Context) error {
 	options := intakelog.Options{Log: y.log, Consumers: []string{telemetry.HistoryConsumer, "rules", logbook.Consumer}, MaxBytes: y.LogLimit.bytes, ReserveBytes: y.LogReserve.bytes, Plain: !y.LogCompress}
 	if y.LogReserve.given && y.LogReserve.bytes == 0 {
 		options.ReserveBytes = -1
+	}
+	if y.InfluxURL != "" {
+		options.Retain = intakeKept
 	}
 	log, err := intakelog.Open(filepath.Join(y.Data, "intake"), options)
 	if errors.Is(err, intakelog.ErrInUse) {
@@ -41,12 +49,29 @@ func (y *system) openHistory(context.Context) error {
 		y.history = telemetry.NewPostgresHistory(y.pool)
 		return nil
 	}
-	influx, err := telemetry.NewInfluxHistory(telemetry.InfluxConfig{URL: y.InfluxURL, Token: y.InfluxToken, Org: y.InfluxOrg, Bucket: y.InfluxBucket, Pool: y.pool})
+	influx, err := telemetry.NewInfluxHistory(telemetry.InfluxConfig{URL: y.InfluxURL, Token: y.InfluxToken, Org: y.InfluxOrg, Bucket: y.InfluxBucket, Pool: y.pool, Now: y.clock.Now})
 	if err != nil {
 		return err
 	}
 	y.history = influx
+	y.reconciler = telemetry.NewReconciler(y.reconciliation(y.stored.Stored), &y.stored)
 	return nil
+}
+
+// reconciliation compares the history up to where it is stored with the log.
+func (y *system) reconciliation(stored func() intakelog.LSN) telemetry.ReconcileConfig {
+	first := func() intakelog.LSN {
+		first, _ := y.intake.Bounds()
+		return first
+	}
+	return telemetry.ReconcileConfig{Records: y.intake, Pool: y.pool, History: y.history, First: first, Stored: stored, Clock: y.clock, Log: y.log}
+}
+
+func (y *system) runReconciler(ctx context.Context) error {
+	if y.reconciler == nil {
+		return nil
+	}
+	return y.reconciler.Run(ctx)
 }
 
 func (y *system) runHistory(ctx context.Context) error {

@@ -21,19 +21,20 @@ import (
 var version = "dev"
 
 type commands struct {
-	Demo     demoCommand     `cmd:"" help:"Start everything with a seeded organisation and a simulated fleet, and print the address and one-click logins."`
-	Serve    serveCommand    `cmd:"" help:"Start the product."`
-	Simulate simulateCommand `cmd:"" help:"Publish a simulated fleet, or recorded files (--replay), over MQTT."`
-	Watch    watchCommand    `cmd:"" help:"Detect latent faults in a CSV file; no server needed."`
-	Bench    benchCommand    `cmd:"" help:"Print the measurements of the README."`
-	Rules    rulesCommand    `cmd:"" help:"Check and list rule packs."`
-	Doctor   doctorCommand   `cmd:"" help:"Look for what would lose data."`
-	Token    tokenCommand    `cmd:"" help:"API tokens."`
-	User     userCommand     `cmd:"" help:"People who may sign in."`
-	Device   deviceCommand   `cmd:"" help:"Devices that may publish."`
-	Import   importCommand   `cmd:"" help:"Import machines from a CSV file."`
-	Migrate  migrateCommand  `cmd:"" help:"Bring the database's schema up to date."`
-	Version  versionCommand  `cmd:"" help:"Print the version."`
+	Demo      demoCommand      `cmd:"" help:"Start everything with a seeded organisation and a simulated fleet, and print the address and one-click logins."`
+	Serve     serveCommand     `cmd:"" help:"Start the product."`
+	Simulate  simulateCommand  `cmd:"" help:"Publish a simulated fleet, or recorded files (--replay), over MQTT."`
+	Watch     watchCommand     `cmd:"" help:"Detect latent faults in a CSV file; no server needed."`
+	Reconcile reconcileCommand `cmd:"" help:"Find what InfluxDB has lost of the intake log and write it again."`
+	Bench     benchCommand     `cmd:"" help:"Print the measurements of the README."`
+	Rules     rulesCommand     `cmd:"" help:"Check and list rule packs."`
+	Doctor    doctorCommand    `cmd:"" help:"Look for what would lose data."`
+	Token     tokenCommand     `cmd:"" help:"API tokens."`
+	User      userCommand      `cmd:"" help:"People who may sign in."`
+	Device    deviceCommand    `cmd:"" help:"Devices that may publish."`
+	Import    importCommand    `cmd:"" help:"Import machines from a CSV file."`
+	Migrate   migrateCommand   `cmd:"" help:"Bring the database's schema up to date."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
 type versionCommand struct{}

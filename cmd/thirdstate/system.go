@@ -30,25 +30,26 @@ import (
 // opened and closed.
 type system struct {
 	settings
-	out      io.Writer
-	log      *slog.Logger
-	registry *prometheus.Registry
-	cluster  *postgres.Cluster
-	pool     *postgres.Pool
-	clock    *clock.Clock
-	intake   *intakelog.Log
-	stage    *telemetry.Stage
-	history  telemetry.History
-	stored   telemetry.HistoryStatus
-	codes    logbook.Status
-	fleet    *detection.Fleet
-	runner   *detection.Runner
-	embedded *telemetry.Embedded
-	external *telemetry.External
-	host     *telemetry.SparkplugHost // nil where it is switched off
-	webhooks webhooks.Settings
-	devices  *telemetry.HTTPIntake
-	closers  []func(context.Context) error
+	out        io.Writer
+	log        *slog.Logger
+	registry   *prometheus.Registry
+	cluster    *postgres.Cluster
+	pool       *postgres.Pool
+	clock      *clock.Clock
+	intake     *intakelog.Log
+	stage      *telemetry.Stage
+	history    telemetry.History
+	stored     telemetry.HistoryStatus
+	reconciler *telemetry.Reconciler // nil: the history is in PostgreSQL
+	codes      logbook.Status
+	fleet      *detection.Fleet
+	runner     *detection.Runner
+	embedded   *telemetry.Embedded
+	external   *telemetry.External
+	host       *telemetry.SparkplugHost // nil where it is switched off
+	webhooks   webhooks.Settings
+	devices    *telemetry.HTTPIntake
+	closers    []func(context.Context) error
 }
 
 func newLogger(level string) *slog.Logger {
@@ -158,6 +159,7 @@ func (y *system) run(ctx context.Context, more ...func(context.Context) error) e
 		y.runWebhooks,
 		y.runUpkeep,
 		y.watchMachines,
+		y.runReconciler,
 	}, append(y.brokers(), more...)...)
 	for _, part := range parts {
 		g.Go(func() error { return part(ctx) })
