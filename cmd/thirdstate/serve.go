@@ -80,7 +80,7 @@ func (y *system) newWeb(ctx context.Context, demo *dashboards.Demo) (*web, error
 	}
 	_, err = api.Mount(e, api.Config{Pool: y.pool, Clock: y.clock, Log: y.log, History: y.history, IntakeLog: y.intake, Fleet: y.fleet,
 		Reconciler: y.reconciler,
-		Registry: y.registry, Version: version, Webhooks: y.webhooks,
+		Registry:   y.registry, Version: version, Webhooks: y.webhooks,
 		Ready:            y.readiness(),
 		SessionPrincipal: func(r *http.Request) (identity.Principal, bool) { return site.SessionPrincipal(r) }})
 	if err != nil {
