@@ -70,6 +70,7 @@ type Embedded struct {
 	running  sync.WaitGroup
 	unacked  atomic.Int64
 	stopping atomic.Bool
+	watched  atomic.Pointer[watchedTopic]
 	warned   atomic.Int64 // second of the last warning about a client
 	life     context.Context
 	end      context.CancelFunc

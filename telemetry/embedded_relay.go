@@ -163,6 +163,9 @@ func (r *relay) pass(m *message) {
 			r.give(box, m, &sub, false)
 		}
 	}
+	if w := r.broker.watched.Load(); w != nil && m.topic == w.topic && m.origin != "" {
+		w.heard(m.payload)
+	}
 }
 
 // choose takes one of a group that shares a subscription: in turn those who are

@@ -5,3 +5,15 @@ package telemetry
 func (e *Embedded) tell(topic string, payload []byte, qos byte, retain bool) {
 	e.relay.offer(&message{topic: topic, payload: payload, qos: qos, retain: retain})
 }
+
+// watchedTopic is a topic of the program's own on which somebody else may speak.
+type watchedTopic struct {
+	topic string
+	heard func(payload []byte)
+}
+
+// watch has heard called for each message of a client on a topic, after it was
+// passed on, so that what is told then comes last. It must return at once.
+func (e *Embedded) watch(topic string, heard func(payload []byte)) {
+	e.watched.Store(&watchedTopic{topic, heard})
+}

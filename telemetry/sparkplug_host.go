@@ -135,8 +135,9 @@ func (h *SparkplugHost) Run(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	if h.Embedded != nil {
+		h.Embedded.watch(h.stateTopic(), h.contradict)
 		h.announce(time.Now())
-		defer func() { h.Embedded.tell(h.stateTopic(), sparkplug.StatePayload(false, time.Now()), 1, true) }()
+		defer h.renounce()
 	}
 	parts.Go(func() { h.look(ctx) })
 	if h.broker != nil {
@@ -151,6 +152,14 @@ func (h *SparkplugHost) announce(since time.Time) {
 	h.embedded = since
 	h.mu.Unlock()
 	h.Embedded.tell(h.stateTopic(), sparkplug.StatePayload(true, since), 1, true)
+}
+
+// renounce tells them that it is not any more.
+func (h *SparkplugHost) renounce() {
+	h.mu.Lock()
+	h.embedded = time.Time{}
+	h.mu.Unlock()
+	h.Embedded.tell(h.stateTopic(), sparkplug.StatePayload(false, time.Now()), 1, true)
 }
 
 // follow reads the intake log from its end: what came before this program ran is
@@ -178,9 +187,6 @@ func (h *SparkplugHost) see(r *intakelog.Record) {
 	switch {
 	case r.Kind == intakelog.Session:
 		h.forget(r.Source)
-		return
-	case r.Kind == intakelog.Relay && r.Topic == h.stateTopic():
-		h.contradict(r.Payload)
 		return
 	case !isSparkplug(r) || replayed(r.Source):
 		return
@@ -221,7 +227,7 @@ func (h *SparkplugHost) contradict(payload []byte) {
 	h.mu.Lock()
 	since := h.embedded
 	h.mu.Unlock()
-	if s, ok := sparkplug.ParseState(payload); ok && !s.Online && !since.IsZero() && h.Embedded != nil {
+	if s, ok := sparkplug.ParseState(payload); ok && !s.Online && !since.IsZero() {
 		h.announce(since)
 	}
 }
