@@ -101,7 +101,9 @@ func runExternal(t *testing.T, c ExternalConfig) (x *External, stop func()) {
 
 func launchExternal(t *testing.T, c ExternalConfig) (x *External, stop func()) {
 	t.Helper()
-	c.Now, c.Logger = time.Now, slog.New(slog.DiscardHandler)
+	if c.Logger = slog.New(slog.DiscardHandler); c.Now == nil {
+		c.Now = time.Now
+	}
 	x, err := NewExternal(c)
 	if err != nil {
 		t.Fatal(err)

@@ -35,6 +35,7 @@ type settings struct {
 	DatabaseURL  string        `name:"database-url" help:"A PostgreSQL server (>= 15); empty starts a private one in the data folder." placeholder:"URL"`
 	LogLimit     byteSize      `name:"log-limit" help:"Size at which the intake log stops acknowledging until its readers have caught up, such as 8GiB. Default: 8GiB or a fifth of the free disk, whichever is less." placeholder:"SIZE"`
 	LogReserve   byteSize      `name:"log-reserve" help:"Room kept on the disk so that a full one can be worked off, such as 64MiB; 0B for none. Default: 64MiB or a 64th of the free disk, whichever is less." placeholder:"SIZE"`
+	Resend       bool          `help:"Ask devices on fleet/MACHINE/down/resend for messages that did not come; see docs/brokers.md." default:"true" negatable:""`
 	LogCompress  bool          `name:"log-compress" help:"Compress parts of the intake log that wait for the history or the rules." default:"true" negatable:""`
 	ClockStart   time.Time     `name:"clock-start" help:"Program time to start at on the first start (RFC 3339)." placeholder:"T"`
 	Speed        float64       `help:"Program seconds a real second." default:"1"`

@@ -110,6 +110,17 @@ func (y *system) listen(context.Context) error {
 	if err := y.openSparkplug(); err != nil {
 		return err
 	}
+	if err := y.listenExternal(); err != nil {
+		return err
+	}
+	y.resender = &telemetry.Resender{Pool: y.pool, Embedded: y.embedded, External: y.external, Now: y.clock.Now, Log: y.log}
+	if err := y.registry.Register(y.resender); err != nil {
+		return fmt.Errorf("register the metrics of asking again: %w", err)
+	}
+	return nil
+}
+
+func (y *system) listenExternal() error {
 	if y.MQTTURL == "" {
 		return nil
 	}
@@ -125,7 +136,7 @@ func (y *system) listen(context.Context) error {
 	return nil
 }
 
-// brokers are the parts that take messages in.
+// brokers are the parts that take messages in, and ask for those that did not come.
 func (y *system) brokers() []func(context.Context) error {
 	parts := []func(context.Context) error{y.runSparkplug}
 	if y.embedded != nil {
@@ -136,6 +147,9 @@ func (y *system) brokers() []func(context.Context) error {
 	}
 	if y.devices != nil {
 		parts = append(parts, y.devices.Run)
+	}
+	if y.Resend && y.resender != nil {
+		parts = append(parts, y.resender.Run)
 	}
 	return parts
 }

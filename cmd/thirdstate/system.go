@@ -46,6 +46,7 @@ type system struct {
 	runner     *detection.Runner
 	embedded   *telemetry.Embedded
 	external   *telemetry.External
+	resender   *telemetry.Resender
 	host       *telemetry.SparkplugHost // nil where it is switched off
 	webhooks   webhooks.Settings
 	devices    *telemetry.HTTPIntake
