@@ -69,7 +69,7 @@ func (b *buffer) pop() entry {
 	b.head++
 	if b.head == len(b.entries) {
 		b.entries, b.head = b.entries[:0], 0
-	} else if b.head >= 64 && b.head*2 >= len(b.entries) {
+	} else if b.head >= 8 && b.head*2 >= len(b.entries) {
 		n := copy(b.entries, b.entries[b.head:])
 		clear(b.entries[n:])
 		b.entries, b.head = b.entries[:n], 0

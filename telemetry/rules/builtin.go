@@ -6,20 +6,35 @@ const (
 	UnmappedID = "unmapped" // beside a pack: signals that it does not name
 )
 
-// Builtin gives a rule that no pack holds, nil for other ids. What is wrong with a
-// signal that no one has described is a hint only beside a pack.
-func Builtin(id string) *Rule {
-	r := &Rule{
-		ID: id, Kind: "watcher", FailureMode: "unknown", Severity: Advice,
+// builtin is a rule that no pack holds, with its hash: all machines share it.
+type builtin struct {
+	rule *Rule
+	hash string
+}
+
+//nolint:gochecknoglobals // never written
+var (
+	watcherRule = newBuiltin(Rule{
+		ID: WatcherID, Kind: "watcher", FailureMode: "unknown", Severity: Advice,
 		Title: "Signals have left their own normal", TitleZH: "信号偏离自身正常状态",
-	}
+	})
+	// What is wrong with a signal that no one has described is a hint only beside a pack.
+	unmappedRule = newBuiltin(Rule{
+		ID: UnmappedID, Kind: "watcher", FailureMode: "unknown", Severity: Info,
+		Title: "Signals without a description have left their own normal", TitleZH: "未映射的信号偏离自身正常状态",
+	})
+)
+
+func newBuiltin(r Rule) builtin { return builtin{&r, r.Hash()} }
+
+// Builtin gives a rule that no pack holds, nil for other ids. It is shared: copy
+// it before you change it.
+func Builtin(id string) *Rule {
 	switch id {
 	case WatcherID:
-		return r
+		return watcherRule.rule
 	case UnmappedID:
-		r.Severity = Info
-		r.Title, r.TitleZH = "Signals without a description have left their own normal", "未映射的信号偏离自身正常状态"
-		return r
+		return unmappedRule.rule
 	}
 	return nil
 }

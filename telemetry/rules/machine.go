@@ -15,6 +15,7 @@ type Machine struct {
 	lateness int64
 
 	numbers map[string]int
+	shared  bool    // numbers are the pack's: see own
 	ranges  []Range // plausible, by number
 	guess   []int   // numbers of the last observation's signals, in its order
 	suspect []bool  // by number: a sensor rule is open on it
@@ -36,18 +37,19 @@ const greatest = 1e30
 // New returns a machine that has seen nothing. Without a pack the default watcher
 // looks at every signal that comes.
 func New(machine string, pack *Pack) *Machine {
-	m := &Machine{name: machine, pack: pack, numbers: map[string]int{}, lateness: int64(DefaultLateness)}
+	m := &Machine{name: machine, pack: pack, lateness: int64(DefaultLateness)}
 	if pack == nil {
-		m.add(Builtin(WatcherID))
+		m.numbers = map[string]int{}
+		m.add(watcherRule.rule, watcherRule.hash)
 		return m
 	}
 	m.lateness = int64(pack.Lateness)
-	for i := range pack.Signals {
-		s := &pack.Signals[i]
-		n := m.number(s.Name)
-		m.row.roles[n] = s.Role
-		m.ranges[n] = Range{or(s.Low, math.Inf(-1)), or(s.High, math.Inf(1))}
+	common := pack.layout
+	if common == nil { // not made by Parse
+		common = newLayout(pack)
 	}
+	m.share(common)
+	m.slots = make([]slot, 0, len(pack.Rules)+1)
 	// Sensor rules go first, then limits: what they say counts in the same row.
 	for _, wanted := range []func(*Kind) bool{
 		func(k *Kind) bool { return k.sensor },
@@ -56,11 +58,11 @@ func New(machine string, pack *Pack) *Machine {
 	} {
 		for i := range pack.Rules {
 			if k := kindOf(pack.Rules[i].Kind); k != nil && wanted(k) {
-				m.add(&pack.Rules[i])
+				m.add(&pack.Rules[i], common.hashes[i])
 			}
 		}
 	}
-	m.add(Builtin(UnmappedID))
+	m.add(unmappedRule.rule, unmappedRule.hash)
 	return m
 }
 
@@ -80,6 +82,7 @@ func (m *Machine) number(name string) int {
 	if n == maxSignals {
 		return -1
 	}
+	m.own()
 	m.numbers[name] = n
 	m.ranges = append(m.ranges, Range{math.Inf(-1), math.Inf(1)})
 	m.suspect = append(m.suspect, false)

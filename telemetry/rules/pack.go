@@ -33,6 +33,8 @@ type Pack struct {
 	Signals  []SignalSpec
 	Rules    []Rule
 	Hash     string // of the text
+
+	layout *layout
 }
 
 // Rule finds a rule by its id.

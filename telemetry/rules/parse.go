@@ -61,6 +61,7 @@ func Parse(name string, text []byte) (*Pack, error) {
 	}
 	sum := sha256.Sum256(text)
 	pack.Hash = hex.EncodeToString(sum[:8])
+	pack.layout = newLayout(pack)
 	return pack, nil
 }
 

@@ -32,10 +32,10 @@ type slot struct {
 	nearness float64
 }
 
-func (m *Machine) add(r *Rule) {
+func (m *Machine) add(r *Rule, hash string) {
 	kind := kindOf(r.Kind)
 	s := slot{
-		rule: r, hash: r.Hash(), kind: kind,
+		rule: r, hash: hash, kind: kind,
 		dwell: Dwell{Hold: r.Hold, Clear: r.Clear, Patient: kind.patient},
 	}
 	numbers := func(name string) int {

@@ -28,7 +28,7 @@ type process struct {
 	log     string   // file
 	env     []string // beside ours
 	cmd     *exec.Cmd
-	done    chan error
+	done    chan struct{} // closed when it has ended
 	born    int64         // size of the log when the present life began
 	used    time.Duration // processor time of earlier lives
 }
@@ -48,8 +48,11 @@ func (p *process) start() error {
 	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}
-	p.done = make(chan error, 1)
-	go func() { p.done <- p.cmd.Wait() }() // end waits for it
+	p.done = make(chan struct{})
+	go func(cmd *exec.Cmd, done chan struct{}) { // end waits for it
+		_ = cmd.Wait() // how it ended is in its ProcessState
+		close(done)
+	}(p.cmd, p.done)
 	return nil
 }
 
@@ -75,8 +78,7 @@ func (p *process) end(signal syscall.Signal) error {
 // lives says whether the process runs still.
 func (p *process) lives() bool {
 	select {
-	case err := <-p.done:
-		p.done <- err
+	case <-p.done:
 		return false
 	default:
 		return true
@@ -163,7 +165,9 @@ func (p *process) lasts(ctx context.Context, what string, ready func() bool) err
 }
 
 func listens(address string) bool {
-	c, err := net.DialTimeout("tcp", address, time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}
