@@ -11,6 +11,7 @@ import (
 	"github.com/thirdstate/thirdstate/dashboards"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/aemp/pull"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/logbook"
 )
@@ -107,7 +108,7 @@ func (y *system) listen(context.Context) error {
 			return fmt.Errorf("register the broker's metrics: %w", err)
 		}
 	}
-	if err := y.openSparkplug(); err != nil {
+	if err := errors.Join(y.openSparkplug(), y.openPuller()); err != nil {
 		return err
 	}
 	if err := y.listenExternal(); err != nil {
@@ -136,6 +137,19 @@ func (y *system) listenExternal() error {
 	return nil
 }
 
+// openPuller reads the file of makers' servers, where there is one.
+func (y *system) openPuller() error {
+	if y.AEMPSources == "" {
+		return nil
+	}
+	sources, err := pull.ReadSources(y.AEMPSources)
+	if err != nil {
+		return problem.New(problem.Invalid, "--aemp-sources: %v", err)
+	}
+	y.puller = pull.New(pull.Config{Sources: sources, Log: y.intake, Now: y.clock.Now, Logger: y.log})
+	return y.registry.Register(newPullMetrics(y.puller))
+}
+
 // brokers are the parts that take messages in, and ask for those that did not come.
 func (y *system) brokers() []func(context.Context) error {
 	parts := []func(context.Context) error{y.runSparkplug}
@@ -150,6 +164,9 @@ func (y *system) brokers() []func(context.Context) error {
 	}
 	if y.Resend && y.resender != nil {
 		parts = append(parts, y.resender.Run)
+	}
+	if y.puller != nil {
+		parts = append(parts, y.puller.Run)
 	}
 	return parts
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/webhooks"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/aemp/pull"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/logbook"
@@ -50,6 +51,7 @@ type system struct {
 	host       *telemetry.SparkplugHost // nil where it is switched off
 	webhooks   webhooks.Settings
 	devices    *telemetry.HTTPIntake
+	puller     *pull.Puller // nil without --aemp-sources
 	closers    []func(context.Context) error
 }
 

@@ -29,6 +29,7 @@ var arrows = []arrow{
 	{"telemetry/observation", nil},
 	{"telemetry/j1939", nil},
 	{"telemetry/aemp", nil},
+	{"telemetry/aemp/pull", []string{"telemetry/aemp", "telemetry/formats", "telemetry/intakelog"}},
 	{"telemetry/sparkplug", nil},
 	{"telemetry/formats", []string{"telemetry/observation", "telemetry/j1939", "telemetry/aemp"}}, // a message means the same whoever reads it, and when
 	{"telemetry/intakelog", []string{"telemetry/observation", "internal/clock", "internal/problem"}},

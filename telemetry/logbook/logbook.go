@@ -103,7 +103,7 @@ func who() identity.Principal { return identity.Program("logbook") }
 // stopped is nil where ctx has ended: that is how a run is ended.
 func stopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		err = nil
 	}
 	return err
 }
