@@ -111,6 +111,7 @@ func Mount(e *echo.Echo, cfg Config) (s *Server, err error) {
 		return nil, err
 	}
 	s.mountHealth(e)
+	s.mountFleet(e)
 	s.mountErrors(e)
 	return s, nil
 }
