@@ -64,6 +64,17 @@ type IntakeStatus struct {
 	Sources  []string
 	Evaluate uint64 // last record evaluated
 	Broker   *BrokerStatus
+	Centre   *CentreStatus // of an edge
+}
+
+// CentreStatus is how an edge's forwarding is doing.
+type CentreStatus struct {
+	URL     string    // without a password
+	Edge    string    // as which it signs in there
+	Trouble string    // why nothing can be forwarded now, "" when it can
+	At      uint64    // last record that the centre has
+	Waiting uint64    // records behind it
+	Oldest  time.Time // when the oldest of them came; zero for none
 }
 
 // BrokerStatus is how the external broker is doing.

@@ -15,15 +15,17 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/edge"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
 const (
-	maxPacketBytes    = 256 << 10
-	maxHelloBytes     = 32 << 10 // of a CONNECT: whoever sends it is not known yet
-	maxUnacknowledged = 1_024    // messages of one connection; the sender is not read from beyond it
-	sessionExpiry     = 3_600    // seconds that the session of an absent client is kept
-	maxTopicAliases   = 16       // of one connection
+	maxPacketBytes    = formats.MaxPayload + edge.MaxHead // what an edge forwards has an envelope around it
+	maxHelloBytes     = 32 << 10                          // of a CONNECT: whoever sends it is not known yet
+	maxUnacknowledged = 1_024                             // messages of one connection; the sender is not read from beyond it
+	sessionExpiry     = 3_600                             // seconds that the session of an absent client is kept
+	maxTopicAliases   = 16                                // of one connection
 	lastAcks          = 2 * time.Second
 )
 

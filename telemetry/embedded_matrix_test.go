@@ -26,7 +26,7 @@ func matrixTopics() (topics []string) {
 			topics = append(topics, "fleet/"+machine+rest)
 		}
 	}
-	return append(topics, "v1/devices/me/telemetry", "v2/t", "v1/gateway/telemetry", "telegraf/host/cpu", "anything", "/fleet/pump-2/telemetry", "Fleet/pump-2/x",
+	return append(topics, "v1/devices/me/telemetry", "v2/t", "v1/gateway/telemetry", "telegraf/host/cpu", "anything", "edge/gate/records", "edge/sensor-9/records", "edge/sensor-9/other", "/fleet/pump-2/telemetry", "Fleet/pump-2/x",
 		"$SYS/broker", "$share/g/fleet/pump-1/x", "$other", "$will")
 }
 
@@ -46,6 +46,8 @@ func (c credential) mayPublish(topic string) bool {
 	switch {
 	case topic[0] == '$':
 		return false
+	case levels[0] == "edge" && levels[2] == "records": // an edge speaks under its own name
+		return c.user == "" || c.all && levels[1] == c.user
 	case levels[0] != "fleet":
 		return true
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/thirdstate/thirdstate/telemetry/edge"
 	"github.com/thirdstate/thirdstate/telemetry/sparkplug"
 )
 
@@ -42,7 +43,13 @@ func mayPublishTo(g *grant, topic string) bool {
 	if brokersOwn(topic) {
 		return false
 	}
-	if g == nil || g.gateway && !strings.HasPrefix(topic, "fleet/") {
+	if g == nil {
+		return true
+	}
+	if id, ok := edge.FromTopic(topic); ok { // its word counts for other devices
+		return g.gateway && g.key == id
+	}
+	if g.gateway && !strings.HasPrefix(topic, "fleet/") {
 		return true
 	}
 	if t, ok, fault := sparkplug.ParseTopic(topic); ok && fault == nil { // a birth of another's would make its messages mean something else

@@ -34,9 +34,10 @@ type Batch struct {
 type Located struct {
 	LSN       intakelog.LSN
 	MachineID uuid.UUID
-	MachineNo int    // number of the machine in the history
-	Model     string // name of its model, "" without one
-	Pack      string // name of the rule pack that watches it, "" without one
+	MachineNo int     // number of the machine in the history
+	Model     string  // name of its model, "" without one
+	Pack      string  // name of the rule pack that watches it, "" without one
+	Origin    *Origin // in the log of the edge that forwarded it, shared by all that its record holds; nil = none has
 	observation.Observation
 }
 
@@ -101,8 +102,9 @@ type RecordParts struct {
 	Unclaimed    int32
 	Known        int32 // unclaimed too, and kept already before a replay
 	Dead         int32
-	Tick         bool // a tick or cohort record: written by the program itself
-	Replay       bool // written again after a person asked for it
+	Tick         bool    // a tick or cohort record: written by the program itself
+	Replay       bool    // written again after a person asked for it
+	Origin       *Origin // in the log of the edge that forwarded it; nil = none has
 }
 
 // Counts of a batch; readings are single values.

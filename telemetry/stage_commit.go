@@ -50,7 +50,7 @@ func (h *historian) record(ctx context.Context, tx pgx.Tx, b *Batch, out *settle
 	if err != nil {
 		return err
 	}
-	kept, err := keepUnclaimed(ctx, tx, h.LogID, b.Unclaimed, h.quota)
+	kept, err := keepUnclaimed(ctx, tx, h.LogID, out.unknown, h.quota)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ type decodedRecord struct {
 	decoder              string
 	also                 string // a longer name of its machine, which counts first
 	whole                *formats.Fault
+	via                  *forwarded // the edge that sent it; nil = nobody between
 	reading, readingEnd  int
 	presence, presentEnd int
 	number, numberEnd    int
@@ -47,12 +48,15 @@ func (s *Stage) decode(ctx context.Context, after intakelog.LSN, records []intak
 		view:    s.view(after),
 	}
 	s.out.Reset()
+	for i := range records {
+		d.parts[i].via = unwrap(&records[i])
+	}
 	if err := s.readySparkplug(ctx, d); err != nil {
 		return nil, err
 	}
 	for i := range records {
 		var err error
-		if d.parts[i], err = s.decodeRecord(ctx, d, &records[i]); err != nil {
+		if d.parts[i], err = s.decodeRecord(ctx, d, &records[i], d.parts[i].via); err != nil {
 			return nil, err
 		}
 	}
@@ -68,10 +72,12 @@ func (s *Stage) decode(ctx context.Context, after intakelog.LSN, records []intak
 	return d.Batch, nil
 }
 
-func (s *Stage) decodeRecord(ctx context.Context, d *decoding, r *intakelog.Record) (p decodedRecord, err error) {
-	p = decodedRecord{reading: len(s.out.Readings), presence: len(s.out.Presences), number: len(s.out.Numbers), fault: len(s.out.Faults),
+func (s *Stage) decodeRecord(ctx context.Context, d *decoding, r *intakelog.Record, via *forwarded) (p decodedRecord, err error) {
+	p = decodedRecord{via: via, reading: len(s.out.Readings), presence: len(s.out.Presences), number: len(s.out.Numbers), fault: len(s.out.Faults),
 		trouble: len(s.out.Troubles), frame: len(s.out.Frames)}
 	switch {
+	case via != nil && via.fault != nil:
+		p.whole = via.fault
 	case r.Kind == intakelog.Session:
 		d.view.begin(r.Source, r.LSN)
 	case isSparkplug(r):
@@ -160,24 +166,27 @@ func (d *decoding) locate(i int) {
 	}
 	d.Counts.Messages++
 	parts.Replay = replayed(r.Source)
-	d.hear(r)
+	if p.via != nil && !parts.Replay {
+		parts.Origin = &p.via.origin
+	}
+	d.hear(r, p.via)
 	if p.whole != nil {
-		d.bury(r, p.decoder, 0, *p.whole, parts)
+		d.bury(r, p, 0, *p.whole, parts)
 		return
 	}
 	for k, f := range d.stage.out.Faults[p.fault:p.faultEnd] {
-		d.bury(r, p.decoder, k+1, f, parts)
+		d.bury(r, p, k+1, f, parts)
 	}
 	unclaimed := d.locateReadings(r, p, parts)
 	for _, n := range d.stage.out.Numbers[p.number:p.numberEnd] {
-		if m := d.stage.fleet.called("", n.Machine); m != nil && d.stage.fleet.maySpeak(r.Device, n.Machine, m) {
+		if m := d.stage.fleet.called("", n.Machine); m != nil && d.maySpeak(r, p, n.Machine, m) {
 			d.number(r, m, n.Boot, n.Seq)
 		}
 	}
 	for _, presence := range d.stage.out.Presences[p.presence:p.presentEnd] {
 		m := d.stage.fleet.called(presence.Also, presence.Machine)
-		if !d.stage.fleet.maySpeak(r.Device, presence.Machine, m) {
-			d.bury(r, p.decoder, 3*formats.MaxFaults, beyondScope(r.Device, presence.Machine), parts)
+		if !d.maySpeak(r, p, presence.Machine, m) {
+			d.bury(r, p, 3*formats.MaxFaults, beyondScope(p.who(r), presence.Machine), parts)
 			continue
 		}
 		if m != nil {
@@ -185,7 +194,7 @@ func (d *decoding) locate(i int) {
 			continue
 		}
 		if !presence.IfKnown {
-			unclaimed = d.unclaim(unclaimed, presence.Machine, nil, r, parts)
+			unclaimed = d.unclaim(unclaimed, presence.Machine, nil, r, p, parts)
 		}
 	}
 	d.locateTroubles(r, p, parts, unclaimed)
@@ -196,14 +205,14 @@ func (d *decoding) locateReadings(r *intakelog.Record, p *decodedRecord, parts *
 	for k := range d.stage.out.Readings[p.reading:p.readingEnd] {
 		reading := &d.stage.out.Readings[p.reading+k]
 		m := d.stage.fleet.called(p.also, reading.Machine)
-		switch allowed := d.stage.fleet.maySpeak(r.Device, reading.Machine, m); {
+		switch allowed := d.maySpeak(r, p, reading.Machine, m); {
 		case allowed && m == nil:
-			unclaimed = d.unclaim(unclaimed, reading.Machine, reading.Values, r, parts)
+			unclaimed = d.unclaim(unclaimed, reading.Machine, reading.Values, r, p, parts)
 		case allowed:
 			d.observe(r, m, reading, parts)
 		case scope < formats.MaxFaults:
 			scope++
-			d.bury(r, p.decoder, formats.MaxFaults+scope, beyondScope(r.Device, reading.Machine), parts)
+			d.bury(r, p, formats.MaxFaults+scope, beyondScope(p.who(r), reading.Machine), parts)
 		}
 	}
 	return unclaimed
@@ -249,7 +258,7 @@ func (d *decoding) observe(r *intakelog.Record, m *knownMachine, reading *format
 	}
 	d.Counts.Readings += len(values)
 	parts.Observations++
-	d.Observations = append(d.Observations, Located{LSN: r.LSN, MachineID: m.ID, MachineNo: m.No, Model: m.Model, Pack: m.Pack, Observation: o})
+	d.Observations = append(d.Observations, Located{LSN: r.LSN, MachineID: m.ID, MachineNo: m.No, Model: m.Model, Pack: m.Pack, Origin: parts.Origin, Observation: o})
 }
 
 // number notes that a message has come, whatever became of what it says.
@@ -257,7 +266,7 @@ func (d *decoding) number(r *intakelog.Record, m *knownMachine, boot string, seq
 	d.Numbers = append(d.Numbers, LocatedNumber{LSN: r.LSN, MachineID: m.ID, Boot: storable(boot), Seq: seq, At: r.Received.UTC().Truncate(time.Microsecond)})
 }
 
-func (d *decoding) unclaim(at map[string]int, key string, values []observation.Value, r *intakelog.Record, parts *RecordParts) map[string]int {
+func (d *decoding) unclaim(at map[string]int, key string, values []observation.Value, r *intakelog.Record, p *decodedRecord, parts *RecordParts) map[string]int {
 	if claimed(r.Source) {
 		parts.Known++
 		return at
@@ -269,7 +278,7 @@ func (d *decoding) unclaim(at map[string]int, key string, values []observation.V
 	if !ok {
 		k = len(d.Unclaimed)
 		at[key] = k
-		d.Unclaimed = append(d.Unclaimed, UnclaimedMessage{LSN: r.LSN, Key: key, Received: r.Received.UTC(), Device: r.Device, Topic: r.Topic,
+		d.Unclaimed = append(d.Unclaimed, UnclaimedMessage{LSN: r.LSN, Key: key, Received: r.Received.UTC(), Device: p.vouched(r, key), Topic: r.Topic,
 			Payload: copied(r.Payload), Cut: len(r.Payload) > maxCopy})
 		parts.Unclaimed++
 	}
@@ -284,35 +293,42 @@ func (d *decoding) unclaim(at map[string]int, key string, values []observation.V
 
 // bury adds a dead letter. The payload is copied once, however many parts of it
 // are refused.
-func (d *decoding) bury(r *intakelog.Record, decoder string, part int, f formats.Fault, parts *RecordParts) {
+func (d *decoding) bury(r *intakelog.Record, p *decodedRecord, part int, f formats.Fault, parts *RecordParts) {
 	dead := DeadLetter{
-		LSN: r.LSN, Part: part, ReceivedAt: r.Received.UTC(), Source: r.Source, Topic: r.Topic, Device: speaker(r),
-		PayloadBytes: int64(len(r.Payload)), Decoder: decoder,
+		LSN: r.LSN, Part: part, ReceivedAt: r.Received.UTC(), Source: r.Source, Topic: r.Topic, Device: speaker(p.accused(r), r.Topic),
+		PayloadBytes: int64(len(r.Payload)), Decoder: p.decoder,
 	}.blame(f)
 	if last := len(d.Dead) - 1; last >= 0 && d.Dead[last].LSN == r.LSN {
 		dead.Payload = d.Dead[last].Payload
 	} else {
 		dead.Payload = copied(r.Payload)
 	}
+	if p.via != nil && p.via.size > len(r.Payload) {
+		dead.PayloadBytes = int64(p.via.size)
+	}
 	d.Dead = append(d.Dead, dead)
 	parts.Dead++
 }
 
-// hear notes when the device behind a record was heard last.
-func (d *decoding) hear(r *intakelog.Record) {
-	if device := storable(r.Device); device != "" && !replayed(r.Source) && r.Received.After(d.Devices[device]) {
-		d.Devices[device] = r.Received.UTC()
+// hear notes when the device that had signed in here was heard last.
+func (d *decoding) hear(r *intakelog.Record, via *forwarded) {
+	device, at := r.Device, r.Received
+	if via != nil {
+		device, at = via.gateway, via.arrived
+	}
+	if device = storable(device); device != "" && !replayed(r.Source) && at.After(d.Devices[device]) {
+		d.Devices[device] = at.UTC()
 	}
 }
 
 // speaker is who a message came from, as far as that is known: the device that
 // signed in, else the machine that the topic names.
-func speaker(r *intakelog.Record) string {
-	if r.Device != "" {
-		return r.Device
+func speaker(device, topic string) string {
+	if device != "" {
+		return device
 	}
-	machine, _, fleet := formats.FleetTopic(r.Topic)
-	if t, ok, fault := sparkplug.ParseTopic(r.Topic); !fleet && ok && fault == nil {
+	machine, _, fleet := formats.FleetTopic(topic)
+	if t, ok, fault := sparkplug.ParseTopic(topic); !fleet && ok && fault == nil {
 		machine = machineOf(t)
 	}
 	return strings.ToValidUTF8(machine[:min(len(machine), formats.MaxName)], "")

@@ -24,6 +24,9 @@ type Dedup struct {
 	boots  map[string][]bootWindow // by machine, the boot used last first
 	recent map[uint64]struct{}
 	older  map[uint64]struct{}
+
+	origin *Origin // asked for last
+	again  bool    // and the answer
 }
 
 type bootWindow struct {
@@ -47,6 +50,19 @@ func (d *Dedup) Seen(o *observation.Observation) bool {
 		return false
 	}
 	return d.exact(fingerprint(o))
+}
+
+// Again says whether a record that an edge has forwarded was seen before. An edge
+// sends in the order of its log, and after a cut from some place on again: what is
+// far behind its newest record was seen. All that one record holds is asked for
+// with the same pointer.
+func (d *Dedup) Again(o *Origin) bool {
+	if o == nil || o == d.origin {
+		return o != nil && d.again
+	}
+	seen, known := d.window("edge:"+o.Edge, o.Log.String()).seen(o.LSN)
+	d.origin, d.again = o, seen || !known
+	return d.again
 }
 
 // window returns the window of a boot, making room by the one used longest ago.

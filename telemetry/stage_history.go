@@ -181,6 +181,11 @@ func (h *historian) warm(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		for i := range batch.Records {
+			if batch.Records[i].LSN <= h.at {
+				h.dedup.Again(batch.Records[i].Origin)
+			}
+		}
 		for i := range batch.Observations {
 			if batch.Observations[i].LSN <= h.at {
 				h.dedup.Seen(&batch.Observations[i].Observation)

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"slices"
 	"time"
 
 	"github.com/thirdstate/thirdstate/telemetry/formats"
@@ -14,6 +15,7 @@ type settled struct {
 	lsns    []intakelog.LSN // of the points
 	tally   tally
 	letters []DeadLetter
+	unknown []UnclaimedMessage
 	strays  []intakelog.LSN // records of which something waits to be claimed, and nothing is stored
 	doomed  []intakelog.LSN // records of which nothing but dead letters came
 	gaps    bool            // the gap ledger is saved with this batch
@@ -28,13 +30,15 @@ type tally struct {
 // record counts as. A message with nothing to store (a status, an attribute)
 // counts as stored.
 func (h *historian) settle(b *Batch) *settled {
-	out := &settled{letters: b.Dead, points: make([]Point, 0, len(b.Observations))}
+	out := &settled{letters: b.Dead, unknown: b.Unclaimed, points: make([]Point, 0, len(b.Observations))}
 	next := 0
+	repeats := lsnSet{}
 	for _, r := range b.Records {
 		fresh := 0
+		again := h.dedup.Again(r.Origin)
 		for ; next < len(b.Observations) && b.Observations[next].LSN == r.LSN; next++ {
 			o := &b.Observations[next]
-			if h.dedup.Seen(&o.Observation) && !r.Replay { // what was seen before need not have been stored: its machine was unknown
+			if again || h.dedup.Seen(&o.Observation) && !r.Replay { // what was seen before need not have been stored: its machine was unknown
 				continue
 			}
 			fresh++
@@ -42,8 +46,13 @@ func (h *historian) settle(b *Batch) *settled {
 			out.points = append(out.points, Point{Machine: o.Machine, MachineNo: o.MachineNo, Model: o.Model, At: o.At, Values: o.Values})
 			out.lsns = append(out.lsns, o.LSN)
 		}
+		if again {
+			repeats[r.LSN] = struct{}{}
+			r = RecordParts{LSN: r.LSN, Observations: 1} // whatever it holds, it is here
+		}
 		out.count(r, fresh)
 	}
+	out.leaveOut(repeats)
 	for i := range b.Numbers {
 		h.gaps.note(&b.Numbers[i])
 	}
@@ -51,6 +60,15 @@ func (h *historian) settle(b *Batch) *settled {
 		h.devices[device] = at
 	}
 	return out
+}
+
+// leaveOut drops what is said of records that an edge has sent once more.
+func (out *settled) leaveOut(repeats lsnSet) {
+	if len(repeats) == 0 {
+		return
+	}
+	out.letters = slices.DeleteFunc(slices.Clone(out.letters), func(l DeadLetter) bool { return repeats.has(l.LSN) })
+	out.unknown = slices.DeleteFunc(slices.Clone(out.unknown), func(u UnclaimedMessage) bool { return repeats.has(u.LSN) })
 }
 
 func (out *settled) count(r RecordParts, fresh int) {

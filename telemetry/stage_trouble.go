@@ -26,14 +26,14 @@ func (d *decoding) locateTroubles(r *intakelog.Record, p *decodedRecord, parts *
 	beyond := 0
 	find := func(name string) (id uuid.UUID, key string, ok bool) {
 		m := d.stage.fleet.called("", name)
-		switch allowed := d.stage.fleet.maySpeak(r.Device, name, m); {
+		switch allowed := d.maySpeak(r, p, name, m); {
 		case allowed && m == nil:
-			unclaimed = d.unclaim(unclaimed, name, nil, r, parts)
+			unclaimed = d.unclaim(unclaimed, name, nil, r, p, parts)
 		case allowed:
 			return m.ID, m.Key, true
 		case beyond < formats.MaxFaults:
 			beyond++
-			d.bury(r, p.decoder, 5*formats.MaxFaults+beyond, beyondScope(r.Device, name), parts)
+			d.bury(r, p, 5*formats.MaxFaults+beyond, beyondScope(p.who(r), name), parts)
 		}
 		return id, "", false
 	}

@@ -42,6 +42,8 @@ type settings struct {
 	Speed        float64       `help:"Program seconds a real second." default:"1"`
 	WebhookAllow []string      `name:"webhook-allow" help:"Networks that webhooks may reach though they are not public, also without TLS, such as 10.1.0.0/16 or 127.0.0.1." placeholder:"CIDR"`
 	KeepRaw      time.Duration `name:"keep-raw" help:"How long PostgreSQL keeps telemetry as it came; older is kept as 15-minute mean, lowest and highest. InfluxDB has the retention of its bucket." default:"840h"`
+
+	centre *centreSettings // of an edge
 }
 
 // check finds every fault before anything is started, and says them all at once.

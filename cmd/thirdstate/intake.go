@@ -12,6 +12,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/aemp/pull"
+	"github.com/thirdstate/thirdstate/telemetry/edge"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/logbook"
 )
@@ -25,6 +26,9 @@ func (y *system) openIntake(context.Context) error {
 	options := intakelog.Options{Log: y.log, Consumers: []string{telemetry.HistoryConsumer, "rules", logbook.Consumer}, MaxBytes: y.LogLimit.bytes, ReserveBytes: y.LogReserve.bytes, Plain: !y.LogCompress}
 	if y.LogReserve.given && y.LogReserve.bytes == 0 {
 		options.ReserveBytes = -1
+	}
+	if y.centre != nil {
+		options.Consumers = append(options.Consumers, edge.Consumer)
 	}
 	if y.InfluxURL != "" {
 		options.Retain = intakeKept
@@ -150,7 +154,7 @@ func (y *system) openPuller() error {
 	return y.registry.Register(newPullMetrics(y.puller))
 }
 
-// brokers are the parts that take messages in, and ask for those that did not come.
+// brokers are the parts that take messages in, carry them on, and ask for those that did not come.
 func (y *system) brokers() []func(context.Context) error {
 	parts := []func(context.Context) error{y.runSparkplug}
 	if y.embedded != nil {
@@ -161,6 +165,9 @@ func (y *system) brokers() []func(context.Context) error {
 	}
 	if y.devices != nil {
 		parts = append(parts, y.devices.Run)
+	}
+	if y.forwarder != nil {
+		parts = append(parts, y.forwarder.Run)
 	}
 	if y.Resend && y.resender != nil {
 		parts = append(parts, y.resender.Run)
@@ -182,7 +189,7 @@ func (y *system) brokerReady() error {
 func (y *system) intakeStatus() dashboards.IntakeStatus {
 	first, last := y.intake.Bounds()
 	s := dashboards.IntakeStatus{LogID: y.intake.ID().String(), First: uint64(first), Last: uint64(last), Bytes: y.intake.Stats().Bytes,
-		Damaged: len(y.intake.Damage()), Evaluate: uint64(y.runner.At())}
+		Damaged: len(y.intake.Damage()), Evaluate: uint64(y.runner.At()), Centre: y.centreStatus()}
 	if y.embedded != nil {
 		s.Sources = append(s.Sources, fmt.Sprintf("%s · %d", strings.Join(y.embedded.URLs(), " "), y.embedded.Connections()))
 	}

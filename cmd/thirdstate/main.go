@@ -23,6 +23,7 @@ var version = "dev"
 type commands struct {
 	Demo      demoCommand      `cmd:"" help:"Start everything with a seeded organisation and a simulated fleet, and print the address and one-click logins."`
 	Serve     serveCommand     `cmd:"" help:"Start the product."`
+	Edge      edgeCommand      `cmd:"" help:"Start the product near the machines: it serves, and forwards all that comes in to a centre when there is a network."`
 	Simulate  simulateCommand  `cmd:"" help:"Publish a simulated fleet, or recorded files (--replay), over MQTT."`
 	Watch     watchCommand     `cmd:"" help:"Detect latent faults in a CSV file; no server needed."`
 	Reconcile reconcileCommand `cmd:"" help:"Find what InfluxDB has lost of the intake log and write it again."`

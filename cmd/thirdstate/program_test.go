@@ -58,7 +58,12 @@ type program struct {
 // private database too.
 func startProgram(t *testing.T, data string, args ...string) *program {
 	t.Helper()
-	p := &program{args: append([]string{"serve", "--log-level", "warn", "--http", "127.0.0.1:0", "--data", data}, args...)}
+	return startAs(t, "serve", data, args...)
+}
+
+func startAs(t *testing.T, command, data string, args ...string) *program {
+	t.Helper()
+	p := &program{args: append([]string{command, "--log-level", "warn", "--http", "127.0.0.1:0", "--data", data}, args...)}
 	t.Cleanup(func() {
 		_ = p.Process.Signal(syscall.SIGTERM)
 		if err := p.Wait(); err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/aemp/pull"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/edge"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/logbook"
 	"github.com/thirdstate/thirdstate/telemetry/rules/packs"
@@ -52,6 +53,7 @@ type system struct {
 	webhooks   webhooks.Settings
 	devices    *telemetry.HTTPIntake
 	puller     *pull.Puller // nil without --aemp-sources
+	forwarder  *edge.Forwarder // of an edge
 	closers    []func(context.Context) error
 }
 
@@ -76,7 +78,7 @@ func open(ctx context.Context, s settings, demo bool, log *slog.Logger) (*system
 			}
 			return saveClock(ctx, y.pool, y.clock) // a run that is killed at once must not let it go back
 		},
-		y.openWebhooks, y.openIntake, y.openHistory, y.openRules,
+		y.openWebhooks, y.openIntake, y.openHistory, y.openRules, y.openForwarder,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {

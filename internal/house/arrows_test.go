@@ -25,7 +25,7 @@ var arrows = []arrow{
 	{"maintenance", []string{"maintenance/...", "machines/...", "internal/..."}},
 	{"maintenance/dispatch", []string{"machines", "internal/problem"}},
 	{"machines", []string{"machines/...", "internal/..."}},
-	{"telemetry", []string{"telemetry/observation", "telemetry/formats", "telemetry/sparkplug", "telemetry/intakelog", "machines/...", "internal/..."}},
+	{"telemetry", []string{"telemetry/edge", "telemetry/observation", "telemetry/formats", "telemetry/sparkplug", "telemetry/intakelog", "machines/...", "internal/..."}},
 	{"telemetry/observation", nil},
 	{"telemetry/j1939", nil},
 	{"telemetry/aemp", nil},
@@ -33,6 +33,7 @@ var arrows = []arrow{
 	{"telemetry/sparkplug", nil},
 	{"telemetry/formats", []string{"telemetry/observation", "telemetry/j1939", "telemetry/aemp"}}, // a message means the same whoever reads it, and when
 	{"telemetry/intakelog", []string{"telemetry/observation", "internal/clock", "internal/problem"}},
+	{"telemetry/edge", []string{"telemetry/intakelog", "telemetry/publish"}}, // it carries records, and cannot read them
 	{"telemetry/rules", []string{"telemetry/observation", "telemetry/rules/..."}},
 	{"telemetry/logbook", []string{"telemetry/...", "machines/...", "internal/..."}},
 	{"telemetry/detection", []string{"telemetry/...", "machines/...", "internal/..."}},

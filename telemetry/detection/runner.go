@@ -252,7 +252,7 @@ func (r *Runner) step(s step, t *touched) []rules.Finding {
 		t.present(s.here, r.watched[s.here.Machine])
 		return nil
 	}
-	if r.dedup.Seen(&s.obs.Observation) {
+	if r.dedup.Again(s.obs.Origin) || r.dedup.Seen(&s.obs.Observation) {
 		return nil
 	}
 	w := r.machine(s.obs)

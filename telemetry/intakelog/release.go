@@ -44,6 +44,14 @@ func (l *Log) Release(consumer string, upTo LSN) {
 	}
 }
 
+// Place is what a consumer has said last, in this run or an earlier one, a second
+// before a kill at most; 0 when nothing is known of it.
+func (l *Log) Place(consumer string) LSN {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.consumers[consumer]
+}
+
 // skipTo leaves positions out which a consumer has seen and the log has lost:
 // a record that got one of them would never be read by it.
 func (l *Log) skipTo(next LSN) {

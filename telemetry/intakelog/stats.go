@@ -42,6 +42,21 @@ func (l *Log) Stats() Stats {
 	return s
 }
 
+// SizeAfter is the size of the files that hold records after the given one, in bytes.
+func (l *Log) SizeAfter(lsn LSN) (size int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if lsn >= l.durable {
+		return 0
+	}
+	for i, s := range l.segments {
+		if i+1 == len(l.segments) || l.segments[i+1].first > lsn+1 {
+			size += s.size
+		}
+	}
+	return size
+}
+
 // Waiting is when the oldest record was written that a consumer still needs; zero
 // when nothing waits.
 func (l *Log) Waiting(ctx context.Context) (time.Time, error) {

@@ -17,6 +17,8 @@ const (
 	keepAlive   = 20 * time.Second
 	dialTimeout = 5 * time.Second
 	writeBatch  = 64
+
+	settledAfter = 5 * time.Second // a connection that lasts less is no success
 )
 
 // errRefused is a broker that answered and said no; trying again is no use.
@@ -69,20 +71,31 @@ func (p *Publisher) run(life context.Context, conn net.Conn) {
 				continue
 			}
 		}
-		attempt = 0
+		p.trouble.Store(nil)
+		begun := time.Now()
 		err := p.serve(life, conn)
 		conn = nil
+		if attempt++; time.Since(begun) > settledAfter {
+			attempt = 1
+		}
 		if life.Err() == nil {
+			p.away(fmt.Sprint("the connection was lost: ", err))
 			p.options.Logger.Warn("connection to the broker lost", "broker", p.broker.Host, "error", err)
+			p.rest(life, attempt-1)
 		}
 	}
 }
 
 // pause waits before the next attempt; false means that ctx has ended.
 func (p *Publisher) pause(ctx context.Context, attempt int, err error) bool {
+	p.away(err.Error())
 	if attempt == 0 {
 		p.options.Logger.Warn("broker not reached, trying again", "broker", p.broker.Host, "error", err)
 	}
+	return p.rest(ctx, attempt)
+}
+
+func (p *Publisher) rest(ctx context.Context, attempt int) bool {
 	timer := time.NewTimer(p.backoff(attempt))
 	defer timer.Stop()
 	select {
@@ -111,7 +124,12 @@ func (p *Publisher) dial(ctx context.Context) (net.Conn, error) {
 	if p.broker.Scheme == "mqtt" || p.broker.Scheme == "tcp" {
 		return new(net.Dialer).DialContext(ctx, "tcp", p.broker.Host)
 	}
-	dialer := tls.Dialer{Config: &tls.Config{ServerName: p.broker.Hostname(), MinVersion: tls.VersionTLS12}}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if p.options.TLS != nil {
+		config = p.options.TLS.Clone()
+	}
+	config.ServerName = p.broker.Hostname()
+	dialer := tls.Dialer{Config: config}
 	return dialer.DialContext(ctx, "tcp", p.broker.Host)
 }
 

@@ -6,9 +6,11 @@ package publish
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -37,6 +39,12 @@ type Options struct {
 	// the order of the PUBACKs, from one goroutine; it must not block.
 	OnAck  func(topic string, payload []byte)
 	Logger *slog.Logger // nil = silent
+
+	// OnSettled, when set, is called likewise when n more of the oldest messages are
+	// acknowledged, with none before them that is not.
+	OnSettled func(n int)
+
+	TLS *tls.Config // of mqtts://; nil = the system's authorities, TLS 1.2 or newer
 }
 
 type message struct {
@@ -58,6 +66,7 @@ type Publisher struct {
 	stopped chan struct{}
 	acked   atomic.Uint64
 	resent  atomic.Uint64
+	trouble atomic.Pointer[string] // why there is no connection; nil while there is one
 
 	mu      sync.Mutex
 	pending []*message // oldest first
@@ -71,9 +80,34 @@ type Publisher struct {
 // Dial connects to a broker given as mqtt://, tcp://, mqtts:// or ssl:// URL and
 // keeps trying until ctx ends, except when the broker refuses the credentials.
 func Dial(ctx context.Context, brokerURL string, options Options) (*Publisher, error) {
-	broker, err := parseBroker(brokerURL)
+	p, life, err := prepare(brokerURL, options)
 	if err != nil {
 		return nil, err
+	}
+	first, err := p.connectFirst(ctx)
+	if err != nil {
+		p.cancel()
+		return nil, err
+	}
+	go p.run(life, first)
+	return p, nil
+}
+
+// Start is like Dial for who has time: it returns at once, takes messages from now
+// on, and keeps trying until Close, also when the broker refuses the credentials.
+func Start(brokerURL string, options Options) (*Publisher, error) {
+	p, life, err := prepare(brokerURL, options)
+	if err != nil {
+		return nil, err
+	}
+	go p.run(life, nil)
+	return p, nil
+}
+
+func prepare(brokerURL string, options Options) (*Publisher, context.Context, error) {
+	broker, err := parseBroker(brokerURL)
+	if err != nil {
+		return nil, nil, err
 	}
 	if options.InFlight <= 0 {
 		options.InFlight = DefaultInFlight
@@ -92,13 +126,8 @@ func Dial(ctx context.Context, brokerURL string, options Options) (*Publisher, e
 		slots: make(chan struct{}, options.InFlight), work: make(chan struct{}, 1),
 		stopped: make(chan struct{}), byID: map[uint16]*message{},
 	}
-	first, err := p.connectFirst(ctx)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	go p.run(life, first)
-	return p, nil
+	p.away("not connected yet")
+	return p, life, nil
 }
 
 // Publish queues one message. It blocks only while InFlight messages wait for
@@ -154,6 +183,16 @@ func (p *Publisher) Acked() uint64 { return p.acked.Load() }
 // Resent returns how many messages were sent again after a lost connection.
 func (p *Publisher) Resent() uint64 { return p.resent.Load() }
 
+// Connected says whether there is a connection, and why there is none.
+func (p *Publisher) Connected() (yes bool, trouble string) {
+	if why := p.trouble.Load(); why != nil {
+		return false, *why
+	}
+	return true, ""
+}
+
+func (p *Publisher) away(why string) { p.trouble.Store(&why) }
+
 // Close disconnects and waits; messages that are not acknowledged are given up.
 func (p *Publisher) Close() error {
 	p.mu.Lock()
@@ -203,6 +242,9 @@ func (p *Publisher) acknowledge(id uint16) {
 	if p.options.OnAck != nil {
 		p.options.OnAck(m.topic, m.payload)
 	}
+	if done > 0 && p.options.OnSettled != nil {
+		p.options.OnSettled(done)
+	}
 	if len(p.pending) == 0 && p.idle != nil {
 		close(p.idle)
 		p.idle = nil
@@ -243,6 +285,8 @@ func (p *Publisher) take(n int) []*packets.PublishPacket {
 	return out
 }
 
+// backoff is at most 2 s, and not the same for all who have lost the same broker.
 func (p *Publisher) backoff(attempt int) time.Duration {
-	return min(50*time.Millisecond<<min(attempt, 6), 2*time.Second)
+	most := min(50*time.Millisecond<<min(attempt, 6), 2*time.Second)
+	return most/2 + rand.N(most/2) //nolint:gosec // no secret
 }
