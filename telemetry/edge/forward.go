@@ -92,7 +92,7 @@ func NewForwarder(c Config) (*Forwarder, error) {
 // Run forwards until ctx ends. What is not acknowledged then is sent again by the
 // next run; the centre knows it again.
 func (f *Forwarder) Run(ctx context.Context) error {
-	defer f.centre.Close() //nolint:errcheck // it has none
+	defer f.centre.Close()
 	f.Log.Release(Consumer, f.at)
 	if first, _ := f.Log.Bounds(); f.at > 0 && first > f.at+1 {
 		f.Logger.Error("records were removed from the intake log before they were forwarded", "from", f.at+1, "to", first-1)
@@ -101,7 +101,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	for {
 		records, err := f.Log.Read(ctx, f.read, readRecords, buf)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it was told to stop
+			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("read the intake log after %d: %w", f.read, err)
@@ -110,7 +110,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		for i := range records {
 			if err := f.forward(ctx, &records[i]); err != nil {
 				if ctx.Err() != nil {
-					return nil //nolint:nilerr // it was told to stop
+					return nil
 				}
 				return err
 			}
