@@ -52,7 +52,7 @@ type system struct {
 	host       *telemetry.SparkplugHost // nil where it is switched off
 	webhooks   webhooks.Settings
 	devices    *telemetry.HTTPIntake
-	puller     *pull.Puller // nil without --aemp-sources
+	puller     *pull.Puller    // nil without --aemp-sources
 	forwarder  *edge.Forwarder // of an edge
 	closers    []func(context.Context) error
 }
