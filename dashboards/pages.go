@@ -29,7 +29,9 @@ var (
 	fielders = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.FieldEngineer}
 	movers   = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.CallCentre, identity.FieldEngineer, identity.OwnerAdmin}
 	askers   = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.CallCentre, identity.OwnerAdmin}
-	readers  = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.FieldEngineer, identity.OwnerAdmin}
+	// subscribers manage webhooks, an owner his own.
+	subscribers = []identity.Role{identity.Admin, identity.ServiceManager, identity.OwnerAdmin}
+	readers     = []identity.Role{identity.Admin, identity.ServiceManager, identity.Dispatcher, identity.FieldEngineer, identity.OwnerAdmin}
 )
 
 // pages lists every page in the order of the navigation. Add yours here.
@@ -45,6 +47,9 @@ var pages = []page{
 	{Path: "/fault-to-fix", Key: "nav.fault_to_fix", Params: []string{"days"}, Roles: managers, Show: showFaultToFix},
 	{Path: "/meeting", Key: "nav.meeting", Params: []string{"month"}, Roles: meeters, Show: showMeeting},
 	{Path: "/intake", Key: "nav.intake", Roles: managers, Show: showIntake},
+	{Path: "/webhooks", Key: "nav.webhooks", Roles: subscribers, Show: showWebhooks},
+	{Path: "/webhooks/:id", Params: []string{"state", "cursor"}, Roles: subscribers, Show: showWebhook},
+	{Path: "/webhook-deliveries/:id", Roles: subscribers, Show: showDelivery},
 	{Path: "/cases/:id", Roles: everyone, Show: showCase},
 	{Path: "/machines/:id", Params: []string{"signal"}, Roles: everyone, Show: showMachine},
 	{Path: "/machines/:id/chart", Params: []string{"signal", "days"}, Roles: everyone, Show: showChart},
@@ -80,6 +85,13 @@ var actions = []action{
 	{Path: "/dead-letters/:id/replay", API: "replay-dead-letter", Roles: managers, Do: doReplay},
 	{Path: "/dead-letters/:id/discard", API: "discard-dead-letter", Roles: managers, Do: doDiscard},
 	{Path: "/unclaimed/claim", API: "claim-device", Roles: managers, Do: doClaim},
+	{Path: "/webhooks/add", API: "add-webhook", Roles: subscribers, Do: doAddWebhook},
+	{Path: "/webhooks/:id/test", API: "test-webhook", Roles: subscribers, Do: doTestWebhook},
+	{Path: "/webhooks/:id/switch", API: "change-webhook", Roles: subscribers, Do: doSwitchWebhook},
+	{Path: "/webhooks/:id/secret", API: "rotate-webhook-secret", Roles: subscribers, Do: doRotateWebhook},
+	{Path: "/webhooks/:id/replay", API: "replay-failed-webhook-deliveries", Roles: subscribers, Do: doReplayFailed},
+	{Path: "/webhooks/:id/remove", API: "remove-webhook", Roles: subscribers, Do: doRemoveWebhook},
+	{Path: "/webhook-deliveries/:id/replay", API: "replay-webhook-delivery", Roles: subscribers, Do: doReplayDelivery},
 	{Path: "/demo/advance", Roles: everyone, Do: doAdvance},
 }
 
@@ -134,6 +146,9 @@ func (s *Site) act(r *request, a action) error {
 		r.flash("good", text)
 	}
 	s.hub.changed()
+	if r.answer != nil {
+		return r.answer()
+	}
 	return r.back()
 }
 

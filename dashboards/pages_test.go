@@ -16,18 +16,20 @@ import (
 
 var (
 	scripts = regexp.MustCompile(`(?s)<(script|style|svg)\b.*?</(script|style|svg)>`)
+	// named is what programs call it, in no language.
+	named   = regexp.MustCompile(`(?s)<(code|pre)\b[^>]*translate="no"[^>]*>.*?</(code|pre)>`)
 	tags    = regexp.MustCompile(`<[^>]*>`)
 	spoken  = regexp.MustCompile(`\b(?:title|placeholder|aria-label|alt)="([^"]*)"`)
 	asset   = regexp.MustCompile(`(?:href|src)="(/assets/[^"]+)"`)
 	// dottedWord is what a missing text looks like: its key.
 	word      = regexp.MustCompile(`[A-Za-z]{3,}`)
-	notOurs   = regexp.MustCompile(`Aardvark[-\w]*|Quokka[-\w]*|Beichen|BC56|SPN\d+-FMI\d+|English|MiB|\bcase\b`)
+	notOurs   = regexp.MustCompile(`https?://\S*|Aardvark[-\w]*|Quokka[-\w]*|Beichen|BC56|SPN\d+-FMI\d+|English|MiB|\bcase\b`)
 	mostBytes = 150 << 10
 )
 
 // visible is what a person reads or hears of a page.
 func visible(page string) string {
-	page = scripts.ReplaceAllString(page, " ")
+	page = named.ReplaceAllString(scripts.ReplaceAllString(page, " "), " ")
 	var said []string
 	for _, m := range spoken.FindAllStringSubmatch(page, -1) {
 		said = append(said, m[1])

@@ -30,6 +30,9 @@ type request struct {
 	who  identity.Principal
 	view view
 	now  time.Time
+	// answer is how an action ends that does not go back to its page: what is told once
+	// stands in the answer, not in a session.
+	answer func() error
 }
 
 // view is what the layout shows around every page.

@@ -42,7 +42,8 @@ func newDesk(t *testing.T, demo *Demo) *desk {
 	d.a, d.b = d.w.A, d.w.B
 	history := telemetry.NewPostgresHistory(pool)
 	site, err := Mount(d.e, Config{Pool: pool, Clock: d.clock, History: history, Demo: demo, Log: slog.New(slog.NewTextHandler(toTest{t}, nil)),
-		Intake: func() IntakeStatus { return IntakeStatus{Sources: []string{"127.0.0.1:1883"}} }})
+		Webhooks: maintenancetest.Webhooks(),
+		Intake:   func() IntakeStatus { return IntakeStatus{Sources: []string{"127.0.0.1:1883"}} }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +126,7 @@ func (d *desk) person(role identity.Role) maintenancetest.Person {
 func (d *desk) address(path string) string {
 	parts := strings.Split(path, "/")
 	ids := map[string]string{"cases": d.a.Case.ID.String(), "machines": d.a.Machine.ID.String(), "work-orders": d.a.Order.ID.String(), "callbacks": d.a.Callback.String(),
-		"photos": d.a.Photo.ID.String(), "promises": d.a.Promise.ID.String(), "checklist": d.a.Item.ID.String(), "dead-letters": "1", "unclaimed": "x"}
+		"photos": d.a.Photo.ID.String(), "promises": d.a.Promise.ID.String(), "checklist": d.a.Item.ID.String(), "webhooks": d.a.Webhook.ID.String(), "webhook-deliveries": d.a.Delivery.ID.String(), "dead-letters": "1", "unclaimed": "x"}
 	for i, part := range parts {
 		if part == ":id" {
 			parts[i] = ids[parts[i-1]]

@@ -8,6 +8,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/webhooks"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 )
@@ -30,6 +31,7 @@ type todayPage struct {
 	Board   maintenance.TodayBoard
 	Cases   []maintenance.CaseRow
 	Showing string
+	Broken  int // webhooks that nobody answers to any more, for those who can do something about it
 }
 
 func showToday(_ *Site, r *request) error {
@@ -38,6 +40,11 @@ func showToday(_ *Site, r *request) error {
 		var err error
 		if p.Board, err = maintenance.Today(r.ctx, tx, r.now); err != nil {
 			return err
+		}
+		if r.who.Has(subscribers...) {
+			if p.Broken, err = webhooks.Broken(r.ctx, tx); err != nil {
+				return err
+			}
 		}
 		open, err := maintenance.Cases(r.ctx, tx, maintenance.CaseFilter{Open: true, Limit: 100})
 		p.Cases = open.Items

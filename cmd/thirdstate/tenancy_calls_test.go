@@ -68,7 +68,7 @@ func (x things) byName(name string) (string, bool) {
 func (x things) words(name string) (string, bool) {
 	known := map[string]string{"search": x.Mark + "-S1", "q": x.Mark + "-S1", "phone": x.Phone, "signal": "hydraulic_oil_temp", "signals": "hydraulic_oil_temp", "key": x.Machine.Key, "machine": x.Machine.Key,
 		"kind": "concrete_pump", "reason": "unreadable", "device": x.Machine.Key, "month": "2026-06", "health": "third_state", "show": "third", "all": "1", "days": "30", "cursor": "",
-		"code": x.Code.Code, "entity": "case", "from": "2026-06-03T00:00:00Z", "to": "2026-06-04T08:00:00Z"}
+		"code": x.Code.Code, "state": "failed", "entity": "case", "from": "2026-06-03T00:00:00Z", "to": "2026-06-04T08:00:00Z"}
 	word, ok := known[name]
 	return word, ok
 }
@@ -329,7 +329,7 @@ func (g generator) pages() []call {
 
 // form fills every field that a page has.
 func (g generator) form() string {
-	return url.Values{"to": {"deferred"}, "note": {"x"}, "reason": {"x"}, "person": {"x"}, "days": {"3"}, "text": {"x"}, "contact": {g.other.Owner.ID.String()}, "kind": {"repair"},
+	return url.Values{"url": {"https://hooks.example.com/" + g.other.Mark}, "events": {"case"}, "since": {"2026-06-01T00:00"}, "to": {"deferred"}, "note": {"x"}, "reason": {"x"}, "person": {"x"}, "days": {"3"}, "text": {"x"}, "contact": {g.other.Owner.ID.String()}, "kind": {"repair"},
 		"down": {"yes"}, "phone": {"+8613800000999"}, "description": {"x"}, "source": {"patrol"}, "signal": {"hydraulic_oil_temp"}, "value": {"61"}, "unit": {"Cel"},
 		"result": {"pass"}, "outcome": {"satisfied"}, "machine": {g.other.Machine.Key}, "technician": {g.other.w.Technician.String()}}.Encode()
 }

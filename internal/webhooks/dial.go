@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -19,10 +18,6 @@ const (
 	mostIdle      = 32 // connections kept for the next delivery
 	idleFor       = 30 * time.Second
 )
-
-// errNotPublic tells no address: what a name of ours leads to is not the
-// business of who may add a webhook.
-var errNotPublic = errors.New("the host leads to an address that is not public")
 
 // outside are the ways out: one with TLS, to public and allowed addresses, and one
 // without, to allowed ones only.

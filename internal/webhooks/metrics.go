@@ -30,7 +30,7 @@ func (d *Dispatcher) count(t try, r result) {
 }
 
 const waitingSQL = `SELECT (SELECT count(*) FROM webhook_delivery WHERE state = 'waiting') AS waiting, (SELECT count(*) FROM webhook WHERE enabled) AS enabled,
-  (SELECT count(*) FROM webhook WHERE disabled_reason NOT IN ('', 'by_hand')) AS broken`
+  (` + brokenSQL + `) AS broken`
 
 type counts struct {
 	Waiting int64 `db:"waiting"`

@@ -2,17 +2,12 @@ package webhooks
 
 import (
 	"context"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,7 +23,6 @@ const (
 	mostAnswer  = 4 << 10          // bytes of an answer that are read, to keep the connection
 	answerFor   = 500 * time.Millisecond
 	longestHint = time.Hour // that a receiver may ask us to wait
-	mostError   = 300       // bytes
 )
 
 // try is a delivery that this program alone is sending now.
@@ -95,7 +89,7 @@ func (d *Dispatcher) send(ctx context.Context, t try) result {
 	}
 	answer, err := d.out.through(req.URL.Scheme).Do(req)
 	if err != nil {
-		return result{err: errors.New(said(err))}
+		return result{err: said(err)}
 	}
 	defer answer.Body.Close()
 	defer time.AfterFunc(answerFor, cancel).Stop()       // a slow answer is none of our business
@@ -119,10 +113,10 @@ func (d *Dispatcher) request(ctx context.Context, t try) (*http.Request, error) 
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.URL, strings.NewReader(t.Body))
 	if err != nil {
-		return nil, errors.New("the URL cannot be used")
+		return nil, errURL
 	}
 	if req.URL.Scheme != "https" && req.URL.Scheme != "http" {
-		return nil, errors.New("the URL does not begin with https://")
+		return nil, errURL
 	}
 	at, id := d.wall(), t.EventID.String()
 	req.Header.Set("Content-Type", "application/json")
@@ -136,12 +130,12 @@ func (d *Dispatcher) request(ctx context.Context, t try) (*http.Request, error) 
 // secrets are what signs now: the new one first.
 func (d *Dispatcher) secrets(t try) ([][]byte, error) {
 	if d.settings.Key == nil {
-		return nil, errors.New("this server has no key to open the secret with")
+		return nil, errSecret
 	}
 	use := t.WebhookID.String()
 	secret, err := d.settings.Key.Open(t.Secret, use)
 	if err != nil {
-		return nil, errors.New("the secret was sealed with another key: rotate it")
+		return nil, errSecret
 	}
 	if t.OldUntil == nil || !t.OldUntil.After(d.wall()) {
 		return [][]byte{secret}, nil
@@ -160,41 +154,6 @@ func hint(header string) time.Duration {
 		return 0
 	}
 	return min(time.Duration(min(seconds, 1<<20))*time.Second, longestHint)
-}
-
-// said names why there was no answer, without addresses of ours.
-func said(err error) string {
-	var dns *net.DNSError
-	var unknown x509.UnknownAuthorityError
-	var wrongHost x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	switch {
-	case errors.Is(err, errNotPublic):
-		return errNotPublic.Error()
-	case errors.As(err, &dns):
-		return "its host's name leads nowhere"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "it refuses connections"
-	case errors.As(err, &unknown), errors.As(err, &wrongHost), errors.As(err, &invalid):
-		return "its certificate is not trusted"
-	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		return fmt.Sprintf("no answer within %v", tryWithin)
-	}
-	text := "no answer: " + rootOf(err).Error()
-	return text[:min(len(text), mostError)]
-}
-
-func isTimeout(err error) bool {
-	var u *url.Error
-	return errors.As(err, &u) && u.Timeout()
-}
-
-// rootOf leaves out the words around an error, which name addresses.
-func rootOf(err error) error {
-	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
-		err = next
-	}
-	return err
 }
 
 // spread is a delay with a tenth of chance, so that what failed together does not

@@ -43,6 +43,17 @@ func ForgetOld(ctx context.Context, db postgres.DB, now, before time.Time) error
 	return nil
 }
 
+const brokenSQL = `SELECT count(*) FROM webhook WHERE disabled_reason NOT IN ('', 'by_hand')`
+
+// Broken counts the webhooks that the program has switched off.
+func Broken(ctx context.Context, db postgres.DB) (int, error) {
+	n, err := postgres.Value[int](ctx, db, brokenSQL, nil)
+	if err != nil {
+		return 0, fmt.Errorf("count webhooks that were switched off: %w", err)
+	}
+	return n, nil
+}
+
 const disableSQL = `UPDATE webhook SET enabled = false, disabled_reason = @reason, disabled_at = @now, version = version + 1 WHERE id = @id RETURNING ` + webhookColumns
 
 // disable switches a webhook off, with the reason that its page shows. What waits
