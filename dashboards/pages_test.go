@@ -17,10 +17,10 @@ import (
 var (
 	scripts = regexp.MustCompile(`(?s)<(script|style|svg)\b.*?</(script|style|svg)>`)
 	// named is what programs call it, in no language.
-	named   = regexp.MustCompile(`(?s)<(code|pre)\b[^>]*translate="no"[^>]*>.*?</(code|pre)>`)
-	tags    = regexp.MustCompile(`<[^>]*>`)
-	spoken  = regexp.MustCompile(`\b(?:title|placeholder|aria-label|alt)="([^"]*)"`)
-	asset   = regexp.MustCompile(`(?:href|src)="(/assets/[^"]+)"`)
+	named  = regexp.MustCompile(`(?s)<(code|pre)\b[^>]*translate="no"[^>]*>.*?</(code|pre)>`)
+	tags   = regexp.MustCompile(`<[^>]*>`)
+	spoken = regexp.MustCompile(`\b(?:title|placeholder|aria-label|alt)="([^"]*)"`)
+	asset  = regexp.MustCompile(`(?:href|src)="(/assets/[^"]+)"`)
 	// dottedWord is what a missing text looks like: its key.
 	word      = regexp.MustCompile(`[A-Za-z]{3,}`)
 	notOurs   = regexp.MustCompile(`https?://\S*|Aardvark[-\w]*|Quokka[-\w]*|Beichen|BC56|SPN\d+-FMI\d+|English|MiB|\bcase\b`)

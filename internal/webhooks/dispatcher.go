@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	lanesAtOnce = 16          // webhooks that are served at the same time, one delivery each
+	lanesAtOnce = 64          // webhooks that are served at the same time, one delivery each
+	lanesForIll = 32          // of them for receivers whose last try failed
 	lookEvery   = time.Second // for what has become due
 	laneTurn    = 20          // deliveries; then others have their turn
 )
@@ -39,7 +40,7 @@ type Dispatcher struct {
 	wake     chan struct{} // a lane has ended: look again
 
 	mu   sync.Mutex
-	busy map[uuid.UUID]bool // webhooks with a lane
+	busy map[uuid.UUID]bool // webhooks with a lane; true: the receiver's last try failed
 }
 
 // NewDispatcher opens the ways out; the work begins with Run.
@@ -70,33 +71,41 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	}
 }
 
-// Those that have waited longest for a turn come first.
-const dueSQL = `SELECT w.id FROM webhook w
+// Receivers that take what they get come first, and of them those that have waited
+// longest for a turn.
+const dueSQL = `SELECT w.id, w.failures > 0 AS ill FROM webhook w
 WHERE w.enabled AND (w.rest_until IS NULL OR w.rest_until <= @wall) AND w.id <> ALL(@busy::uuid[])
-  AND EXISTS (SELECT 1 FROM webhook_delivery d WHERE d.webhook_id = w.id AND d.state = 'waiting' AND (d.next_at IS NULL OR d.next_at <= @wall))
-ORDER BY w.tried_at NULLS FIRST, w.id LIMIT @most`
+  AND EXISTS (SELECT 1 FROM webhook_delivery d WHERE d.webhook_id = w.id AND d.state = 'waiting' AND coalesce(d.next_at, '-infinity'::timestamptz) <= @wall)
+ORDER BY w.failures > 0, w.tried_at NULLS FIRST, w.id LIMIT @most`
+
+// due is a webhook that something is due for.
+type due struct {
+	ID  uuid.UUID `db:"id"`
+	Ill bool      `db:"ill"` // its last try failed
+}
 
 // runOnce opens a lane for each webhook that something is due for, as far as there
 // are lanes.
 func (d *Dispatcher) runOnce(ctx context.Context, lanes *sync.WaitGroup) error {
-	busy := d.serving()
+	busy, ill := d.serving()
 	if len(busy) >= lanesAtOnce {
 		return nil
 	}
-	var due []uuid.UUID
-	err := postgres.As(ctx, d.pool, program, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, dueSQL, pgx.NamedArgs{"wall": d.wall(), "busy": busy, "most": lanesAtOnce - len(busy)})
-		if err != nil {
-			return err
-		}
-		due, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	var list []due
+	err := postgres.As(ctx, d.pool, program, func(tx pgx.Tx) (err error) {
+		list, err = postgres.All[due](ctx, tx, dueSQL, pgx.NamedArgs{"wall": d.wall(), "busy": busy, "most": lanesAtOnce - len(busy)})
 		return err
 	})
-	for _, id := range due {
-		d.serve(id, true)
+	for _, w := range list {
+		if w.Ill {
+			if ill++; ill > lanesForIll {
+				break
+			}
+		}
+		d.begin(w)
 		lanes.Go(func() {
-			d.lane(ctx, id)
-			d.serve(id, false)
+			d.lane(ctx, w.ID)
+			d.end(w)
 			select {
 			case d.wake <- struct{}{}:
 			default:
@@ -106,24 +115,30 @@ func (d *Dispatcher) runOnce(ctx context.Context, lanes *sync.WaitGroup) error {
 	return err
 }
 
-func (d *Dispatcher) serving() []uuid.UUID {
+// serving gives the webhooks that have a lane, and how many of them are ill.
+func (d *Dispatcher) serving() (busy []uuid.UUID, ill int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	busy := make([]uuid.UUID, 0, len(d.busy))
-	for id := range d.busy {
+	busy = make([]uuid.UUID, 0, len(d.busy))
+	for id, failed := range d.busy {
 		busy = append(busy, id)
+		if failed {
+			ill++
+		}
 	}
-	return busy
+	return busy, ill
 }
 
-func (d *Dispatcher) serve(id uuid.UUID, on bool) {
+func (d *Dispatcher) begin(w due) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if on {
-		d.busy[id] = true
-	} else {
-		delete(d.busy, id)
-	}
+	d.busy[w.ID] = w.Ill
+}
+
+func (d *Dispatcher) end(w due) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.busy, w.ID)
 }
 
 // lane delivers to one webhook until nothing is due, a try fails or its turn is over.

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	standard "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/internal/webhooks"
@@ -241,7 +242,7 @@ func TestDispatcher_OneBadReceiverCostsNobodyElse(t *testing.T) {
 		w, _ := p.add(p.manager, r.URL, "case.opened")
 		hooks = append(hooks, w)
 	}
-	for range 10 { // more that hang; there are 16 lanes
+	for range 10 { // more that hang
 		w, _ := p.add(p.manager, hang.URL, "case.opened")
 		hooks = append(hooks, w)
 	}
@@ -269,6 +270,35 @@ func TestDispatcher_OneBadReceiverCostsNobodyElse(t *testing.T) {
 	p.later(time.Hour)
 	if second := wait(t, fail.got); second.header.Get("webhook-id") != first.header.Get("webhook-id") {
 		t.Error("another webhook-id at the second try")
+	}
+}
+
+// However many receivers are known to hang, there are lanes for the others.
+func TestDispatcher_ReceiversThatHangNeverHaveAllLanes(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	hang := newReceiver(t, func(_ int, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	good := newReceiver(t, nil)
+	for _, who := range []identity.Principal{p.a.owner, p.b.owner} {
+		for range 20 {
+			w, _ := p.add(who, hang.URL, "*")
+			p.test(w)
+		}
+	}
+	p.do(p.manager, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := postgres.Run(ctx, tx, `UPDATE webhook SET failures = 1`, nil)
+		return err
+	})
+	w, _ := p.add(p.manager, good.URL, "case.opened")
+	stop := p.run(p.another())
+	defer stop()
+	for range 32 {
+		wait(t, hang.got)
+	}
+	p.test(w)
+	wait(t, good.got)
+	if n := hang.hits(); n != 32 {
+		t.Errorf("%d lanes for those that hang", n)
 	}
 }
 

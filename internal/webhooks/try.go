@@ -48,8 +48,8 @@ type result struct {
 
 // The row is leased before anything is sent: after a crash it is due again.
 const claimSQL = `WITH one AS (
-  SELECT d.id FROM webhook_delivery d WHERE d.webhook_id = @webhook AND d.state = 'waiting' AND (d.next_at IS NULL OR d.next_at <= @wall)
-  ORDER BY d.no LIMIT 1 FOR UPDATE SKIP LOCKED),
+  SELECT d.id FROM webhook_delivery d WHERE d.webhook_id = @webhook AND d.state = 'waiting' AND coalesce(d.next_at, '-infinity'::timestamptz) <= @wall
+  ORDER BY coalesce(d.next_at, '-infinity'::timestamptz), d.no LIMIT 1 FOR UPDATE SKIP LOCKED),
 served AS (UPDATE webhook w SET tried_at = @wall WHERE w.id = @webhook AND w.enabled AND EXISTS (SELECT 1 FROM one)
   RETURNING w.url, w.secret, w.old_secret, w.old_secret_until)
 UPDATE webhook_delivery d SET tries = d.tries + 1, tried_at = @wall, next_at = @leased FROM one, served w WHERE d.id = one.id

@@ -23,7 +23,7 @@ CREATE TABLE webhook_delivery (
   last_status int, last_error text NOT NULL DEFAULT '', replays int NOT NULL DEFAULT 0
 );
 CREATE INDEX webhook_delivery_list ON webhook_delivery (webhook_id, no);
-CREATE INDEX webhook_delivery_waiting ON webhook_delivery (webhook_id, no) WHERE state = 'waiting';
+CREATE INDEX webhook_delivery_waiting ON webhook_delivery (webhook_id, coalesce(next_at, '-infinity'::timestamptz), no) WHERE state = 'waiting'; -- what is due, new ones first
 CREATE INDEX webhook_delivery_age ON webhook_delivery (created_at);
 
 -- Who hears of an event of one of these types that a customer's machine (or
