@@ -329,7 +329,7 @@ func (g generator) pages() []call {
 
 // form fills every field that a page has.
 func (g generator) form() string {
-	return url.Values{"url": {"https://hooks.example.com/" + g.other.Mark}, "events": {"case"}, "since": {"2026-06-01T00:00"}, "to": {"deferred"}, "note": {"x"}, "reason": {"x"}, "person": {"x"}, "days": {"3"}, "text": {"x"}, "contact": {g.other.Owner.ID.String()}, "kind": {"repair"},
+	return url.Values{"since": {"2026-06-01T00:00"}, "to": {"deferred"}, "note": {"x"}, "reason": {"x"}, "person": {"x"}, "days": {"3"}, "text": {"x"}, "contact": {g.other.Owner.ID.String()}, "kind": {"repair"},
 		"down": {"yes"}, "phone": {"+8613800000999"}, "description": {"x"}, "source": {"patrol"}, "signal": {"hydraulic_oil_temp"}, "value": {"61"}, "unit": {"Cel"},
 		"result": {"pass"}, "outcome": {"satisfied"}, "machine": {g.other.Machine.Key}, "technician": {g.other.w.Technician.String()}}.Encode()
 }
