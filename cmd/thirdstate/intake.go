@@ -193,6 +193,11 @@ func (y *system) intakeStatus() dashboards.IntakeStatus {
 	if y.embedded != nil {
 		s.Sources = append(s.Sources, fmt.Sprintf("%s · %d", strings.Join(y.embedded.URLs(), " "), y.embedded.Connections()))
 	}
+	if y.puller != nil {
+		for _, source := range y.puller.Sources() {
+			s.Sources = append(s.Sources, "AEMP "+source.Name+" "+pullState(source))
+		}
+	}
 	if y.external != nil {
 		s.Broker = &dashboards.BrokerStatus{URL: withoutPassword(y.MQTTURL), Trouble: y.external.Trouble(), Drops: y.external.Drops()}
 	}
