@@ -203,10 +203,13 @@ func (b *tab) look(smallest int) []string {
 }
 
 // inBrowser is the product with the test's world in it, and a browser.
-func inBrowser(t *testing.T) (*product, *maintenancetest.World, context.Context) {
+func inBrowser(t *testing.T, change ...func(*settings)) (*product, *maintenancetest.World, context.Context) {
 	t.Helper()
 	s := testSettings(t)
 	s.ClockStart, s.Speed = maintenancetest.Now, 0
+	for _, fn := range change {
+		fn(&s)
+	}
 	p := serveProduct(t, s)
 	return p, maintenancetest.New(t, p.pool), chromium(t)
 }
