@@ -23,6 +23,7 @@ type machinePage struct {
 	Asks     bool   // may request service
 	Reads    bool   // may note a reading
 	Plans    bool   // may schedule an inspection
+	Maps     bool   // may say what its signals mean
 	Selected string // signal shown in the chart
 	Gaps     []telemetry.SequenceGap
 	Missing  int64 // messages of the gaps that are open and listed
@@ -33,7 +34,7 @@ func showMachine(_ *Site, r *request) error {
 	if err != nil {
 		return err
 	}
-	p := machinePage{Asks: r.who.Has(askers...), Reads: r.who.Has(readers...), Plans: r.who.Has(planners...), Selected: r.QueryParam("signal")}
+	p := machinePage{Asks: r.who.Has(askers...), Reads: r.who.Has(readers...), Plans: r.who.Has(planners...), Maps: r.who.Has(managers...), Selected: r.QueryParam("signal")}
 	err = r.read(func(tx pgx.Tx) error {
 		if p.File, err = machines.ReadFile(r.ctx, tx, id); err != nil {
 			return err

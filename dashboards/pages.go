@@ -52,6 +52,9 @@ var pages = []page{
 	{Path: "/webhook-deliveries/:id", Roles: subscribers, Show: showDelivery},
 	{Path: "/cases/:id", Roles: everyone, Show: showCase},
 	{Path: "/machines/:id", Params: []string{"signal"}, Roles: everyone, Show: showMachine},
+	{Path: "/machines/:id/signals", Params: []string{"device"}, Roles: managers, Show: showSignals},
+	{Path: "/machines/:id/signals/preview", Params: []string{"device", "raw", "signal", "unit"}, Roles: managers, Show: showSignalPreview},
+	{Path: "/unclaimed/signals", Params: []string{"key", "machine"}, Roles: managers, Show: showUnclaimedSignals},
 	{Path: "/machines/:id/chart", Params: []string{"signal", "days"}, Roles: everyone, Show: showChart},
 	{Path: "/work-orders/:id", Roles: everyone, Show: showWorkOrder},
 	{Path: "/callbacks/:id", Roles: callers, Show: showCallback},
@@ -92,6 +95,8 @@ var actions = []action{
 	{Path: "/webhooks/:id/replay", API: "replay-failed-webhook-deliveries", Roles: subscribers, Do: doReplayFailed},
 	{Path: "/webhooks/:id/remove", API: "remove-webhook", Roles: subscribers, Do: doRemoveWebhook},
 	{Path: "/webhook-deliveries/:id/replay", API: "replay-webhook-delivery", Roles: subscribers, Do: doReplayDelivery},
+	{Path: "/machines/:id/mapping", API: "put-mapping", Roles: managers, Do: doMapping},
+	{Path: "/mappings/:id/delete", API: "delete-mapping", Roles: managers, Do: doUnmap},
 	{Path: "/demo/advance", Roles: everyone, Do: doAdvance},
 }
 

@@ -273,6 +273,9 @@ func (r *request) told(p *problem.Error) string {
 	}
 	if r.view.Language == "en" {
 		for _, f := range p.Fields {
+			if strings.Contains(text, f.Detail) {
+				continue // said already
+			}
 			text += " " + strings.TrimPrefix(f.Pointer, "/") + ": " + f.Detail + "."
 		}
 	}

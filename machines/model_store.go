@@ -30,6 +30,17 @@ func Models(ctx context.Context, db postgres.DB) ([]Model, error) {
 
 const getModelSQL = `SELECT ` + modelColumns + ` FROM model WHERE id = @id`
 
+// HasModel is problem.NotFound where there is no such model.
+func HasModel(ctx context.Context, db postgres.DB, id uuid.UUID) error {
+	_, err := postgres.One[Model](ctx, db, getModelSQL, pgx.NamedArgs{"id": id})
+	if problem.Of(err) == problem.NotFound {
+		return problem.New(problem.NotFound, "there is no such model")
+	} else if err != nil {
+		return fmt.Errorf("read model %s: %w", id, err)
+	}
+	return nil
+}
+
 const addModelSQL = `INSERT INTO model (id, manufacturer, name, kind, label, label_en, pack)
 	VALUES (@id, @manufacturer, @name, @kind, @label, @labelEN, @pack) RETURNING ` + modelColumns
 
@@ -58,10 +69,10 @@ const addSignalSQL = `INSERT INTO signal (id, model_id, name, label, label_en, u
 
 // AddSignals adds signals to a model, all or none.
 func AddSignals(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, modelID uuid.UUID, signals []Signal) ([]Signal, error) {
-	if _, err := postgres.One[Model](ctx, db, getModelSQL, pgx.NamedArgs{"id": modelID}); problem.Of(err) == problem.NotFound {
+	if err := HasModel(ctx, db, modelID); problem.Of(err) == problem.NotFound {
 		return nil, problem.New(problem.Invalid, "see errors").WithFields(problem.Field{Pointer: "/modelId", Detail: "there is no such model"})
 	} else if err != nil {
-		return nil, fmt.Errorf("read model %s: %w", modelID, err)
+		return nil, err
 	}
 	if err := checkSignals(signals); err != nil {
 		return nil, err

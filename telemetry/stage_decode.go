@@ -23,6 +23,7 @@ type decoding struct {
 	records []intakelog.Record
 	parts   []decodedRecord
 	view    *sparkplugView
+	remap   bool // the batch holds a note that mappings have changed
 }
 
 // decodedRecord is where a record's readings and faults lie in Stage.out.
@@ -80,6 +81,8 @@ func (s *Stage) decodeRecord(ctx context.Context, d *decoding, r *intakelog.Reco
 		p.whole = via.fault
 	case r.Kind == intakelog.Session:
 		d.view.begin(r.Source, r.LSN)
+	case r.Kind == intakelog.Mapping:
+		d.remap = true
 	case isSparkplug(r):
 		err = s.readSparkplug(ctx, d, r, &p)
 	case r.Kind == intakelog.Message, r.Kind == intakelog.Derived:
@@ -100,10 +103,10 @@ func (s *Stage) decodeRecord(ctx context.Context, d *decoding, r *intakelog.Reco
 func (s *Stage) knowFleet(ctx context.Context, d *decoding) error {
 	var a asked
 	s.names(d, func(name string, replay bool) { s.fleet.ask(&a, name, replay) })
-	if !s.fleet.due(time.Now(), a) && !a.replay {
+	if !s.fleet.due(time.Now(), a) && !a.replay && !d.remap {
 		return nil
 	}
-	err := s.insist(ctx, "machines cannot be read, trying again", func() error { return s.fleet.load(ctx, s.pool) })
+	err := s.insist(ctx, "machines cannot be read, trying again", func() error { return s.fleet.load(ctx, s.pool, s.records.ID()) })
 	if err == nil {
 		s.names(d, func(name string, _ bool) { s.fleet.miss(name) })
 	}
@@ -160,7 +163,7 @@ func (d *decoding) locate(i int) {
 			d.tick(r)
 		case intakelog.Derived:
 			d.derived(r, p, parts)
-		case intakelog.Message, intakelog.Cohort, intakelog.Relay, intakelog.Session:
+		case intakelog.Message, intakelog.Cohort, intakelog.Relay, intakelog.Session, intakelog.Mapping:
 		}
 		return
 	}
@@ -234,7 +237,12 @@ func (d *decoding) tick(r *intakelog.Record) {
 
 func (d *decoding) observe(r *intakelog.Record, m *knownMachine, reading *formats.Reading, parts *RecordParts) {
 	reading.InZone(m.zone, r.Received)
-	values := lastOfEach(reading.Values)
+	values := reading.Values
+	if m.own != nil || m.models != nil {
+		values = m.mean(r.LSN, values)
+	}
+	unwanted := len(values) < len(reading.Values) && len(values) == 0
+	values = lastOfEach(values)
 	for i := range values {
 		if _, mapped := m.signals[values[i].Signal]; !mapped && values[i].Quality == observation.Good {
 			values[i].Quality = observation.Unmapped
@@ -252,6 +260,9 @@ func (d *decoding) observe(r *intakelog.Record, m *knownMachine, reading *format
 	}
 	if replayed(r.Source) { // its number was used up by what was good in it
 		o.Boot, o.Seq = "", 0
+	}
+	if unwanted {
+		return // nothing is left to store: counted as a message that holds nothing
 	}
 	if o.Flags&observation.ClockAhead != 0 {
 		d.Counts.Ahead++

@@ -48,6 +48,8 @@ type knownMachine struct {
 	Pack    string
 	zone    *time.Location      // of its site, nil when it has none
 	signals map[string]struct{} // mapped signals of its model
+	own     meanings            // of the names that it sends, nil where none is mapped
+	models  meanings            // of the names that all of its model send
 }
 
 type knownDevice struct {
@@ -163,10 +165,11 @@ type fleetRows struct {
 		ModelID uuid.UUID `db:"model_id"`
 		Name    string    `db:"name"`
 	}
+	mappings []mappingRow
 }
 
-// load reads all machines, aliases, devices and mapped signals.
-func (f *fleet) load(ctx context.Context, pool *postgres.Pool) error {
+// load reads all machines, aliases, devices, signals and what names mean in a log.
+func (f *fleet) load(ctx context.Context, pool *postgres.Pool, log uuid.UUID) error {
 	f.mu.Lock()
 	f.stale = false // what changes from here on is a new change
 	f.mu.Unlock()
@@ -182,7 +185,7 @@ func (f *fleet) load(ctx context.Context, pool *postgres.Pool) error {
 		f.changed()
 		return fmt.Errorf("read the machines: %w", err)
 	}
-	names, devices := rows.index()
+	names, devices := rows.index(log)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.names, f.devices, f.read, f.took = names, devices, time.Now(), time.Since(start)
@@ -206,7 +209,10 @@ func readFleet(ctx context.Context, tx pgx.Tx) (rows fleetRows, err error) {
 	if rows.devices, err = all(ctx, tx, fleetDeviceSQL, rows.devices); err != nil {
 		return rows, err
 	}
-	rows.signals, err = all(ctx, tx, fleetSignalSQL, rows.signals)
+	if rows.signals, err = all(ctx, tx, fleetSignalSQL, rows.signals); err != nil {
+		return rows, err
+	}
+	rows.mappings, err = all(ctx, tx, fleetMappingSQL, rows.mappings)
 	return rows, err
 }
 
@@ -215,7 +221,7 @@ func all[T any](ctx context.Context, tx pgx.Tx, sql string, _ []T) ([]T, error) 
 	return postgres.All[T](ctx, tx, sql, nil)
 }
 
-func (rows *fleetRows) index() (map[string]*knownMachine, map[string]knownDevice) {
+func (rows *fleetRows) index(log uuid.UUID) (map[string]*knownMachine, map[string]knownDevice) {
 	signals := map[uuid.UUID]map[string]struct{}{}
 	for _, s := range rows.signals {
 		if signals[s.ModelID] == nil {
@@ -223,13 +229,14 @@ func (rows *fleetRows) index() (map[string]*knownMachine, map[string]knownDevice
 		}
 		signals[s.ModelID][s.Name] = struct{}{}
 	}
+	meant := meant(rows.mappings, log)
 	zones := zones{}
 	byID := make(map[uuid.UUID]*knownMachine, len(rows.machines))
 	names := make(map[string]*knownMachine, len(rows.machines))
 	for _, m := range rows.machines {
-		k := &knownMachine{ID: m.ID, No: m.No, Key: m.Key, Model: m.Model, Pack: m.Pack, zone: zones.of(m.Zone)}
+		k := &knownMachine{ID: m.ID, No: m.No, Key: m.Key, Model: m.Model, Pack: m.Pack, zone: zones.of(m.Zone), own: meant[m.ID]}
 		if m.ModelID != nil {
-			k.signals = signals[*m.ModelID]
+			k.signals, k.models = signals[*m.ModelID], meant[*m.ModelID]
 		}
 		byID[m.ID], names[m.Key] = k, k
 	}

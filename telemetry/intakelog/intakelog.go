@@ -40,6 +40,7 @@ const (
 	Relay   Kind = 4 // meant for devices, not said by one: passed on between clients, and none of the intake's
 	Session Kind = 5 // a source is listened to anew: what it said before may be missing
 	Derived Kind = 6 // what the program worked out of messages, in the product's own profile
+	Mapping Kind = 7 // what names of signals mean has changed for the records after this one
 )
 
 // Record is one entry of the log. Payload shares memory with the other records
