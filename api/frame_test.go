@@ -166,8 +166,13 @@ func TestUnknownPathAndMethod_AreProblems(t *testing.T) {
 		{http.MethodGet, "/api", http.StatusNotFound},
 		{http.MethodDelete, "/api/v1/machines", http.StatusMethodNotAllowed},
 		{http.MethodGet, "/api/v1/machines", http.StatusUnauthorized},
+		{http.MethodGet, "/api/v1/3sd_secret/telemetry", http.StatusNotFound}, // devices have their token in the path
+		{http.MethodPut, "/api/v1/x%2F3sd_secret", http.StatusNotFound},
 	} {
 		w := ask(e, c.method, c.path, "")
+		if strings.Contains(w.Body.String(), "secret") {
+			t.Errorf("%s %s: tells the token in %s", c.method, c.path, w.Body)
+		}
 		var p Problem
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
 			t.Errorf("%s %s: %v in %q", c.method, c.path, err, w.Body)

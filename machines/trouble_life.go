@@ -148,8 +148,10 @@ func (e *troubleEntry) see(r TroubleReport, c *ReportedCode) {
 	}
 }
 
+// began is when the sender says that a code did. What lies before there were such
+// machines is a clock that was lost, and nothing that the database has to hold.
 func began(r TroubleReport, c *ReportedCode) time.Time {
-	if !c.Since.IsZero() && c.Since.Before(r.At) {
+	if c.Since.Unix() >= 0 && c.Since.Before(r.At) {
 		return c.Since
 	}
 	return r.At

@@ -17,8 +17,10 @@ const troubleColumns = `id, machine_id, customer_id, protocol, code, spn, fmi, s
 	mil, red_stop, amber_warning, protect, occurrences, unit_count, previous, first_seen_at, last_seen_at, cleared_at`
 
 // The newest record of each code of some machines; older ones no longer change.
+// When a code was seen last decides: when it began is the sender's word, which may
+// be long before the record that was cleared.
 const loadTroubleSQL = `SELECT DISTINCT ON (machine_id, protocol, source_address, code) ` + troubleColumns + ` FROM trouble_code
-	WHERE machine_id = ANY(@ids::uuid[]) ORDER BY machine_id, protocol, source_address, code, first_seen_at DESC, id DESC`
+	WHERE machine_id = ANY(@ids::uuid[]) ORDER BY machine_id, protocol, source_address, code, (cleared_at IS NULL) DESC, last_seen_at DESC, id DESC`
 
 const loadSourcesSQL = `SELECT machine_id, protocol, source_address, heard_at, whole_at, spacing_ms, period_ms FROM trouble_source WHERE machine_id = ANY(@ids::uuid[])`
 

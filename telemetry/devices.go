@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,6 +21,21 @@ import (
 
 // tokenPrefix lets a person, and a search for leaked secrets, tell what it is.
 const tokenPrefix = "3sd_"
+
+// HideToken is a path as a log or an answer may have it: without the token that a
+// device which asks for the wrong thing has put into it.
+func HideToken(path string) string {
+	if !strings.Contains(path, tokenPrefix) {
+		return path
+	}
+	parts := strings.Split(path, "/")
+	for i, part := range parts {
+		if before, _, holds := strings.Cut(part, tokenPrefix); holds {
+			parts[i] = before + tokenPrefix + "..."
+		}
+	}
+	return strings.Join(parts, "/")
+}
 
 var deviceKey = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 

@@ -37,6 +37,21 @@ func connectCases() []conformCase {
 			w.write(t, out)
 			w.refused(t)
 		}},
+		{"45", "a password and a last will of no bytes are allowed [MQTT-3.1.3.5, 3.1.3.3]", func(t *testing.T, e *Embedded, v byte) {
+			reader := enter(t, e, v, "reader")
+			reader.follow(t, nil, ask{"gone/a", 1})
+			w := dialWire(t, e.local(), v)
+			out := append(knock{client: "a", user: "a", willTopic: "gone/a"}.packet(v), 0, 0)
+			out[1], out[9] = out[1]+2, out[9]|1<<6
+			w.write(t, out)
+			if kind, body := w.read(t); kind != connack || body[1] != 0 {
+				t.Fatalf("answered with %#x %x", kind, body)
+			}
+			_ = w.Close()
+			if got := reader.next(t); got.topic != "gone/a" || got.payload != "" {
+				t.Errorf("got %+v", got)
+			}
+		}},
 		{"4", "no client id without a clean session is answered with code 2 [MQTT-3.1.3-8]", func(t *testing.T, e *Embedded, v byte) {
 			w := dialWire(t, e.local(), v)
 			w.write(t, knock{keep: true}.packet(v))

@@ -53,6 +53,8 @@ type connection struct {
 	until   time.Time // the certificate's end
 	browser bool      // a page of some site has opened it
 
+	silentWill bool // its last will has no bytes
+
 	mu      sync.Mutex
 	out     []byte
 	spare   []byte

@@ -49,6 +49,9 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	}
 	if reason == "" {
 		s.takeWill(cl, &pk)
+		if c.silentWill {
+			s.will.payload = nil
+		}
 		c.session.Store(s)
 		return nil
 	}

@@ -20,6 +20,9 @@ const holdTries = 15
 // silence, and a QoS 2 message that comes again, which it calls an error.
 func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	c, s := at(cl)
+	if c != nil && pk.FixedHeader.Type == packets.Connect {
+		c.allowEmpty(&pk)
+	}
 	if s == nil {
 		return pk, nil
 	}
@@ -55,6 +58,18 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		}
 	}
 	return pk, nil
+}
+
+// allowEmpty lets in what MQTT allows and the library calls an error: a password
+// of no bytes, which is none, and a last will that says nothing.
+func (c *connection) allowEmpty(pk *packets.Packet) {
+	p := &pk.Connect
+	if p.PasswordFlag && len(p.Password) == 0 {
+		p.PasswordFlag = false
+	}
+	if p.WillFlag && len(p.WillPayload) == 0 {
+		c.silentWill, p.WillPayload = true, []byte{0} // the library never sends it
+	}
 }
 
 // nothing is a packet on which the library does nothing: an acknowledgement of

@@ -17,6 +17,8 @@ const (
 	relayBytes = 32 << 20 // of them
 	boxesBytes = 64 << 20 // of what waits in all mailboxes
 	willsEvery = 250 * time.Millisecond
+
+	userPropertyBytes = 32 // of one, beside its texts
 )
 
 // message is one that is passed on to subscribers.
@@ -42,7 +44,16 @@ func (m *message) take(p *packets.Properties, now time.Time) {
 	}
 }
 
-func (m *message) size() int64 { return int64(len(m.topic) + len(m.payload)) }
+// size is what a message takes in memory, about: a sender may put more into its
+// properties than into its payload.
+func (m *message) size() int64 {
+	p := &m.props
+	n := len(m.topic) + len(m.payload) + len(p.ContentType) + len(p.ResponseTopic) + len(p.CorrelationData)
+	for i := range p.User {
+		n += len(p.User[i].Key) + len(p.User[i].Val) + userPropertyBytes
+	}
+	return int64(n)
+}
 
 // relay passes messages on to who has subscribed to them, in the order of the
 // log. It never makes anybody wait: what a subscriber is too slow for is dropped

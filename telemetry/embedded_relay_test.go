@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
@@ -26,6 +27,19 @@ func brokerOf(t *testing.T, keys ...string) (e *Embedded, token string) {
 		}
 	}
 	return startEmbedded(t, EmbeddedConfig{Pool: pool}), token
+}
+
+// What is bounded is what a message takes in memory: a sender may put all of it
+// into its properties.
+func TestMessage_IsAsLargeAsWhatItCarries(t *testing.T) {
+	t.Parallel()
+	m := message{topic: "a"}
+	p := packets.Properties{ContentType: strings.Repeat("c", 1_000), ResponseTopic: strings.Repeat("r", 1_000), CorrelationData: make([]byte, 1_000),
+		User: []packets.UserProperty{{Key: strings.Repeat("k", 1_000), Val: strings.Repeat("v", 1_000)}, {}}}
+	m.take(&p, time.Now())
+	if got := m.size(); got < 5_000+1+2*userPropertyBytes {
+		t.Errorf("%d bytes", got)
+	}
 }
 
 // A message for a device is in the log before it is passed on, and is none of

@@ -217,6 +217,9 @@ func (s *externalSession) feed(life context.Context) {
 func (s *externalSession) offer(m mqtt.Message) error {
 	r := intakelog.Record{Kind: intakelog.Message, Source: "external", Received: s.x.Now(),
 		Topic: cleanTopic(m.Topic()), Dup: m.Duplicate(), Retained: m.Retained(), Payload: m.Payload()}
+	if forDevices(r.Topic) { // also what we have asked a device ourselves: fleet/# brings it back
+		r.Kind = intakelog.Relay
+	}
 	settled := func(_ intakelog.LSN, err error) {
 		if err != nil {
 			s.unacked.Add(-1)

@@ -181,6 +181,23 @@ func TestExternal_TakesWhatTheBrokerHas(t *testing.T) {
 	}
 }
 
+// What is said to devices comes back with fleet/#; it says nothing of them.
+func TestExternal_TakesWhatIsSaidToDevicesForNoTelemetry(t *testing.T) {
+	t.Parallel()
+	address, log := spareAddress(t), openIntake(t, intakelog.Options{})
+	startMosquitto(t, t.TempDir(), address)
+	x, _ := runExternal(t, ExternalConfig{URL: "mqtt://" + address, Topics: []string{"fleet/#"}, Log: log})
+	if err := x.Publish(t.Context(), "fleet/pump-1/down/resend", []byte(`{"boot":"a","from":1,"to":2}`)); err != nil {
+		t.Fatal(err)
+	}
+	send(t, address, "after")
+	for i, want := range []intakelog.Kind{intakelog.Relay, intakelog.Message} {
+		if r := records(t, log, 2)[i]; r.Kind != want {
+			t.Errorf("%s is of kind %d, want %d", r.Topic, r.Kind, want)
+		}
+	}
+}
+
 func intakelogLast(log *intakelog.Log) int {
 	_, last := log.Bounds()
 	return int(last) //nolint:gosec // small

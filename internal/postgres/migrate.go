@@ -106,7 +106,9 @@ func up(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("open the migrations: %w", err)
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files)
+	// A release may bring a number below one that is there: they are made side by
+	// side, and none needs what another of the same release makes.
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithAllowOutofOrder(true))
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
 	}

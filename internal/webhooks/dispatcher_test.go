@@ -134,6 +134,31 @@ func TestDelivery_IsTriedAgainOnScheduleAndThenFails(t *testing.T) {
 	t.Logf("%d tries over %v", len(webhooks.Delays())+1, p.onTheWall().Sub(begun))
 }
 
+// What a receiver answers is its own choice; bytes that no text column takes must
+// not keep the try from being noted.
+func TestDelivery_IsSettledWhateverTheAnswerIs(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	r := newReceiver(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		conn, out, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		_, _ = out.WriteString("HTTP/1.1 200 OK\r\n\x00\xff" + strings.Repeat("\u575a", 200) + "\r\n\r\n")
+		_ = out.Flush()
+	})
+	w, _ := p.add(p.manager, r.URL, "case.opened")
+	id := p.test(w).ID
+	if p.next(w) {
+		t.Error("taken")
+	}
+	if d := p.delivery(id); d.LastError == "" || d.NextAt == nil || d.Tries != 1 {
+		t.Errorf("%+v", d.Delivery)
+	}
+}
+
 func TestDelivery_ThatWasNotSettledIsSentAgainWithTheSameID(t *testing.T) {
 	t.Parallel()
 	p := newPost(t)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/thirdstate/thirdstate/machines"
 )
@@ -74,8 +75,19 @@ func said(err error) error {
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return errTimeout
 	}
-	text := noAnswer + rootOf(err).Error()
-	return errors.New(text[:min(len(text), mostError)])
+	return errors.New(clean(noAnswer + rootOf(err).Error()))
+}
+
+// clean makes a text that a receiver may have put bytes of its own into one that
+// the database takes: else what came of the try could never be noted.
+func clean(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == utf8.RuneError {
+			return '?'
+		}
+		return r
+	}, text)
+	return strings.ToValidUTF8(text[:min(len(text), mostError)], "")
 }
 
 func isTimeout(err error) bool {

@@ -43,9 +43,8 @@ const (
 	DeviceScope     = "E_DEVICE_SCOPE"    // a device spoke for a machine that is not its own
 	HistoryRefused  = "E_HISTORY_REFUSED" // the history's server will not take these points
 	MachineUnknown  = "E_MACHINE_UNKNOWN"
-	UnclaimedQuota  = "E_UNCLAIMED_QUOTA" // too many unknown names are waiting to be claimed
-	NothingToUse    = "E_EMPTY"
 	RecordMalformed = "E_RECORD" // a record of the intake log itself that makes no sense
+	NothingToUse    = "E_EMPTY"
 )
 
 // Fault says why a message or a part of it was refused.

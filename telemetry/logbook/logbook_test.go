@@ -85,6 +85,9 @@ func (d *desk) keep() *Status {
 			break
 		}
 	}
+	if _, last := d.log.Bounds(); status.At() < last {
+		d.t.Errorf("the logbook stands at record %d of %d", status.At(), last)
+	}
 	cancel()
 	if err := <-failed; err != nil {
 		d.t.Fatal(err)
@@ -197,6 +200,39 @@ func TestLogbook_PutsALongMessageTogetherOverARestart(t *testing.T) {
 	d.keep()
 	got := d.codes()
 	if !strings.Contains(got, "SPN1638-FMI15 active") || !strings.Contains(got, "SPN2602-FMI17 active") {
+		t.Error(got)
+	}
+}
+
+// A code that has been away for days comes again and says when it began, which was
+// before it was cleared: makers' fleets do. What comes after it goes on with that
+// record; a second active one would be refused, and the logbook would stand still.
+func TestLogbook_ACodeThatBeganBeforeItsLastRecordGoesOn(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.clock.Advance(4 * 24 * time.Hour)
+	say := func(day int, began, active string) {
+		at := start.Add(time.Duration(day) * 24 * time.Hour)
+		d.send("fleet/EX215A0007/dtc", fmt.Sprintf(`{"ts":%q,"protocol":"oem","code":"E360-2","active":%s,"firstSeenAt":%q}`, at.Format(time.RFC3339), active, began))
+		d.keep()
+	}
+	say(0, "2026-03-01T08:00:00Z", "true")
+	say(1, "2026-03-01T08:00:00Z", "false")
+	say(3, "2026-01-05T00:00:00Z", "true")
+	say(4, "2026-01-05T00:00:00Z", "true")
+	if got := d.codes(); got != "E360-2 cleared x1 08:00:00-08:00:00; E360-2 active x1 00:00:00-08:00:00" {
+		t.Error(got)
+	}
+}
+
+// A unit that has lost its clock says that a code began in the year 0, which the
+// database cannot hold.
+func TestLogbook_ATimeThatNobodyLivedInStopsNobody(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.send("fleet/EX215A0007/dtc", fmt.Sprintf(`{"ts":%d,"protocol":"oem","code":"E1","firstSeenAt":"0000-01-01T00:00:00Z"}`, start.UnixMilli()))
+	d.keep()
+	if got := d.codes(); got != "E1 active x1 08:00:00-08:00:00" {
 		t.Error(got)
 	}
 }
