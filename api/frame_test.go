@@ -86,7 +86,8 @@ func TestRoutes_AreThoseOfTheOpenAPIDocument(t *testing.T) {
 	for _, r := range e.Routes() {
 		routes[r.Method+" "+r.Path] = true
 	}
-	for _, own := range []string{"/livez", "/readyz", "/healthz", "/metrics", "/api/docs", "/api/docs/style.css", prefix + "/openapi.json", prefix + "/openapi-3.0.json"} {
+	// The probes, the document itself, and what another standard describes.
+	for _, own := range []string{fleetPrefix + "/*", "/livez", "/readyz", "/healthz", "/metrics", "/api/docs", "/api/docs/style.css", prefix + "/openapi.json", prefix + "/openapi-3.0.json"} {
 		if !routes["GET "+own] {
 			t.Errorf("%s is not routed", own)
 		}
