@@ -1,11 +1,15 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -14,6 +18,7 @@ import (
 	"github.com/thirdstate/thirdstate/api"
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/publish"
 )
 
 // cable is a line that can be cut: nothing goes through it then, and what was on
@@ -85,27 +90,18 @@ func (c *cable) set(cut bool) {
 
 // TestEdge_LosesAndDoublesNothing lets the fleet talk to an edge all the time while
 // the line to the centre is cut, the edge is killed during the cut, and the centre
-// is killed while it catches up.
+// is killed while it catches up. TEST_FULL=1 cuts the line for a day, too.
 func TestEdge_LosesAndDoublesNothing(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	clock := []string{"--clock-start", killStart.Format(time.RFC3339), "--speed", fmt.Sprint(killSpeed)}
-	centreAddress, edgeAddress := spareAddress(t), spareAddress(t)
-	centreData, edgeData := postgrestest.Folder(t), postgrestest.Folder(t)
-	line := layCable(t, centreAddress)
-
-	centre := startProgram(t, centreData, append(clock, "--mqtt-listen", centreAddress)...)
-	fleet := enterKillFleet(t, centre, centreData)
-	token := said(t, "device", "add", "--gateway", "EDGE1", "--data", centreData)
-	near := startAs(t, "edge", edgeData, append(clock, "--mqtt-listen", edgeAddress,
-		"--centre", "mqtt://"+line.door.Addr().String(), "--edge-id", "EDGE1", "--centre-token", token)...)
-	fleetThere := enterKillFleet(t, near, edgeData)
-
-	until(t, "the edge is connected", func() bool { return near.figure(t, "thirdstate_forward_connected") == 1 })
-	k := startTalkers(t, edgeAddress)
+	p := startPair(t, killSpeed)
+	centre, near, line := p.centre, p.near, p.line
+	k := startTalkers(t, p.nearTo)
 	awhile(random, 500*time.Millisecond, time.Second)
 	line.set(true)
+	const untimed = 20
+	p.speakUntimed(t, untimed)
 	awhile(random, 500*time.Millisecond, time.Second)
 	if waiting := near.figure(t, "thirdstate_forward_waiting_records"); waiting == 0 || near.get(t, "/readyz", nil) != http.StatusOK {
 		t.Errorf("during the cut %v records wait, and the edge must be ready", waiting)
@@ -120,11 +116,8 @@ func TestEdge_LosesAndDoublesNothing(t *testing.T) {
 	near.kill(t) // while it forwards
 	near.start(t)
 	acked, resent := k.finish(t)
-	until(t, "the edge has stored everything", func() bool { return near.settled(t) })
-	until(t, "the edge has forwarded everything", func() bool { return near.figure(t, "thirdstate_forward_waiting_records") < 3 })
-	until(t, "the centre has stored everything", func() bool { return centre.settled(t) })
-
-	lost := centre.compare(t, fleet, k.acked)
+	p.settle(t)
+	lost := centre.compare(t, p.here, k.acked)
 	var there, here api.Intake
 	near.get(t, "/api/v1/intake", &there)
 	centre.get(t, "/api/v1/intake", &here)
@@ -132,14 +125,138 @@ func TestEdge_LosesAndDoublesNothing(t *testing.T) {
 	if acked < killRate || lost > 0 {
 		t.Errorf("%d of %d acknowledged messages are not at the centre", lost, acked)
 	}
-	if !here.Holds || here.Stored != int64(acked) || here.Dead+here.Unclaimed+here.Refused > 0 {
+	if !here.Holds || here.Stored != int64(acked)+untimed || here.Dead+here.Unclaimed+here.Refused > 0 {
 		t.Errorf("the centre's account of %d messages is %+v", acked, here)
 	}
-	near.findings(t, fleetThere)
-	centre.findings(t, fleet)
-	if a, b := near.found(t, fleetThere), centre.found(t, fleet); !slices.Equal(a, b) {
+	if a, b := near.untimed(t, p.there[killKey(1)]), centre.untimed(t, p.here[killKey(1)]); len(a) != untimed || !slices.Equal(a, b) {
+		t.Errorf("of %d messages without a time the edge has %v\nand the centre %v", untimed, a, b)
+	}
+	near.findings(t, p.there)
+	centre.findings(t, p.here)
+	if a, b := near.found(t, p.there), centre.found(t, p.here); !slices.Equal(a, b) {
 		t.Errorf("the edge has found %v\nand the centre %v", a, b)
 	}
+	if os.Getenv("TEST_FULL") != "" {
+		t.Run("a day", bringDay)
+	}
+}
+
+// pair is a centre with an edge before it, and the line between them.
+type pair struct {
+	centre, near          *program
+	here, there           map[string]machines.Row
+	line                  *cable
+	centreAddress, nearTo string
+}
+
+func startPair(t *testing.T, speed int) *pair {
+	t.Helper()
+	clock := []string{"--clock-start", killStart.Format(time.RFC3339), "--speed", fmt.Sprint(speed)}
+	p := &pair{centreAddress: spareAddress(t), nearTo: spareAddress(t)}
+	centreData, nearData := postgrestest.Folder(t), postgrestest.Folder(t)
+	p.line = layCable(t, p.centreAddress)
+	p.centre = startProgram(t, centreData, append(clock, "--mqtt-listen", p.centreAddress)...)
+	p.here = enterKillFleet(t, p.centre, centreData)
+	token := said(t, "device", "add", "--gateway", "EDGE1", "--data", centreData)
+	p.near = startAs(t, "edge", nearData, append(clock, "--mqtt-listen", p.nearTo,
+		"--centre", "mqtt://"+p.line.door.Addr().String(), "--edge-id", "EDGE1", "--centre-token", token)...)
+	p.there = enterKillFleet(t, p.near, nearData)
+	until(t, "the edge is connected", func() bool { return p.near.figure(t, "thirdstate_forward_connected") == 1 })
+	return p
+}
+
+// speakUntimed has a machine say to the edge what only the edge knows the time of.
+func (p *pair) speakUntimed(t *testing.T, times int) {
+	t.Helper()
+	device, err := publish.Dial(t.Context(), "mqtt://"+p.nearTo, publish.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range times {
+		if err := device.Publish(t.Context(), "fleet/"+killKey(1)+"/telemetry", fmt.Appendf(nil, `{"values":{"n":%d}}`, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(device.Flush(t.Context()), device.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// settle waits until the centre has evaluated and stored all that the edge has.
+func (p *pair) settle(t *testing.T) {
+	t.Helper()
+	until(t, "the edge has stored everything", func() bool { return p.near.settled(t) })
+	until(t, "the edge has forwarded everything", func() bool { return p.near.figure(t, "thirdstate_forward_waiting_records") < 3 })
+	until(t, "the centre has stored everything", func() bool { return p.centre.settled(t) })
+}
+
+// bringDay cuts the line for 24 hours of the program clock, with an edge that is
+// killed in the middle of them. The devices name no time, so that only the edge
+// knows it.
+func bringDay(t *testing.T) {
+	const speed, rate = 8_640, 400
+	const cut = 24 * time.Hour / speed
+	p := startPair(t, speed)
+	device, err := publish.Dial(t.Context(), "mqtt://"+p.nearTo, publish.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := 0
+	talk := func(d time.Duration) {
+		tick := time.NewTicker(time.Second / rate)
+		defer tick.Stop()
+		for until := time.Now().Add(d); time.Now().Before(until); said++ {
+			<-tick.C
+			topic := "fleet/" + killKey(said%killFleet) + "/telemetry"
+			if err := device.Publish(t.Context(), topic, fmt.Appendf(nil, `{"values":{"n":%d}}`, said)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	talk(time.Second / 2)
+	p.line.set(true)
+	talk(cut / 2)
+	p.near.kill(t)
+	p.near.start(t)
+	talk(cut / 2)
+	waiting, begun := p.near.figure(t, "thirdstate_forward_waiting_records"), time.Now()
+	p.line.set(false)
+	talk(time.Second / 2)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := errors.Join(device.Flush(ctx), device.Close()); err != nil {
+		t.Fatal(err)
+	}
+	p.settle(t)
+	t.Logf("%d messages; %v records waited when the cut was mended, settled %v later", said, waiting, time.Since(begun))
+	rows := 0
+	for i := range killFleet {
+		a, b := p.near.untimed(t, p.there[killKey(i)]), p.centre.untimed(t, p.here[killKey(i)])
+		if !slices.Equal(a, b) {
+			t.Errorf("%s: %d rows at the edge, %d at the centre, or other ones", killKey(i), len(a), len(b))
+		}
+		rows += len(a)
+	}
+	if rows < said*99/100 { // a message may come again, and two may fall on one microsecond
+		t.Errorf("%d rows of %d messages", rows, said)
+	}
+}
+
+// untimed lists what a machine has said, and when the edge has heard it.
+func (p *program) untimed(t *testing.T, m machines.Row) (list []string) {
+	t.Helper()
+	query := url.Values{"machineId": {m.ID.String()}, "signals": {"n"}, "points": {"5000"},
+		"from": {killStart.Format(time.RFC3339Nano)}, "to": {killStart.AddDate(0, 0, 30).Format(time.RFC3339Nano)}}
+	var series api.Items[api.Series]
+	if status := p.get(t, "/api/v1/observations?"+query.Encode(), &series); status != http.StatusOK {
+		t.Fatalf("observations of %s: %d", m.Key, status)
+	}
+	for _, s := range series.Items {
+		for i, at := range s.At {
+			list = append(list, fmt.Sprint(at, " ", s.Mean[i]))
+		}
+	}
+	return list
 }
 
 // found lists what was found, by machine, rule and time.

@@ -18,7 +18,7 @@ const Consumer = "forward"
 // What is on its way to the centre and not acknowledged is bounded, in records and
 // in bytes of their payloads.
 const (
-	inFlight      = 512
+	inFlight      = 1_000 // the embedded broker takes 1,024
 	inFlightBytes = 16 << 20
 	readRecords   = 256
 )
@@ -65,7 +65,7 @@ type waiting struct {
 type Status struct {
 	At        intakelog.LSN // last record that the centre has
 	Waiting   uint64        // records of the log behind it
-	InFlight  int           // of these, sent and not acknowledged
+	InFlight  int           // of these, taken from the log to be sent
 	Bytes     int           // of their payloads
 	Oldest    time.Time     // wall clock, when the oldest that waits came; zero when none does
 	Since     time.Time     // the same by the program clock
