@@ -34,8 +34,9 @@ type Config struct {
 	Log       *slog.Logger
 	History   telemetry.History
 	Detection *detection.Runner
-	Intake    func() IntakeStatus // for the intake page
-	IntakeLog *intakelog.Log      // where replayed messages go
+	Intake    func() IntakeStatus      // for the intake page
+	IntakeLog *intakelog.Log           // where replayed messages go
+	Stored    *telemetry.HistoryStatus // knows whose clocks are ahead; may be nil
 	Demo      *Demo
 	Webhooks  webhooks.Settings
 	Secure    bool // cookies over https only

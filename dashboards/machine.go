@@ -20,16 +20,17 @@ import (
 type machinePage struct {
 	File     machines.File
 	Work     maintenance.MachineWork
-	Asks     bool   // may request service
-	Reads    bool   // may note a reading
-	Plans    bool   // may schedule an inspection
-	Maps     bool   // may say what its signals mean
-	Selected string // signal shown in the chart
+	Asks     bool      // may request service
+	Reads    bool      // may note a reading
+	Plans    bool      // may schedule an inspection
+	Maps     bool      // may say what its signals mean
+	Ahead    time.Time // since when its clock is ahead, zero while it is not
+	Selected string    // signal shown in the chart
 	Gaps     []telemetry.SequenceGap
 	Missing  int64 // messages of the gaps that are open and listed
 }
 
-func showMachine(_ *Site, r *request) error {
+func showMachine(s *Site, r *request) error {
 	id, err := r.id()
 	if err != nil {
 		return err
@@ -46,6 +47,9 @@ func showMachine(_ *Site, r *request) error {
 	})
 	if err != nil {
 		return err
+	}
+	if s.Stored != nil {
+		p.Ahead = s.Stored.ClockAhead(id)
 	}
 	if p.Selected == "" {
 		p.Selected = firstSignal(p.File)

@@ -103,14 +103,20 @@ func (s *Stage) decodeRecord(ctx context.Context, d *decoding, r *intakelog.Reco
 func (s *Stage) knowFleet(ctx context.Context, d *decoding) error {
 	var a asked
 	s.names(d, func(name string, replay bool) { s.fleet.ask(&a, name, replay) })
-	if !s.fleet.due(time.Now(), a) && !a.replay && !d.remap {
+	due := s.fleet.due(time.Now(), a) || a.replay || d.remap
+	if !due && len(a.unknown) > 0 {
+		err := s.insist(ctx, "unknown names cannot be looked up, trying again", func() (err error) {
+			due, err = a.entered(ctx, s.pool)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if !due {
 		return nil
 	}
-	err := s.insist(ctx, "machines cannot be read, trying again", func() error { return s.fleet.load(ctx, s.pool, s.records.ID()) })
-	if err == nil {
-		s.names(d, func(name string, _ bool) { s.fleet.miss(name) })
-	}
-	return err
+	return s.insist(ctx, "machines cannot be read, trying again", func() error { return s.fleet.load(ctx, s.pool, s.records.ID()) })
 }
 
 // insist does what needs the database until it is done or ctx ends.

@@ -13,12 +13,13 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 )
 
-// How old what is known of the machines may be: a name that was asked for in vain
-// asks again after unknownAge, everything after fleetAge.
+// How old what is known of the machines may be. A name of which nobody knows is
+// looked up before it counts as unknown; where a batch holds more of them than
+// maxAsked, everything is read again, at most once in unknownAge.
 const (
 	unknownAge = time.Second
 	fleetAge   = 30 * time.Second
-	maxMissed  = 10_000
+	maxAsked   = 1_000
 )
 
 // fleet knows which machine a name means: its key, an alias, the key of the
@@ -29,15 +30,14 @@ type fleet struct {
 	devices map[string]knownDevice
 	read    time.Time // wall clock
 	took    time.Duration
-	stale   bool                // somebody said that machines have changed
-	missed  map[string]struct{} // names that were looked up in vain
+	stale   bool // somebody said that machines have changed
 }
 
 // asked is what the names of a batch want to know.
 type asked struct {
-	unknown bool // there are names of which nobody has heard yet
-	fresh   bool // of which one has not been asked for in vain
-	replay  bool // a replayed record holds one: whoever asked for that may just have entered it
+	unknown map[string]struct{} // names of which nobody has heard yet, at most maxAsked
+	many    bool                // there are more
+	replay  bool                // a replayed record holds one: whoever asked for that may just have entered it
 }
 
 type knownMachine struct {
@@ -76,21 +76,15 @@ func (f *fleet) ask(a *asked, name string, replay bool) {
 	if f.names[name] != nil {
 		return
 	}
-	_, missed := f.missed[name]
-	a.unknown, a.fresh, a.replay = true, a.fresh || !missed, a.replay || replay
-}
-
-// miss notes a name that is unknown though the machines have just been read.
-func (f *fleet) miss(name string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.names[name] != nil {
-		return
+	if a.unknown == nil {
+		a.unknown = map[string]struct{}{}
 	}
-	if f.missed == nil || len(f.missed) >= maxMissed {
-		f.missed = map[string]struct{}{}
+	if len(a.unknown) < maxAsked {
+		a.unknown[storable(name)] = struct{}{}
+	} else {
+		a.many = true
 	}
-	f.missed[name] = struct{}{}
+	a.replay = a.replay || replay
 }
 
 // maySpeak says whether a signed-in device may speak for the machine of a name,
@@ -106,21 +100,32 @@ func (f *fleet) maySpeak(device, name string, machine *knownMachine) bool {
 	return d.gateway || machine != nil && (d.machine == machine.ID || f.names[device] == machine)
 }
 
-// due says whether the machines should be read again. Reading takes at most a
-// tenth of the time, however many unknown names come in.
+// due says whether the machines should be read again whatever the names are.
+// For names alone that takes at most a tenth of the time, however many come in.
 func (f *fleet) due(now time.Time, a asked) bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	age := now.Sub(f.read)
-	switch {
-	case f.names == nil || f.stale:
-		return true
-	case a.fresh:
-		return age > 10*f.took
-	case a.unknown:
-		return age > max(unknownAge, 10*f.took)
+	return f.names == nil || f.stale || age > fleetAge || a.many && age > max(unknownAge, 10*f.took)
+}
+
+// A serial number that two makers gave means neither, see serials.
+const enteredSQL = `SELECT EXISTS (SELECT 1 FROM machine WHERE key = ANY (@names))
+  OR EXISTS (SELECT 1 FROM machine_alias WHERE alias = ANY (@names))
+  OR EXISTS (SELECT 1 FROM device WHERE key = ANY (@names) AND machine_id IS NOT NULL AND revoked_at IS NULL)
+  OR EXISTS (SELECT 1 FROM machine WHERE serial = ANY (@names) GROUP BY serial HAVING count(*) = 1)`
+
+// entered says whether one of the names that nobody has heard of has been entered
+// since the machines were read, by whomever: another process does not tell.
+func (a asked) entered(ctx context.Context, pool *postgres.Pool) (yes bool, err error) {
+	err = postgres.As(ctx, pool, identity.Program("intake"), func(tx pgx.Tx) error {
+		yes, err = postgres.Value[bool](ctx, tx, enteredSQL, pgx.NamedArgs{"names": sortedKeys(a.unknown)})
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("look up %d unknown names: %w", len(a.unknown), err)
 	}
-	return age > fleetAge
+	return yes, nil
 }
 
 func (f *fleet) changed() {

@@ -46,6 +46,7 @@ type HistoryStatus struct {
 	trouble atomic.Pointer[string]
 	retries atomic.Uint64
 	written atomic.Uint64 // points
+	quality qualityFigures
 }
 
 // Trouble is why nothing can be stored at the moment, "" when it can.
@@ -73,7 +74,7 @@ func RunHistory(ctx context.Context, c HistoryConfig) error {
 	if c.Status == nil {
 		c.Status = &HistoryStatus{}
 	}
-	h := &historian{HistoryConfig: c, dedup: NewDedup(), gaps: newLedger(), quota: defaultQuota(), devices: map[string]time.Time{}}
+	h := &historian{HistoryConfig: c, dedup: NewDedup(), quality: newQualityWatch(), gaps: newLedger(), quota: defaultQuota(), devices: map[string]time.Time{}}
 	ctx = identity.With(ctx, identity.Program("intake"))
 	if err := h.start(ctx); err != nil {
 		return stopped(ctx, err)
@@ -118,6 +119,7 @@ func stopped(ctx context.Context, err error) error {
 type historian struct {
 	HistoryConfig
 	dedup   *Dedup
+	quality *qualityWatch
 	gaps    *ledger
 	gapsAt  intakelog.LSN // how far the saved ledger goes
 	quota   quota
@@ -189,6 +191,7 @@ func (h *historian) warm(ctx context.Context) error {
 		for i := range batch.Observations {
 			if batch.Observations[i].LSN <= h.at {
 				h.dedup.Seen(&batch.Observations[i].Observation)
+				h.quality.note(&batch.Observations[i])
 			}
 		}
 		for i := range batch.Numbers {
@@ -198,6 +201,8 @@ func (h *historian) warm(ctx context.Context) error {
 		}
 		from = batch.To
 	}
+	h.quality.conflicts = 0 // counted by an earlier run
+	h.Status.quality.add(h.quality, Counts{})
 	return nil
 }
 
@@ -254,6 +259,7 @@ func (h *historian) runOnce(ctx context.Context, b *Batch) error {
 	h.at = b.To
 	h.Status.stored.Store(uint64(b.To))
 	h.Status.written.Add(uint64(len(out.points)))
+	h.Status.quality.add(h.quality, b.Counts)
 	if out.gaps {
 		h.gapsSaved()
 	}

@@ -42,6 +42,7 @@ func (h *historian) settle(b *Batch) *settled {
 				continue
 			}
 			fresh++
+			h.quality.note(o)
 			out.tally.readings += int64(len(o.Values))
 			out.points = append(out.points, Point{Machine: o.Machine, MachineNo: o.MachineNo, Model: o.Model, At: o.At, Values: o.Values})
 			out.lsns = append(out.lsns, o.LSN)

@@ -94,6 +94,8 @@ type historyRun struct {
 	upTo intakelog.LSN // 0: as far as the log goes
 	to   History
 	pool *postgres.Pool
+
+	status *HistoryStatus
 }
 
 // run stores the log until nothing is left of it.
@@ -116,7 +118,7 @@ func (w *works) run(t *testing.T, r historyRun) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err := RunHistory(ctx, HistoryConfig{
-		Stage: NewStage(upTo{w.log, r.upTo}, r.pool, log), Pool: r.pool, History: r.to, LogID: r.id, First: first, Clock: w.clock, Log: log,
+		Stage: NewStage(upTo{w.log, r.upTo}, r.pool, log), Pool: r.pool, History: r.to, LogID: r.id, First: first, Clock: w.clock, Log: log, Status: r.status,
 		Released: func(at intakelog.LSN) {
 			if at >= r.upTo {
 				cancel()

@@ -64,27 +64,66 @@ func TestClaim_BringsBackWhatAMachineSaidBeforeItWasEntered(t *testing.T) {
 	want(t, value[string](t, w.pool, `SELECT action FROM audit WHERE entity = 'machine'`), "claimed-device")
 }
 
-// TestUnclaimed_ANameThatIsHeardFirstIsLookedUpAtOnce holds that a machine which is
-// entered right before its first message is known, though the machines have been
-// read for another name a moment ago; that name itself asks again a second later.
-func TestUnclaimed_ANameThatIsHeardFirstIsLookedUpAtOnce(t *testing.T) {
+// TestUnclaimed_ANameIsLookedUpBeforeItCountsAsUnknown holds that a machine which
+// another process has entered is known from its very next message on, though the
+// machines have just been read and its name was asked for in vain a moment ago.
+func TestUnclaimed_ANameIsLookedUpBeforeItCountsAsUnknown(t *testing.T) {
+	t.Parallel()
+	w := newWorks(t)
+	s := NewStage(w.log, w.pool, quiet())
+	at := intakelog.LSN(0)
+	known := func(name string) bool {
+		w.send(t, "", "fleet/"+name+"/telemetry", `{"values":{"a":1}}`)
+		b, err := s.Next(t.Context(), at)
+		if err != nil || len(b.Observations)+len(b.Unclaimed) != 1 {
+			t.Fatalf("%+v, %v", b, err)
+		}
+		at = b.To
+		return len(b.Observations) == 1
+	}
+	enter := func(sql string) {
+		do(t, w.pool, func(tx pgx.Tx) error {
+			_, err := postgres.Run(t.Context(), tx, sql, pgx.NamedArgs{"id": postgres.NewID(), "at": start})
+			return err
+		})
+	}
+	for _, name := range []string{"PM1", "alias", "device", "serial", "twice", "stranger"} {
+		want(t, known(name), false)
+	}
+	addMachine(t, w.pool, "PM1")
+	want(t, known("PM1"), true)
+	enter(`INSERT INTO machine_alias (alias, machine_id) SELECT 'alias', id FROM machine WHERE key = 'PM1' AND @at::timestamptz IS NOT NULL AND @id::uuid IS NOT NULL`)
+	want(t, known("alias"), true)
+	enter(`INSERT INTO device (id, key, machine_id, token_hash, created_at) SELECT @id, 'device', id, 'x', @at FROM machine WHERE key = 'PM1'`)
+	want(t, known("device"), true)
+	enter(`INSERT INTO machine (id, key, manufacturer, serial, created_at) VALUES (@id, 'PM2', 'Acme', 'serial', @at)`)
+	want(t, known("serial"), true)
+	enter(`INSERT INTO machine (id, key, manufacturer, serial, created_at) VALUES (@id, 'PM3', 'Acme', 'twice', @at), (gen_random_uuid(), 'PM4', 'Other', 'twice', @at)`)
+	read := s.fleet.read
+	want(t, known("twice"), false)
+	want(t, known("stranger"), false)
+	want(t, s.fleet.read, read) // and a stranger does not have everything read again
+}
+
+// TestUnclaimed_ManyStrangersHaveTheMachinesReadSeldom bounds what a flood of names costs.
+func TestUnclaimed_ManyStrangersHaveTheMachinesReadSeldom(t *testing.T) {
 	t.Parallel()
 	f := fleet{names: map[string]*knownMachine{"PM1": {}}, read: start, took: 2 * time.Millisecond}
-	f.miss("stranger")
-	f.miss("PM1")
+	var few, many asked
+	f.ask(&few, "stranger", false)
+	f.ask(&few, "PM1", true)
+	for i := range maxAsked + 1 {
+		f.ask(&many, fmt.Sprintf("stranger %d", i), false)
+	}
+	want(t, len(few.unknown), 1)
+	want(t, len(many.unknown), maxAsked)
 	for _, c := range []struct {
-		name  string
+		a     asked
 		after time.Duration
 		due   bool
-	}{
-		{"stranger", 900 * time.Millisecond, false}, {"stranger", 1100 * time.Millisecond, true},
-		{"PM2", 10 * time.Millisecond, false}, {"PM2", 30 * time.Millisecond, true},
-		{"PM1", time.Second, false}, {"PM1", time.Minute, true},
-	} {
-		var a asked
-		f.ask(&a, c.name, false)
-		if due := f.due(start.Add(c.after), a); due != c.due {
-			t.Errorf("%s after %v: due is %v", c.name, c.after, due)
+	}{{few, 20 * time.Second, false}, {few, time.Minute, true}, {many, 900 * time.Millisecond, false}, {many, 1100 * time.Millisecond, true}} {
+		if due := f.due(start.Add(c.after), c.a); due != c.due {
+			t.Errorf("%d names after %v: due is %v", len(c.a.unknown), c.after, due)
 		}
 	}
 }
