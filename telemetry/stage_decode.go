@@ -175,7 +175,7 @@ func (d *decoding) locate(i int) {
 	}
 	d.Counts.Messages++
 	parts.Replay = replayed(r.Source)
-	if p.via != nil && !parts.Replay {
+	if p.via != nil && !parts.Replay && p.via.origin.Edge != "" { // an envelope that cannot be read names no record
 		parts.Origin = &p.via.origin
 	}
 	d.hear(r, p.via)

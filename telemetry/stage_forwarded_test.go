@@ -103,8 +103,9 @@ func TestStage_HoldsAnEdgesDevicesToWhatTheEdgeAllows(t *testing.T) {
 	near.send(t, "G1", "v1/gateway/telemetry", `{"PM1":[{"b":1}],"PM2":[{}]}`) // a gateway there
 	centre.forward(t, near, func(device string) ([]string, bool) { return []string{"D1", "PM1"}, device == "G1" })
 	centre.send(t, "EDGE1", edge.Topic("EDGE1"), "3SE\x01 and then nothing that makes sense")
+	centre.send(t, "EDGE1", edge.Topic("EDGE1"), "3SE\x01 and another") // which is not the one before, sent again
 	centre.run(t, historyRun{})
-	want(t, centre.account(t, centre.log.ID()), Account{Received: 5, Stored: 2, Dead: 2, Unclaimed: 1, Readings: 2})
+	want(t, centre.account(t, centre.log.ID()), Account{Received: 6, Stored: 2, Dead: 3, Unclaimed: 1, Readings: 2})
 	reasons := map[string]string{}
 	for _, l := range centre.letters(t, DeadLetterFilter{}) {
 		reasons[l.Reason] = l.Device

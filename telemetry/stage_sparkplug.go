@@ -14,7 +14,9 @@ import (
 const (
 	maxViews     = 4      // places of the log for which sessions are kept in memory
 	maxViewNodes = 20_000 // edge nodes of one view
-	sparkplugB   = "sparkplug-b"
+
+	maxViewMetrics = 250_000 // that their births define, before a batch
+	sparkplugB     = "sparkplug-b"
 )
 
 // What a message of Sparkplug means depends on the births before it. A view knows
@@ -59,6 +61,13 @@ func (v *sparkplugView) node(id sparkplug.Node) *viewedNode {
 	if n == nil {
 		n = &viewedNode{}
 		v.nodes[id] = n
+	}
+	return n
+}
+
+func (v *sparkplugView) metrics() (n int) {
+	for _, node := range v.nodes {
+		n += node.session.Size()
 	}
 	return n
 }
@@ -111,7 +120,7 @@ func (s *Stage) readySparkplug(ctx context.Context, d *decoding) error {
 	if len(events) == 0 && len(missing) == 0 {
 		return nil
 	}
-	if len(d.view.nodes)+len(missing) > maxViewNodes {
+	if len(d.view.nodes)+len(missing) > maxViewNodes || d.view.metrics() > maxViewMetrics {
 		clear(d.view.nodes) // they come back when they speak
 		for i := range d.records {
 			if t, ok, fault := sparkplug.ParseTopic(d.records[i].Topic); ok && fault == nil && t.ID != "" {

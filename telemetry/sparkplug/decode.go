@@ -30,6 +30,9 @@ func Decode(b []byte) (*Payload, *Fault) {
 func decode(b []byte) (*Payload, *Fault) {
 	d := &decoder{b: b}
 	p := &Payload{}
+	if n := metricsIn(b); n > 0 {
+		p.Metrics = make([]Metric, 0, n)
+	}
 	for s := (&scanner{d: d, end: len(b)}); s.next(); {
 		switch s.field {
 		case 1:
@@ -53,6 +56,17 @@ func decode(b []byte) (*Payload, *Fault) {
 		return nil, d.fault
 	}
 	return p, nil
+}
+
+// metricsIn counts the metrics of a payload, as far as it can be read: a list of
+// them that grows is copied again and again.
+func metricsIn(b []byte) (n int) {
+	for s := (&scanner{d: &decoder{b: b}, end: len(b)}); s.next() && n < maxElements; s.skip() {
+		if s.field == 2 {
+			n++
+		}
+	}
+	return n
 }
 
 func (d *decoder) metric(outer *scanner, depth int) Metric {

@@ -61,6 +61,7 @@ func (s *Session) Read(t Topic, p *Payload) Reading {
 	case t.Type == NBirth && p.Seq != 0:
 		r.Faults = append(r.Faults, Fault{Reason: BadSeq, Detail: fmt.Sprintf("the birth of a node has sequence number %d, expected 0", p.Seq)})
 	}
+	r.Points = make([]Point, 0, len(p.Metrics))
 	for i := range p.Metrics {
 		r.metric(&p.Metrics[i], "", 0)
 	}

@@ -64,6 +64,9 @@ func (s *Session) heard(device string) bool {
 	return s.born && s.Device(device)
 }
 
+// Size is how many metrics the births have defined.
+func (s *Session) Size() int { return s.size }
+
 // Forget makes the session one that nothing is known of.
 func (s *Session) Forget() { *s = Session{} }
 

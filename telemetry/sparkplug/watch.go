@@ -17,6 +17,7 @@ const (
 	askBurst   = 20               // requests that go out at once
 	askRate    = 10               // a second, after the burst
 	maxWatched = 20_000           // edge nodes
+	maxDefined = 500_000          // metrics of all of them, 200 to 400 bytes each
 	maxPending = 128              // sequence numbers that came before their turn
 )
 
@@ -42,6 +43,7 @@ type WatchConfig struct {
 type Watch struct {
 	config WatchConfig
 	nodes  map[Node]*watchedNode
+	sizes  int     // metrics that their births have defined
 	tokens float64 // requests that may go out now
 	filled time.Time
 }
@@ -65,7 +67,7 @@ func NewWatch(c WatchConfig) *Watch {
 func (w *Watch) Forget(held func(Node) bool) {
 	for id := range w.nodes {
 		if held(id) {
-			delete(w.nodes, id)
+			w.drop(id)
 		}
 	}
 }
@@ -79,6 +81,7 @@ func (w *Watch) See(t Topic, p *Payload, now time.Time) {
 		return
 	}
 	n := w.node(t.Node)
+	defer w.measure(n, n.session.Size())
 	if p == nil {
 		n.session.Apply(t, nil)
 		if w.config.AskMalformed {
@@ -119,7 +122,7 @@ func (w *Watch) node(id Node) *watchedNode {
 	if n == nil {
 		if len(w.nodes) >= maxWatched {
 			for other := range w.nodes {
-				delete(w.nodes, other)
+				w.drop(other)
 				break
 			}
 		}
@@ -127,6 +130,26 @@ func (w *Watch) node(id Node) *watchedNode {
 		w.nodes[id] = n
 	}
 	return n
+}
+
+func (w *Watch) drop(id Node) {
+	w.sizes -= w.nodes[id].session.Size()
+	delete(w.nodes, id)
+}
+
+// measure notes what has become of a node. Where all of them define too much,
+// others are forgotten for it: a sender may make up nodes, each with a birth as
+// large as a message may be.
+func (w *Watch) measure(n *watchedNode, before int) {
+	w.sizes += n.session.Size() - before
+	for id, other := range w.nodes {
+		if w.sizes <= maxDefined {
+			return
+		}
+		if other != n {
+			w.drop(id)
+		}
+	}
 }
 
 // wants notes that a node has to be asked, when it may be asked again.

@@ -55,6 +55,32 @@ func TestWatch_KnowsABoundedNumberOfNodes(t *testing.T) {
 	}
 }
 
+// A sender makes up groups, each with a birth that is as large as one may be.
+func TestWatch_KnowsABoundedNumberOfMetrics(t *testing.T) {
+	t.Parallel()
+	watch, now := NewWatch(WatchConfig{}), time.Unix(1_800_000_000, 0)
+	birth := &Payload{HasSeq: true, Metrics: []Metric{session(1)}}
+	for i := range 5_000 {
+		birth.Metrics = append(birth.Metrics, double(fmt.Sprint("m", i), uint64(i+1)))
+	}
+	last := Node{}
+	for i := range maxDefined/5_000 + 20 {
+		last = Node{fmt.Sprint(i), "n"}
+		watch.See(Topic{Node: last, Type: NBirth}, birth, now)
+	}
+	sum := 0
+	for _, n := range watch.nodes {
+		sum += n.session.Size()
+	}
+	if sum > maxDefined || sum < maxDefined/2 || sum != watch.sizes || watch.nodes[last] == nil {
+		t.Errorf("%d metrics are known, counted as %d, limit %d", sum, watch.sizes, maxDefined)
+	}
+	watch.Forget(func(Node) bool { return true })
+	if watch.sizes != 0 {
+		t.Errorf("%d metrics of no node", watch.sizes)
+	}
+}
+
 func BenchmarkDecodeAndRead(b *testing.B) {
 	s := &Session{}
 	birth, data := &Payload{HasSeq: true, Metrics: []Metric{session(1)}}, &Payload{HasSeq: true}
