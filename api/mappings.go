@@ -63,13 +63,13 @@ func (s *Server) deleteMapping(ctx context.Context, in *ByID) (*Nothing, error) 
 	return &Nothing{}, err
 }
 
-// legendOf names the machine, and the unclaimed name where its messages are meant.
-type legendOf struct {
+// LegendOf names the machine, and the unclaimed name where its messages are meant.
+type LegendOf struct {
 	MachineID uuid.UUID `query:"machineId" required:"true"`
 	Device    string    `query:"device" maxLength:"200" doc:"an unclaimed name whose kept messages are looked at; by default the machine's history"`
 }
 
-func (s *Server) legend(ctx context.Context, of legendOf) (*telemetry.Legend, error) {
+func (s *Server) legend(ctx context.Context, of LegendOf) (*telemetry.Legend, error) {
 	l, err := read(ctx, s, func(db postgres.DB) (*telemetry.Legend, error) {
 		return telemetry.ReadLegend(ctx, db, of.MachineID, of.Device)
 	})
@@ -83,12 +83,12 @@ func (s *Server) legend(ctx context.Context, of legendOf) (*telemetry.Legend, er
 }
 
 func (s *Server) previewMapping(ctx context.Context, in *struct {
-	legendOf
+	LegendOf
 	Raw    string `query:"raw" required:"true" maxLength:"200" doc:"the name as it is sent"`
 	Signal string `query:"signal" required:"true" maxLength:"64" doc:"of the model"`
 	Unit   string `query:"unit" maxLength:"64" doc:"UCUM, in which it is sent; by default the signal's"`
 }) (*Answer[telemetry.MappingPreview], error) {
-	l, err := s.legend(ctx, in.legendOf)
+	l, err := s.legend(ctx, in.LegendOf)
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +96,8 @@ func (s *Server) previewMapping(ctx context.Context, in *struct {
 	return answered(p, 0, err)
 }
 
-func (s *Server) listRawSignals(ctx context.Context, in *struct{ legendOf }) (*Listed[telemetry.RawSignal], error) {
-	l, err := s.legend(ctx, in.legendOf)
+func (s *Server) listRawSignals(ctx context.Context, in *struct{ LegendOf }) (*Listed[telemetry.RawSignal], error) {
+	l, err := s.legend(ctx, in.LegendOf)
 	if err != nil {
 		return nil, err
 	}
