@@ -2,6 +2,9 @@ package machines_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -152,4 +155,45 @@ func TestScore_ShowsItsContributors(t *testing.T) {
 	if m := f.get(f.machine.ID); *m.Score != 87 || m.Contributors == nil || len(m.Contributors) != 0 {
 		t.Errorf("score %v, contributors %v", *m.Score, m.Contributors)
 	}
+}
+
+// Two that note signs of life of the same machines, in whatever order, never wait
+// for each other.
+func TestSeen_OfTwoWritersDoNotDeadlock(t *testing.T) {
+	f := newFleet(t)
+	forth := []machines.Seen{{MachineID: f.machine.ID, At: start, Connectivity: "online"}, {MachineID: f.other.ID, At: start, Connectivity: "online"}}
+	for i := range 30 {
+		added := f.add(machines.Machine{Serial: fmt.Sprintf("S%02d", i), CustomerID: &f.tongda.ID})
+		forth = append(forth, machines.Seen{MachineID: added.ID, At: start, Connectivity: "online"})
+	}
+	back := slices.Clone(forth)
+	slices.Reverse(back)
+	var both sync.WaitGroup
+	for _, list := range [][]machines.Seen{forth, back} {
+		both.Go(func() {
+			for range 60 {
+				if err := noteSeen(t.Context(), f.pool, list); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	both.Wait()
+}
+
+// noteSeen is one transaction, unlike As not tried again.
+func noteSeen(ctx context.Context, pool *postgres.Pool, list []machines.Seen) error {
+	tx, err := pool.Raw().Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // after the commit it does nothing
+	if _, err := tx.Exec(ctx, "SELECT set_config('app.scope', 'all', true)"); err != nil {
+		return err
+	}
+	if err := machines.SetSeen(ctx, tx, list); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
 }

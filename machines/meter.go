@@ -83,25 +83,36 @@ const saveMetersSQL = `INSERT INTO machine_meter (machine_id, signal, base, last
 	SELECT * FROM unnest(@ids::uuid[], array_fill(@signal::text, ARRAY[cardinality(@ids::uuid[])]), @bases::float8[], @lasts::float8[], @ats::timestamptz[], @lows::float8[], @lowAts::timestamptz[])
 	ON CONFLICT (machine_id, signal) DO UPDATE SET base = excluded.base, last = excluded.last, last_at = excluded.last_at, low = excluded.low, low_at = excluded.low_at`
 
-const changedHoursSQL = `UPDATE machine m SET operating_hours = GREATEST(m.operating_hours, s.hours) FROM unnest(@ids::uuid[], @hours::float8[]) AS s (id, hours) WHERE m.id = s.id`
+const changedHoursSQL = `WITH locked AS (SELECT id FROM machine WHERE id = ANY(@ids::uuid[]) ORDER BY id FOR NO KEY UPDATE)
+	UPDATE machine m SET operating_hours = GREATEST(m.operating_hours, s.hours)
+	FROM locked, unnest(@ids::uuid[], @hours::float8[]) AS s (id, hours) WHERE m.id = locked.id AND m.id = s.id`
 
 // SaveMeters stores meters; the hours of a machine whose meter was changed count on
-// from what they were.
+// from what they were. What a meter says that was never changed is noted by SetSeen.
 func SaveMeters(ctx context.Context, db postgres.DB, meters []Meter) error {
 	if len(meters) == 0 {
 		return nil
 	}
 	n := len(meters)
-	ids, bases, lasts, hours := make([]uuid.UUID, n), make([]float64, n), make([]float64, n), make([]float64, n)
+	ids, bases, lasts := make([]uuid.UUID, n), make([]float64, n), make([]float64, n)
+	var changed []uuid.UUID
+	var hours []float64
 	ats, lows, lowAts := make([]time.Time, n), make([]*float64, n), make([]*time.Time, n)
 	for i, m := range meters {
-		ids[i], bases[i], lasts[i], ats[i], lows[i], lowAts[i], hours[i] = m.MachineID, m.Base, m.Last, m.LastAt, m.Low, m.LowAt, m.Base+m.Last
-	}
-	args := pgx.NamedArgs{"ids": ids, "signal": OperatingHours, "bases": bases, "lasts": lasts, "ats": ats, "lows": lows, "lowAts": lowAts, "hours": hours}
-	for _, sql := range []string{saveMetersSQL, changedHoursSQL} {
-		if _, err := postgres.Run(ctx, db, sql, args); err != nil {
-			return fmt.Errorf("save %d hour meters: %w", n, err)
+		ids[i], bases[i], lasts[i], ats[i], lows[i], lowAts[i] = m.MachineID, m.Base, m.Last, m.LastAt, m.Low, m.LowAt
+		if m.Base != 0 {
+			changed, hours = append(changed, m.MachineID), append(hours, m.Base+m.Last)
 		}
+	}
+	args := pgx.NamedArgs{"ids": ids, "signal": OperatingHours, "bases": bases, "lasts": lasts, "ats": ats, "lows": lows, "lowAts": lowAts}
+	if _, err := postgres.Run(ctx, db, saveMetersSQL, args); err != nil {
+		return fmt.Errorf("save %d hour meters: %w", n, err)
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	if _, err := postgres.Run(ctx, db, changedHoursSQL, pgx.NamedArgs{"ids": changed, "hours": hours}); err != nil {
+		return fmt.Errorf("save the hours of %d machines with a changed meter: %w", len(changed), err)
 	}
 	return nil
 }

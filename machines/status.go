@@ -70,11 +70,12 @@ func SetOperatingStatus(ctx context.Context, db postgres.DB, now time.Time, who 
 // A sign of life that is older than the newest says nothing of the connection;
 // meters never go back.
 const setSeenSQL = `WITH seen AS (SELECT * FROM unnest(@ids::uuid[], @ats::timestamptz[], @connectivities::text[], @hours::float8[], @volumes::float8[])
-		AS s (id, at, connectivity, hours, volume))
+		AS s (id, at, connectivity, hours, volume)),
+		locked AS (SELECT id FROM machine WHERE id = ANY(@ids::uuid[]) ORDER BY id FOR NO KEY UPDATE) -- in one order, so that no two wait for each other
 	UPDATE machine m SET last_seen_at = GREATEST(m.last_seen_at, s.at), operating_hours = GREATEST(m.operating_hours, s.hours),
 		pumped_volume = GREATEST(m.pumped_volume, s.volume),
 		connectivity = CASE WHEN s.connectivity <> '' AND (m.last_seen_at IS NULL OR s.at >= m.last_seen_at) THEN s.connectivity ELSE m.connectivity END
-	FROM seen s WHERE m.id = s.id
+	FROM locked, seen s WHERE m.id = locked.id AND m.id = s.id
 	RETURNING m.id, m.health`
 
 // SetSeen notes the signs of life of many machines in one statement. It is not a

@@ -18,7 +18,6 @@ import (
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/maintenance/dispatch"
 	"github.com/thirdstate/thirdstate/telemetry"
-	"github.com/thirdstate/thirdstate/telemetry/rules/packs"
 )
 
 // drift is a machine whose oil runs slowly hotter, heard by a real broker and kept
@@ -80,15 +79,6 @@ func (d *drift) register(t *testing.T) {
 	d.call(t, http.MethodPost, "/sites", map[string]any{"customerId": customer.ID, "name": "衡阳停车场", "latitude": 26.86, "longitude": 112.6}, &site, http.StatusCreated)
 	var model machines.Model
 	d.call(t, http.MethodPost, "/models", map[string]any{"manufacturer": "Beichen", "name": d.machine.Model, "kind": "concrete_pump", "pack": d.machine.Model}, &model, http.StatusCreated)
-	all, err := packs.All()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var signals []map[string]any
-	for _, s := range all[d.machine.Model].Signals {
-		signals = append(signals, map[string]any{"name": s.Name, "unit": s.Unit, "role": s.Role})
-	}
-	d.call(t, http.MethodPost, "/signals", map[string]any{"modelId": model.ID, "signals": signals}, nil, http.StatusCreated)
 	var machine machines.Machine
 	d.call(t, http.MethodPost, "/machines", map[string]any{"manufacturer": "Beichen", "serial": d.machine.Key, "name": "56 米泵车", "modelId": model.ID,
 		"customerId": customer.ID, "siteId": site.ID, "hasDevice": true}, &machine, http.StatusCreated)

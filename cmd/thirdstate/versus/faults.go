@@ -123,31 +123,40 @@ func (r *runner) suffer(ctx context.Context, c *chain, f fault) (acked, lost, tw
 		acked += len(times)
 	}
 	last := -1
-	err = await(ctx, "nothing more is stored", func() bool { // or all is
+	var stored map[string]map[int64]bool
+	err = await(ctx, "all is stored, or nothing more comes", func() bool {
 		written, err := c.influx.written(ctx)
-		if err != nil || written < acked {
-			return c.quiet(written, &last)
+		if err == nil && written >= acked {
+			if stored, err = c.influx.instants(ctx); err == nil && l.missing(stored) == 0 {
+				return true
+			}
 		}
-		return true
+		return c.quiet(written, &last)
 	})
 	if err != nil {
 		return acked, 0, 0, err
 	}
-	stored, err := c.influx.instants(ctx)
-	if err != nil {
+	if stored, err = c.influx.instants(ctx); err != nil {
 		return acked, 0, 0, err
 	}
 	kept := 0
+	for _, times := range stored {
+		kept += len(times)
+	}
+	written, err := c.influx.written(ctx)
+	return acked, l.missing(stored), max(0, written-kept), err
+}
+
+// missing is how many acknowledged messages are not among the stored ones.
+func (l *ledger) missing(stored map[string]map[int64]bool) (n int) {
 	for machine, times := range l.acked {
-		kept += len(stored[machine])
 		for _, at := range times {
 			if !stored[machine][at] {
-				lost++
+				n++
 			}
 		}
 	}
-	written, err := c.influx.written(ctx)
-	return acked, lost, max(0, written-kept), err
+	return n
 }
 
 // settleAfter is how long nothing more must come before we believe that the rest is lost.
