@@ -108,8 +108,9 @@ func (w *works) runWithin(t *testing.T, q quota) {
 	t.Helper()
 	log := quiet()
 	stage := NewStage(w.log, w.pool, log)
-	h := &historian{HistoryConfig: HistoryConfig{Stage: stage, Pool: w.pool, History: w.history, LogID: w.log.ID(), Clock: w.clock, Log: log,
-		Status: &HistoryStatus{}, Released: func(intakelog.LSN) {}}, dedup: NewDedup(), gaps: newLedger(), quota: q}
+	h := newHistorian(HistoryConfig{Stage: stage, Pool: w.pool, History: w.history, LogID: w.log.ID(), Clock: w.clock, Log: log,
+		Released: func(intakelog.LSN) {}})
+	h.quota = q
 	b, err := stage.Next(t.Context(), 0)
 	if err == nil {
 		err = h.runOnce(program(t.Context()), b)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -72,8 +71,8 @@ func TestGaps_AreReadAgainWhereTheyWereNotSaved(t *testing.T) {
 	}
 	saved := intakelog.LSN(0)
 	stage := NewStage(w.log, w.pool, quiet())
-	h := &historian{HistoryConfig: HistoryConfig{Stage: stage, Pool: w.pool, History: w.history, LogID: w.log.ID(), Clock: w.clock, Log: quiet(), First: 1,
-		Status: &HistoryStatus{}, Released: func(upTo intakelog.LSN) { saved = upTo }}, dedup: NewDedup(), gaps: newLedger(), quota: defaultQuota(), devices: map[string]time.Time{}}
+	h := newHistorian(HistoryConfig{Stage: stage, Pool: w.pool, History: w.history, LogID: w.log.ID(), Clock: w.clock, Log: quiet(), First: 1,
+		Released: func(upTo intakelog.LSN) { saved = upTo }})
 	if err := h.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -71,10 +71,7 @@ func (s *HistoryStatus) fail(err error) {
 // messages, the counts and the cursor. It tries for as long as it takes; while it
 // does, the intake log is the buffer.
 func RunHistory(ctx context.Context, c HistoryConfig) error {
-	if c.Status == nil {
-		c.Status = &HistoryStatus{}
-	}
-	h := &historian{HistoryConfig: c, dedup: NewDedup(), quality: newQualityWatch(), gaps: newLedger(), quota: defaultQuota(), devices: map[string]time.Time{}}
+	h := newHistorian(c)
 	ctx = identity.With(ctx, identity.Program("intake"))
 	if err := h.start(ctx); err != nil {
 		return stopped(ctx, err)
@@ -126,6 +123,13 @@ type historian struct {
 	at      intakelog.LSN
 	devices map[string]time.Time // when each device was last heard, not saved yet
 	flushed time.Time            // wall clock, when devices were saved
+}
+
+func newHistorian(c HistoryConfig) *historian {
+	if c.Status == nil {
+		c.Status = &HistoryStatus{}
+	}
+	return &historian{HistoryConfig: c, dedup: NewDedup(), quality: newQualityWatch(), gaps: newLedger(), quota: defaultQuota(), devices: map[string]time.Time{}}
 }
 
 const cursorSQL = `SELECT lsn FROM intake_cursor WHERE log = @log AND consumer = @consumer`

@@ -239,7 +239,7 @@ func TestRunHistory_CountsOnceWhenTheAnswerOfACommitIsLost(t *testing.T) {
 	must := w.sendMix(t)
 	log := slog.New(slog.DiscardHandler)
 	stage := NewStage(w.log, w.pool, log)
-	h := &historian{HistoryConfig: HistoryConfig{Stage: stage, Pool: w.pool, History: w.history, LogID: w.log.ID(), Clock: w.clock, Log: log}, dedup: NewDedup(), gaps: newLedger(), quota: defaultQuota()}
+	h := newHistorian(HistoryConfig{Stage: stage, Pool: w.pool, History: w.history, LogID: w.log.ID(), Clock: w.clock, Log: log})
 	b, err := stage.Next(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
