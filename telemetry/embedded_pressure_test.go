@@ -56,7 +56,7 @@ func TestEmbedded_HoldsAClientThatDoesNotRead(t *testing.T) {
 
 func TestEmbedded_FullLogStopsAcknowledgingAndResumes(t *testing.T) {
 	t.Parallel()
-	log := openIntake(t, intakelog.Options{MaxBytes: 64 << 10, CommitDelay: -1})
+	log := openIntake(t, intakelog.Options{MaxBytes: 64 << 10, Plain: true, CommitDelay: -1})
 	e := startEmbedded(t, EmbeddedConfig{Log: log})
 	payload := strings.Repeat("x", 1000)
 	acked := 0

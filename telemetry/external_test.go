@@ -206,7 +206,7 @@ func intakelogLast(log *intakelog.Log) int {
 func TestExternal_LeavesMessagesWithTheBrokerWhileTheLogIsFull(t *testing.T) {
 	t.Parallel()
 	const messages = 300
-	address, log := spareAddress(t), openIntake(t, intakelog.Options{MaxBytes: 64 << 10, CommitDelay: -1})
+	address, log := spareAddress(t), openIntake(t, intakelog.Options{MaxBytes: 64 << 10, Plain: true, CommitDelay: -1})
 	startMosquitto(t, t.TempDir(), address)
 	x, _ := runExternal(t, ExternalConfig{URL: "mqtt://" + address, Topics: []string{"fleet/#"}, Log: log})
 	var payloads []string

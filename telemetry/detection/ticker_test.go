@@ -141,7 +141,7 @@ func (h told) Handle(ctx context.Context, r slog.Record) error {
 // TestTicker_GoesOnAfterTheLogWasFull fills the log, waits until the ticker has met
 // that, and makes room.
 func TestTicker_GoesOnAfterTheLogWasFull(t *testing.T) {
-	w := newWorks(t, intakelog.Options{SegmentBytes: 8 << 10, MaxBytes: 64 << 10})
+	w := newWorks(t, intakelog.Options{SegmentBytes: 8 << 10, MaxBytes: 64 << 10, Plain: true})
 	before := goleak.IgnoreCurrent()
 	ticker := w.ticker()
 	refused := told{ticker.Log.Handler(), "takes no ticks", make(chan struct{}, 100)}
@@ -197,7 +197,7 @@ func TestTicker_GoesOnAfterTheLogWasFull(t *testing.T) {
 
 // TestTicker_EndsWithItsLogAndWhileItWaits is the program's end.
 func TestTicker_EndsWithItsLogAndWhileItWaits(t *testing.T) {
-	w := newWorks(t, intakelog.Options{SegmentBytes: 8 << 10, MaxBytes: 16 << 10})
+	w := newWorks(t, intakelog.Options{SegmentBytes: 8 << 10, MaxBytes: 16 << 10, Plain: true})
 	before := goleak.IgnoreCurrent()
 	for w.log.Append(intakelog.Record{Kind: intakelog.Message, Payload: make([]byte, 400)}, nil) == nil {
 	}

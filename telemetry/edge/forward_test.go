@@ -104,7 +104,7 @@ func until(t testing.TB, what string, done func() bool) {
 // room again.
 func TestForwarder_KeepsTheLogUntilTheCentreHasIt(t *testing.T) {
 	dir := t.TempDir()
-	options := intakelog.Options{SegmentBytes: 32 << 10, MaxBytes: 512 << 10, ReserveBytes: -1, Consumers: []string{edge.Consumer}}
+	options := intakelog.Options{SegmentBytes: 32 << 10, MaxBytes: 512 << 10, ReserveBytes: -1, Plain: true, Consumers: []string{edge.Consumer}}
 	log := openLog(t, dir, options)
 	door, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
