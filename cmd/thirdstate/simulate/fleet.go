@@ -91,8 +91,7 @@ func (f *Fleet) Observation(key string, at time.Time) (observation.Observation, 
 	}
 	return observation.Observation{
 		Machine: key, At: at, Received: at,
-		Boot: "sim", Seq: uint64(at.Unix()), //nolint:gosec // after 1970
-		Values: u.values(at.Unix()),
+		Values: u.values(at.Unix()), // unnumbered: what is said at an instant does not depend on what was said before
 	}, true
 }
 

@@ -40,11 +40,6 @@ func encode(format Format, o *observation.Observation) (topic string, payload []
 	case OwnJSON:
 	}
 	b.WriteString(`{"ts":` + strconv.FormatInt(o.At.UnixMilli(), 10))
-	if o.Boot != "" {
-		b.WriteString(`,"boot":`)
-		quote(&b, o.Boot)
-		b.WriteString(`,"seq":` + strconv.FormatUint(o.Seq, 10))
-	}
 	b.WriteString(`,"values":`)
 	object(&b, o.Values)
 	b.WriteByte('}')
