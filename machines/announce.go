@@ -41,6 +41,7 @@ const longestBody = 20 << 10
 
 // listener is a webhook that wants to hear of an event.
 type listener struct {
+	Entry         uuid.UUID  `db:"entry"` // of the audit log
 	ID            uuid.UUID  `db:"id"`
 	CustomerID    *uuid.UUID `db:"customer_id"` // nil: the service organisation's
 	EventCustomer *uuid.UUID `db:"event_customer"`
@@ -63,43 +64,57 @@ func eventOf(e AuditEntry) string {
 
 var hyphens = strings.NewReplacer("_", "-", " ", "-")
 
-// matching lists what a webhook may have asked for to hear of an event.
-func matching(event string) []string {
-	entity, _, _ := strings.Cut(event, ".")
-	return []string{"*", entity + ".*", event}
-}
-
 const announceSQL = `INSERT INTO webhook_delivery (id, webhook_id, customer_id, event_id, type, body, created_at)
-SELECT w.id, w.webhook_id, w.customer_id, @event, @type, CASE WHEN w.customer_id IS NULL THEN @full ELSE @public END, @now
-FROM unnest(@ids::uuid[], @webhooks::uuid[], @customers::uuid[]) AS w (id, webhook_id, customer_id)`
+	SELECT * FROM unnest(@ids::uuid[], @webhooks::uuid[], @customers::uuid[], @events::uuid[], @types::text[], @bodies::text[], @ats::timestamptz[])`
 
 // announce writes what each listener will be sent, in the transaction of the
-// change: the body is fixed now, whatever becomes of the entity later.
-func announce(ctx context.Context, db postgres.DB, e AuditEntry, event string, to []listener) error {
-	fields, public := PublicFields(e.Entity)
-	var ids, webhooks []uuid.UUID
-	var customers []*uuid.UUID
+// changes: a body is fixed now, whatever becomes of the entity later.
+func announce(ctx context.Context, db postgres.DB, entries []AuditEntry, to []listener) error {
+	told := make(map[uuid.UUID]AuditEntry, len(entries))
+	for _, e := range entries {
+		told[e.ID] = e
+	}
+	var d deliveries
 	for _, l := range to {
-		if l.CustomerID == nil || public {
-			ids, webhooks, customers = append(ids, postgres.NewID()), append(webhooks, l.ID), append(customers, l.CustomerID)
+		if err := d.add(told[l.Entry], l); err != nil {
+			return err
 		}
 	}
-	if len(ids) == 0 {
+	if len(d.ids) == 0 {
 		return nil
 	}
-	full, err := body(e, event, to[0].EventCustomer, e.After)
+	_, err := postgres.Run(ctx, db, announceSQL, pgx.NamedArgs{"ids": d.ids, "webhooks": d.webhooks, "customers": d.customers, "events": d.events,
+		"types": d.types, "bodies": d.bodies, "ats": d.ats})
+	if err != nil {
+		return fmt.Errorf("announce %d events, %s first: %w", len(d.ids), d.types[0], err)
+	}
+	return nil
+}
+
+// deliveries are what waits to be sent, as columns.
+type deliveries struct {
+	ids, webhooks, events []uuid.UUID
+	customers             []*uuid.UUID
+	types, bodies         []string
+	ats                   []time.Time
+}
+
+// add writes the body for one listener; a customer hears of what a customer may see.
+func (d *deliveries) add(e AuditEntry, l listener) error {
+	after, event := e.After, eventOf(e)
+	if l.CustomerID != nil {
+		fields, public := PublicFields(e.Entity)
+		if !public {
+			return nil
+		}
+		after = only(e.After, fields)
+	}
+	text, err := body(e, event, l.EventCustomer, after)
 	if err != nil {
 		return err
 	}
-	cut, err := body(e, event, to[0].EventCustomer, only(e.After, fields))
-	if err != nil {
-		return err
-	}
-	_, err = postgres.Run(ctx, db, announceSQL, pgx.NamedArgs{"event": e.ID, "type": event, "full": full, "public": cut, "now": e.At,
-		"ids": ids, "webhooks": webhooks, "customers": customers})
-	if err != nil {
-		return fmt.Errorf("announce %s: %w", event, err)
-	}
+	d.ids, d.webhooks, d.customers, d.events = append(d.ids, postgres.NewID()), append(d.webhooks, l.ID), append(d.customers, l.CustomerID), append(d.events, e.ID)
+	d.types, d.bodies, d.ats = append(d.types, event), append(d.bodies, text), append(d.ats, e.At)
 	return nil
 }
 

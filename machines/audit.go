@@ -35,11 +35,15 @@ type AuditFilter struct {
 	Cursor    string
 }
 
-// One round trip, and where nobody listens no other one follows.
-const auditSQL = `WITH entry AS (INSERT INTO audit (id, entity, entity_id, machine_id, customer_id, at, actor, action, before, after)
-	VALUES (@id, @entity, @entityID, @machineID, COALESCE(@customerID::uuid, (SELECT customer_id FROM machine WHERE id = @machineID)),
-		@at, @actor, @action, @before, @after) RETURNING customer_id)
-SELECT w.id, w.customer_id, e.customer_id AS event_customer FROM entry e CROSS JOIN LATERAL webhooks_for(@types, e.customer_id) w`
+// One round trip for all, and where nobody listens no other one follows.
+const auditSQL = `WITH told AS (SELECT * FROM unnest(@ids::uuid[], @entities::text[], @entityIDs::uuid[], @machineIDs::uuid[], @customerIDs::uuid[],
+		@ats::timestamptz[], @actors::text[], @actions::text[], @befores::text[], @afters::text[], @events::text[])
+		AS t (id, entity, entity_id, machine_id, customer_id, at, actor, action, before, after, event)),
+	entry AS (INSERT INTO audit (id, entity, entity_id, machine_id, customer_id, at, actor, action, before, after)
+		SELECT t.id, t.entity, t.entity_id, t.machine_id, COALESCE(t.customer_id, m.customer_id), t.at, t.actor, t.action, t.before::jsonb, t.after::jsonb
+		FROM told t LEFT JOIN machine m ON m.id = t.machine_id RETURNING id, customer_id)
+SELECT e.id AS entry, w.id, w.customer_id, e.customer_id AS event_customer
+	FROM entry e JOIN told t ON t.id = e.id CROSS JOIN LATERAL webhooks_for(ARRAY['*', split_part(t.event, '.', 1) || '.*', t.event], e.customer_id) w`
 
 // Audit writes down one change, in the transaction that makes it, and puts what
 // webhooks hear of it into the same transaction. Where no customer is named, the
@@ -47,6 +51,20 @@ SELECT w.id, w.customer_id, e.customer_id AS event_customer FROM entry e CROSS J
 // before and after are kept as JSON, nil as nothing.
 func Audit(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, entity string, id uuid.UUID,
 	machineID, customerID *uuid.UUID, action string, before, after any) error {
+	var log auditLog
+	if err := log.add(now, who, entity, id, machineID, customerID, action, before, after); err != nil {
+		return err
+	}
+	return log.write(ctx, db)
+}
+
+// auditLog are changes of one transaction that are written down together.
+type auditLog struct {
+	entries   []AuditEntry
+	customers []*uuid.UUID
+}
+
+func (l *auditLog) add(at time.Time, who identity.Principal, entity string, id uuid.UUID, machineID, customerID *uuid.UUID, action string, before, after any) error {
 	was, err := recorded(before)
 	if err != nil {
 		return fmt.Errorf("audit %s %s: %w", action, entity, err)
@@ -55,17 +73,40 @@ func Audit(ctx context.Context, db postgres.DB, now time.Time, who identity.Prin
 	if err != nil {
 		return fmt.Errorf("audit %s %s: %w", action, entity, err)
 	}
-	e := AuditEntry{ID: postgres.NewID(), Entity: entity, EntityID: id, MachineID: machineID, At: now, Actor: who.Name, Action: action, Before: was, After: is}
-	event := eventOf(e)
-	listeners, err := postgres.All[listener](ctx, db, auditSQL, pgx.NamedArgs{"id": e.ID, "entity": entity, "entityID": id, "machineID": machineID,
-		"customerID": customerID, "at": now, "actor": who.Name, "action": action, "before": was, "after": is, "types": matching(event)})
+	l.customers = append(l.customers, customerID)
+	l.entries = append(l.entries, AuditEntry{ID: postgres.NewID(), Entity: entity, EntityID: id, MachineID: machineID, At: at, Actor: who.Name, Action: action, Before: was, After: is})
+	return nil
+}
+
+func (l *auditLog) write(ctx context.Context, db postgres.DB) error {
+	if len(l.entries) == 0 {
+		return nil
+	}
+	n := len(l.entries)
+	ids, entityIDs, machineIDs, ats := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]*uuid.UUID, n), make([]time.Time, n)
+	entities, actors, actions, events := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	befores, afters := make([]*string, n), make([]*string, n)
+	for i, e := range l.entries {
+		ids[i], entities[i], entityIDs[i], machineIDs[i], ats[i], actors[i], actions[i] = e.ID, e.Entity, e.EntityID, e.MachineID, e.At, e.Actor, e.Action
+		befores[i], afters[i], events[i] = textOf(e.Before), textOf(e.After), eventOf(e)
+	}
+	listeners, err := postgres.All[listener](ctx, db, auditSQL, pgx.NamedArgs{"ids": ids, "entities": entities, "entityIDs": entityIDs, "machineIDs": machineIDs,
+		"customerIDs": l.customers, "ats": ats, "actors": actors, "actions": actions, "befores": befores, "afters": afters, "events": events})
 	if err == nil && len(listeners) > 0 {
-		err = announce(ctx, db, e, event, listeners)
+		err = announce(ctx, db, l.entries, listeners)
 	}
 	if err != nil {
-		return fmt.Errorf("audit %s %s: %w", action, entity, err)
+		return fmt.Errorf("audit %s %s: %w", l.entries[0].Action, l.entries[0].Entity, err)
 	}
 	return nil
+}
+
+func textOf(raw json.RawMessage) *string {
+	if raw == nil {
+		return nil
+	}
+	text := string(raw)
+	return &text
 }
 
 func recorded(state any) ([]byte, error) {

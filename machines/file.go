@@ -83,3 +83,10 @@ type Seen struct {
 	Hours        *float64 // operating hours; never go back
 	Volume       *float64 // pumped volume, m³
 }
+
+// Score is a machine's new health score, 0 to 100, with what takes points off it.
+type Score struct {
+	MachineID    uuid.UUID
+	Score        int
+	Contributors []Contributor
+}

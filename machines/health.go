@@ -19,16 +19,19 @@ const (
 	NoData        = "no_data"
 )
 
-// signsSQL looks after the machine was locked, so that it sees what others have
+// signsSQL looks after the machines were locked, so that it sees what others have
 // committed before.
-const signsSQL = `SELECT m.last_seen_at IS NOT NULL OR EXISTS (SELECT FROM reading r WHERE r.machine_id = m.id) AS heard,
+const signsSQL = `SELECT m.id, m.customer_id, m.health, m.last_seen_at IS NOT NULL OR EXISTS (SELECT FROM reading r WHERE r.machine_id = m.id) AS heard,
 		EXISTS (SELECT FROM finding f WHERE f.machine_id = m.id AND f.state = 'open' AND f.severity <> 'info'
 			AND f.failure_mode NOT IN (@sensorFailure, @noData)) AS suspect
-	FROM machine m WHERE m.id = @id`
+	FROM machine m WHERE m.id = ANY(@ids::uuid[]) ORDER BY m.id`
 
 type signs struct {
-	Heard   bool `db:"heard"`
-	Suspect bool `db:"suspect"`
+	ID         uuid.UUID  `db:"id"`
+	CustomerID *uuid.UUID `db:"customer_id"`
+	Health     Health     `db:"health"`
+	Heard      bool       `db:"heard"`
+	Suspect    bool       `db:"suspect"`
 }
 
 // SetHealth works out the one health state of a machine: faulty where a case says
@@ -49,53 +52,110 @@ func setHealth(ctx context.Context, db postgres.DB, now time.Time, who identity.
 	if err != nil {
 		return "", false, err
 	}
-	s, err := postgres.One[signs](ctx, db, signsSQL, pgx.NamedArgs{"id": machineID, "sensorFailure": SensorFailure, "noData": NoData})
+	list, err := readSigns(ctx, db, []uuid.UUID{machineID})
 	if err != nil {
-		return m.Health, false, fmt.Errorf("judge the health of machine %s: %w", m.Key, err)
+		return m.Health, false, err
 	}
-	health := s.judge(m.Health, down)
+	health := list[0].judge(down)
 	if health == m.Health {
 		return health, false, nil
 	}
-	return health, true, changeHealth(ctx, db, now, who, m, health, cause, ruleHash, findingID)
+	return health, true, changeHealths(ctx, db, who, cause, ruleHash, []newHealth{{m.ID, m.CustomerID, m.Health, health, now, findingID}})
 }
 
-func (s signs) judge(before Health, down bool) Health {
+// firstHeard gives machines of which nothing was known a health. They are locked.
+func firstHeard(ctx context.Context, db postgres.DB, ids []uuid.UUID, at map[uuid.UUID]time.Time) error {
+	list, err := readSigns(ctx, db, ids)
+	if err != nil {
+		return err
+	}
+	var changes []newHealth
+	for _, s := range list {
+		if health := s.judge(false); health != s.Health {
+			changes = append(changes, newHealth{s.ID, s.CustomerID, s.Health, health, at[s.ID], nil})
+		}
+	}
+	return changeHealths(ctx, db, identity.Program("detection"), Text{ZH: "收到首批数据", EN: "first data received"}, "", changes)
+}
+
+func readSigns(ctx context.Context, db postgres.DB, ids []uuid.UUID) ([]signs, error) {
+	list, err := postgres.All[signs](ctx, db, signsSQL, pgx.NamedArgs{"ids": ids, "sensorFailure": SensorFailure, "noData": NoData})
+	if err != nil {
+		return nil, fmt.Errorf("judge the health of %d machines: %w", len(ids), err)
+	}
+	return list, nil
+}
+
+func (s signs) judge(down bool) Health {
 	switch {
 	case down:
 		return Faulty
 	case s.Suspect:
 		return ThirdState
-	case s.Heard || before != Unknown:
+	case s.Heard || s.Health != Unknown:
 		return Well
 	}
 	return Unknown
 }
 
-const changeHealthSQL = `WITH changed AS (UPDATE machine SET health = @health, health_since = @now WHERE id = @machineID RETURNING customer_id, score)
-	INSERT INTO health_change (id, machine_id, customer_id, at, health, previous, score, cause, cause_en, rule_hash, finding_id)
-	SELECT @id, @machineID, customer_id, @now, @health, @previous, score, @cause, @causeEN, @ruleHash, @findingID::uuid FROM changed`
+const changeHealthSQL = `WITH change AS (SELECT * FROM unnest(@ids::uuid[], @machineIDs::uuid[], @ats::timestamptz[], @healths::text[], @previous::text[],
+		@findingIDs::uuid[], @events::uuid[], @texts::text[], @textsEN::text[])
+		AS c (id, machine_id, at, health, previous, finding_id, event, text, text_en)),
+	changed AS (UPDATE machine m SET health = c.health, health_since = c.at FROM change c WHERE m.id = c.machine_id RETURNING m.id, m.customer_id, m.score),
+	kept AS (INSERT INTO health_change (id, machine_id, customer_id, at, health, previous, score, cause, cause_en, rule_hash, finding_id)
+		SELECT c.id, c.machine_id, m.customer_id, c.at, c.health, c.previous, m.score, @cause, @causeEN, @ruleHash, c.finding_id
+		FROM change c JOIN changed m ON m.id = c.machine_id)
+	INSERT INTO lifecycle_event (id, machine_id, customer_id, at, kind, text, text_en, actor, entity, entity_id)
+		SELECT c.event, c.machine_id, m.customer_id, c.at, 'health', c.text, c.text_en, @actor, 'health_change', c.id
+		FROM change c JOIN changed m ON m.id = c.machine_id`
 
-func changeHealth(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, m Machine, health Health, cause Text, ruleHash string, findingID *uuid.UUID) error {
-	id := postgres.NewID()
-	_, err := postgres.Run(ctx, db, changeHealthSQL, pgx.NamedArgs{"id": id, "machineID": m.ID, "now": now, "health": health, "previous": m.Health,
-		"cause": cause.ZH, "causeEN": cause.EN, "ruleHash": ruleHash, "findingID": findingID})
-	if err != nil {
-		return fmt.Errorf("set the health of machine %s to %s: %w", m.Key, health, err)
+// newHealth is a machine that was locked and what its health is from now on.
+type newHealth struct {
+	MachineID  uuid.UUID
+	CustomerID *uuid.UUID
+	Previous   Health
+	Health     Health
+	At         time.Time
+	FindingID  *uuid.UUID
+}
+
+// changeHealths keeps changes that have one cause, with their line in the machine's
+// life and in the audit log.
+func changeHealths(ctx context.Context, db postgres.DB, who identity.Principal, cause Text, ruleHash string, changes []newHealth) error {
+	if len(changes) == 0 {
+		return nil
 	}
-	text := health.word()
+	n := len(changes)
+	ids, machineIDs, events, findingIDs, ats := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n), make([]*uuid.UUID, n), make([]time.Time, n)
+	healths, previous, texts, textsEN := make([]Health, n), make([]Health, n), make([]string, n), make([]string, n)
+	var log auditLog
+	for i, c := range changes {
+		ids[i], machineIDs[i], events[i], findingIDs[i], ats[i] = postgres.NewID(), c.MachineID, postgres.NewID(), c.FindingID, c.At
+		text := c.Health.because(cause)
+		healths[i], previous[i], texts[i], textsEN[i] = c.Health, c.Previous, text.ZH, text.EN
+		if err := log.add(c.At, who, "machine", c.MachineID, &c.MachineID, c.CustomerID, "health", map[string]any{"health": c.Previous},
+			map[string]any{"health": c.Health, "cause": cause, "ruleHash": ruleHash, "findingId": c.FindingID}); err != nil {
+			return err
+		}
+	}
+	_, err := postgres.Run(ctx, db, changeHealthSQL, pgx.NamedArgs{"ids": ids, "machineIDs": machineIDs, "ats": ats, "healths": healths, "previous": previous,
+		"findingIDs": findingIDs, "events": events, "texts": texts, "textsEN": textsEN, "cause": cause.ZH, "causeEN": cause.EN, "ruleHash": ruleHash, "actor": who.Name})
+	if err != nil {
+		return fmt.Errorf("set the health of %d machines: %w", n, err)
+	}
+	return log.write(ctx, db)
+}
+
+// because is a state of health in words, with its cause.
+func (h Health) because(cause Text) Text {
+	text := h.word()
 	if cause.ZH != "" {
 		text.ZH += "：" + cause.ZH
 	}
 	if cause.EN != "" {
 		text.EN += ": " + cause.EN
 	}
-	if err := AddEvent(ctx, db, LifecycleEvent{MachineID: m.ID, At: now, Kind: "health", Text: text.ZH, TextEN: text.EN, Actor: who.Name,
-		Entity: "health_change", EntityID: &id}); err != nil {
-		return err
-	}
-	return Audit(ctx, db, now, who, "machine", m.ID, &m.ID, m.CustomerID, "health", map[string]any{"health": m.Health},
-		map[string]any{"health": health, "cause": cause, "ruleHash": ruleHash, "findingId": findingID})
+	return text
 }
 
 func (h Health) word() Text {

@@ -105,6 +105,42 @@ func TestSeen_NeverGoesBack(t *testing.T) {
 	}
 }
 
+// Of several that are heard first, one on which something was found before is in
+// its third state; each has its change, its line of life and its audit entry.
+func TestSeen_GivesEachMachineItsOwnHealth(t *testing.T) {
+	f := newFleet(t)
+	third := f.add(machines.Machine{Serial: "S3", CustomerID: &f.tongda.ID})
+	f.apply(hot(f.other.ID, machines.FindingOpened, start, start))
+	before := f.writes()
+	f.do(func(ctx context.Context, db postgres.DB) error {
+		return machines.SetSeen(ctx, db, []machines.Seen{{MachineID: f.machine.ID, At: start}, {MachineID: f.other.ID, At: start}, {MachineID: third.ID, At: start.Add(time.Hour)}})
+	})
+	if n := f.writes() - before; n != 9 { // a change, a line of life and an audit entry each
+		t.Errorf("%d audit entries", n)
+	}
+	for _, want := range []struct {
+		id     uuid.UUID
+		health machines.Health
+		at     time.Time
+		text   string
+	}{{f.machine.ID, machines.Well, start, "Well: first data received"}, {f.other.ID, machines.ThirdState, start, "Third state: first data received"}, {third.ID, machines.Well, start.Add(time.Hour), "Well: first data received"}} {
+		f.do(func(ctx context.Context, db postgres.DB) error {
+			file, err := machines.ReadFile(ctx, db, want.id)
+			if err != nil {
+				return err
+			}
+			m := file.Machine
+			if m.Health != want.health || !m.HealthSince.Equal(want.at) || len(file.HealthChanges) != 1 || file.HealthChanges[0].Previous != machines.Unknown {
+				t.Errorf("%s is %s since %s: %+v", m.Key, m.Health, m.HealthSince, file.HealthChanges)
+			}
+			if e := file.Events[0]; e.TextEN != want.text || *e.EntityID != file.HealthChanges[0].ID {
+				t.Errorf("in the life of %s: %+v", m.Key, e)
+			}
+			return nil
+		})
+	}
+}
+
 func TestSilence_IsNotedAfterDaysAndEndsWithTheNextMessage(t *testing.T) {
 	f := newFleet(t)
 	speak := func(at time.Time) {
@@ -144,13 +180,13 @@ func TestSilence_IsNotedAfterDaysAndEndsWithTheNextMessage(t *testing.T) {
 func TestScore_ShowsItsContributors(t *testing.T) {
 	f := newFleet(t)
 	f.do(func(ctx context.Context, db postgres.DB) error {
-		return machines.SetScore(ctx, db, f.machine.ID, 120, []machines.Contributor{{Signal: "oil_temp", Weight: 1, Loss: 13}})
+		return machines.SetScores(ctx, db, []machines.Score{{MachineID: f.machine.ID, Score: 120, Contributors: []machines.Contributor{{Signal: "oil_temp", Weight: 1, Loss: 13}}}, {MachineID: f.other.ID, Score: -1}})
 	})
 	if m := f.get(f.machine.ID); m.Score == nil || *m.Score != 100 || len(m.Contributors) != 1 || m.Contributors[0].Loss != 13 {
 		t.Errorf("score %v, contributors %v", m.Score, m.Contributors)
 	}
 	f.do(func(ctx context.Context, db postgres.DB) error {
-		return machines.SetScore(ctx, db, f.machine.ID, 87, nil)
+		return machines.SetScores(ctx, db, []machines.Score{{MachineID: f.machine.ID, Score: 87}})
 	})
 	if m := f.get(f.machine.ID); *m.Score != 87 || m.Contributors == nil || len(m.Contributors) != 0 {
 		t.Errorf("score %v, contributors %v", *m.Score, m.Contributors)

@@ -2,6 +2,7 @@ package machines
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -97,15 +98,16 @@ func SetSeen(ctx context.Context, db postgres.DB, seen []Seen) error {
 	if err != nil {
 		return fmt.Errorf("note the signs of life of %d machines: %w", len(seen), err)
 	}
+	var first []uuid.UUID
 	for _, m := range told {
-		if m.Health != Unknown {
-			continue
-		}
-		if _, _, err := setHealth(ctx, db, c.at[m.ID], identity.Program("detection"), m.ID, false, Text{ZH: "收到首批数据", EN: "first data received"}, "", nil); err != nil {
-			return err
+		if m.Health == Unknown {
+			first = append(first, m.ID)
 		}
 	}
-	return nil
+	if len(first) == 0 {
+		return nil
+	}
+	return firstHeard(ctx, db, first, c.at)
 }
 
 // seenColumns are signs of life as arrays, one line for each machine.
@@ -145,17 +147,30 @@ func highest(a, b *float64) *float64 {
 	return a
 }
 
-const setScoreSQL = `UPDATE machine SET score = @score, contributors = @contributors WHERE id = @id`
+const setScoresSQL = `WITH locked AS (SELECT id FROM machine WHERE id = ANY(@ids::uuid[]) ORDER BY id FOR NO KEY UPDATE)
+	UPDATE machine m SET score = s.score, contributors = s.contributors::jsonb
+	FROM locked, unnest(@ids::uuid[], @scores::smallint[], @contributors::text[]) AS s (id, score, contributors) WHERE m.id = locked.id AND m.id = s.id`
 
-// SetScore keeps the health score, 0 to 100, with what takes points off it. Like a
-// sign of life it is worked out and not decided, and not audited.
-func SetScore(ctx context.Context, db postgres.DB, id uuid.UUID, score int, contributors []Contributor) error {
-	if contributors == nil {
-		contributors = []Contributor{}
+// SetScores keeps health scores, 0 to 100, with what takes points off them. Like
+// signs of life they are worked out and not decided, and not audited. A machine is
+// named once.
+func SetScores(ctx context.Context, db postgres.DB, list []Score) error {
+	if len(list) == 0 {
+		return nil
 	}
-	_, err := postgres.Run(ctx, db, setScoreSQL, pgx.NamedArgs{"id": id, "score": min(max(score, 0), 100), "contributors": contributors})
-	if err != nil {
-		return fmt.Errorf("set the score of machine %s: %w", id, err)
+	ids, scores, contributors := make([]uuid.UUID, len(list)), make([]int16, len(list)), make([]string, len(list))
+	for i, s := range list {
+		if s.Contributors == nil {
+			s.Contributors = []Contributor{}
+		}
+		text, err := json.Marshal(s.Contributors)
+		if err != nil {
+			return fmt.Errorf("write down the contributors of machine %s: %w", s.MachineID, err)
+		}
+		ids[i], scores[i], contributors[i] = s.MachineID, int16(min(max(s.Score, 0), 100)), string(text) //nolint:gosec // 0 to 100
+	}
+	if _, err := postgres.Run(ctx, db, setScoresSQL, pgx.NamedArgs{"ids": ids, "scores": scores, "contributors": contributors}); err != nil {
+		return fmt.Errorf("set the scores of %d machines: %w", len(list), err)
 	}
 	return nil
 }

@@ -33,10 +33,8 @@ func (y *system) commit(ctx context.Context, o detection.Outcome) error {
 		if err := machines.SetSeen(ctx, tx, o.Seen); err != nil {
 			return err
 		}
-		for _, s := range o.Scores {
-			if err := machines.SetScore(ctx, tx, s.MachineID, s.Score, s.Contributors); err != nil {
-				return err
-			}
+		if err := machines.SetScores(ctx, tx, o.Scores); err != nil {
+			return err
 		}
 		return detection.Advance(ctx, tx, now, o.Position)
 	})

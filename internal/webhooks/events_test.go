@@ -32,10 +32,11 @@ func TestEventTypes_KnowAllThatIsAudited(t *testing.T) {
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			call, ok := n.(*ast.CallExpr)
-			if !ok || len(call.Args) != 11 || !isAudit(call.Fun) {
+			entityAt, actionAt, audited := audits(call, ok)
+			if !audited {
 				return true
 			}
-			entity, literal := text(call.Args[4])
+			entity, literal := text(call.Args[entityAt])
 			if !literal {
 				return true
 			}
@@ -44,7 +45,7 @@ func TestEventTypes_KnowAllThatIsAudited(t *testing.T) {
 			if !slices.ContainsFunc(known, func(e machines.EventType) bool { return strings.HasPrefix(e.Type, prefix) }) {
 				t.Errorf("%s: %q is audited and in no list of what may happen: say in machines/event_types.go what of it a customer is told", path, entity)
 			}
-			if action, literal := text(call.Args[8]); literal && !machines.KnowsEvents(prefix+strings.NewReplacer("_", "-", " ", "-").Replace(action)) {
+			if action, literal := text(call.Args[actionAt]); literal && !machines.KnowsEvents(prefix+strings.NewReplacer("_", "-", " ", "-").Replace(action)) {
 				t.Errorf("%s: %s%s is audited and not in machines/event_types.go", path, prefix, action)
 			}
 			return true
@@ -56,14 +57,25 @@ func TestEventTypes_KnowAllThatIsAudited(t *testing.T) {
 	}
 }
 
-func isAudit(fun ast.Expr) bool {
-	switch f := fun.(type) {
-	case *ast.Ident:
-		return f.Name == "Audit"
-	case *ast.SelectorExpr:
-		return f.Sel.Name == "Audit"
+// audits finds machines.Audit, and the adding of an entry to several of machines.
+func audits(call *ast.CallExpr, is bool) (entityAt, actionAt int, audited bool) {
+	if !is {
+		return 0, 0, false
 	}
-	return false
+	name := ""
+	switch f := call.Fun.(type) {
+	case *ast.Ident:
+		name = f.Name
+	case *ast.SelectorExpr:
+		name = f.Sel.Name
+	}
+	switch {
+	case name == "Audit" && len(call.Args) == 11:
+		return 4, 8, true
+	case name == "add" && len(call.Args) == 9:
+		return 2, 6, true
+	}
+	return 0, 0, false
 }
 
 func text(e ast.Expr) (string, bool) {

@@ -88,6 +88,45 @@ func TestEvents_GoToWhomTheyConcern(t *testing.T) {
 	}
 }
 
+// Machines that are heard for the first time are written down together; an owner
+// still hears of each of his own, and of no other's.
+func TestEvents_OfManyMachinesAtOnceGoToTheirOwners(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	ours, _ := p.add(p.manager, "https://ours.example.com", "machine.health")
+	hisA, _ := p.add(p.a.owner, "https://a.example.com", "machine.*")
+	hisB, _ := p.add(p.b.owner, "https://b.example.com", "case.*")
+	p.do(p.manager, func(ctx context.Context, tx pgx.Tx) error {
+		return machines.SetSeen(ctx, tx, []machines.Seen{{MachineID: p.a.Machine.ID, At: now, Connectivity: "online"}, {MachineID: p.b.Machine.ID, At: now, Connectivity: "online"},
+			{MachineID: p.a.Bare.ID, At: now.Add(time.Minute), Connectivity: "online"}, {MachineID: p.b.Bare.ID, At: now, Connectivity: "online"}})
+	})
+	for _, w := range []struct {
+		webhooks.Webhook
+		want []uuid.UUID
+	}{{ours, []uuid.UUID{p.a.Machine.ID, p.a.Bare.ID, p.b.Machine.ID, p.b.Bare.ID}}, {hisA, []uuid.UUID{p.a.Machine.ID, p.a.Bare.ID}}, {hisB, nil}} {
+		told := map[uuid.UUID]machines.WebhookEvent{}
+		list := p.deliveries(w.Webhook).Items
+		for _, d := range list {
+			var e machines.WebhookEvent
+			if err := json.Unmarshal(p.delivery(d.ID).Body, &e); err != nil {
+				t.Fatal(err)
+			}
+			told[e.Data.EntityID] = e
+		}
+		if len(list) != len(w.want) {
+			t.Errorf("%s is told %d times, not %d", w.URL, len(list), len(w.want))
+		}
+		for _, id := range w.want {
+			if e := told[id]; e.Type != "machine.health" || !strings.Contains(string(e.Data.After), `"health":"well"`) {
+				t.Errorf("%s is told of %s: %+v", w.URL, id, e)
+			}
+		}
+		if e, is := told[p.a.Bare.ID]; is && !e.Timestamp.Equal(now.Add(time.Minute)) {
+			t.Errorf("%s is told that %s was heard at %s", w.URL, p.a.Bare.Key, e.Timestamp)
+		}
+	}
+}
+
 func TestWebhooks_AreTheirCustomersOwn(t *testing.T) {
 	t.Parallel()
 	p := newPost(t)

@@ -93,12 +93,12 @@ func (t *touched) signs() []machines.Seen {
 
 // scores gives the health scores that have changed. They follow from the state
 // alone, so that it does not matter where batches end.
-func (r *Runner) scores(t *touched) []Score {
+func (r *Runner) scores(t *touched) []machines.Score {
 	keys := slices.Sorted(maps.Keys(t.seen))
 	if t.all {
 		keys = slices.Sorted(maps.Keys(r.watched))
 	}
-	var scores []Score
+	var scores []machines.Score
 	for _, key := range keys {
 		w := r.watched[key]
 		if w == nil {
@@ -107,7 +107,7 @@ func (r *Runner) scores(t *touched) []Score {
 		points, contributors := w.rules.Score()
 		if rounded := int(math.Round(points)); rounded != w.score {
 			w.score = rounded
-			scores = append(scores, Score{w.ID, rounded, contributed(contributors)})
+			scores = append(scores, machines.Score{MachineID: w.ID, Score: rounded, Contributors: contributed(contributors)})
 		}
 	}
 	return scores

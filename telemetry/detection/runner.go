@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry"
@@ -19,20 +18,13 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
 
-// Score is a machine's new health score.
-type Score struct {
-	MachineID    uuid.UUID
-	Score        int
-	Contributors []machines.Contributor
-}
-
 // Outcome is all that one batch of the log means for the machine files. It must
 // be committed whole, together with its position.
 type Outcome struct {
 	Position Position
 	Changes  []machines.FindingChange
 	Seen     []machines.Seen
-	Scores   []Score
+	Scores   []machines.Score
 }
 
 // Commit stores an outcome in one transaction: findings, cases, jobs and the

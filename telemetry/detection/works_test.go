@@ -360,10 +360,8 @@ func (j *job) accept(ctx context.Context, o Outcome) error {
 		if err := machines.SetSeen(ctx, tx, o.Seen); err != nil {
 			return err
 		}
-		for _, s := range o.Scores {
-			if err := machines.SetScore(ctx, tx, s.MachineID, s.Score, s.Contributors); err != nil {
-				return err
-			}
+		if err := machines.SetScores(ctx, tx, o.Scores); err != nil {
+			return err
 		}
 		return Advance(ctx, tx, now, o.Position)
 	})
