@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
