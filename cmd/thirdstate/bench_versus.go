@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/thirdstate/thirdstate/cmd/thirdstate/stand"
 	"github.com/thirdstate/thirdstate/cmd/thirdstate/versus"
 	"github.com/thirdstate/thirdstate/internal/problem"
 )
@@ -38,7 +39,7 @@ func (c *benchVersus) Run(ctx context.Context) error {
 		places = append(places, filepath.Join(strings.TrimSpace(string(root)), "bin"))
 	}
 	for name, path := range map[string]*string{"mosquitto": &config.Mosquitto, "telegraf": &config.Telegraf, "influxd": &config.Influxd} {
-		if *path, err = versus.Find(name, places...); err != nil {
+		if *path, err = stand.Find(name, places...); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/thirdstate/thirdstate/cmd/thirdstate/stand"
 	"github.com/thirdstate/thirdstate/cmd/thirdstate/versus"
 )
 
@@ -14,7 +15,7 @@ import (
 // alone, with TEST_FULL its faults too: `make versus` brings the peers.
 func TestVersus_CountsWhatWeStoreAndLose(t *testing.T) {
 	t.Setenv(asProgram, "1") // what it starts is this binary as the program
-	influxd, err := versus.Find("influxd", goPrograms(t))
+	influxd, err := stand.Find("influxd", goPrograms(t))
 	if err != nil {
 		t.Fatal(err)
 	}

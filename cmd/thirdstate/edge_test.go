@@ -4,89 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/thirdstate/thirdstate/api"
+	"github.com/thirdstate/thirdstate/cmd/thirdstate/stand"
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry/publish"
 )
-
-// cable is a line that can be cut: nothing goes through it then, and what was on
-// its way is gone.
-type cable struct {
-	door net.Listener
-	to   string
-
-	mu      sync.Mutex
-	cut     bool
-	ends    map[net.Conn]struct{}
-	running sync.WaitGroup
-}
-
-func layCable(t *testing.T, to string) *cable {
-	t.Helper()
-	door, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cable{door: door, to: to, ends: map[net.Conn]struct{}{}}
-	c.running.Go(c.accept)
-	t.Cleanup(func() { door.Close(); c.set(true); c.running.Wait() })
-	return c
-}
-
-func (c *cable) accept() {
-	for {
-		near, err := c.door.Accept()
-		if err != nil {
-			return
-		}
-		far, err := net.Dial("tcp", c.to)
-		if err != nil || !c.hold(near, far) {
-			near.Close()
-			if far != nil {
-				far.Close()
-			}
-			continue
-		}
-		carry := func(to, from net.Conn) {
-			_, _ = io.Copy(to, from)
-			to.Close()
-			from.Close()
-		}
-		c.running.Go(func() { carry(near, far) })
-		c.running.Go(func() { carry(far, near) })
-	}
-}
-
-func (c *cable) hold(ends ...net.Conn) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, end := range ends {
-		c.ends[end] = struct{}{}
-	}
-	return !c.cut
-}
-
-func (c *cable) set(cut bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.cut = cut
-	for end := range c.ends {
-		end.Close()
-	}
-	clear(c.ends)
-}
 
 // TestEdge_LosesAndDoublesNothing lets the fleet talk to an edge all the time while
 // the line to the centre is cut, the edge is killed during the cut, and the centre
@@ -99,7 +30,7 @@ func TestEdge_LosesAndDoublesNothing(t *testing.T) {
 	centre, near, line := p.centre, p.near, p.line
 	k := startTalkers(t, p.nearTo)
 	awhile(random, 500*time.Millisecond, time.Second)
-	line.set(true)
+	line.Down(true)
 	const untimed = 20
 	p.speakUntimed(t, untimed)
 	awhile(random, 500*time.Millisecond, time.Second)
@@ -109,7 +40,7 @@ func TestEdge_LosesAndDoublesNothing(t *testing.T) {
 	near.kill(t)
 	near.start(t)
 	awhile(random, 500*time.Millisecond, time.Second)
-	line.set(false)
+	line.Down(false)
 	until(t, "the centre is reached again", func() bool { return near.figure(t, "thirdstate_forward_records_total") > 0 })
 	centre.kill(t)
 	centre.start(t)
@@ -145,7 +76,7 @@ func TestEdge_LosesAndDoublesNothing(t *testing.T) {
 type pair struct {
 	centre, near          *program
 	here, there           map[string]machines.Row
-	line                  *cable
+	line                  *stand.Line
 	centreAddress, nearTo string
 }
 
@@ -154,12 +85,17 @@ func startPair(t *testing.T, speed int) *pair {
 	clock := []string{"--clock-start", killStart.Format(time.RFC3339), "--speed", fmt.Sprint(speed)}
 	p := &pair{centreAddress: spareAddress(t), nearTo: spareAddress(t)}
 	centreData, nearData := postgrestest.Folder(t), postgrestest.Folder(t)
-	p.line = layCable(t, p.centreAddress)
+	line, err := stand.LayLine("tcp", p.centreAddress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(line.Close)
+	p.line = line
 	p.centre = startProgram(t, centreData, append(clock, "--mqtt-listen", p.centreAddress)...)
 	p.here = enterKillFleet(t, p.centre, centreData)
 	token := said(t, "device", "add", "--gateway", "EDGE1", "--data", centreData)
 	p.near = startAs(t, "edge", nearData, append(clock, "--mqtt-listen", p.nearTo,
-		"--centre", "mqtt://"+p.line.door.Addr().String(), "--edge-id", "EDGE1", "--centre-token", token)...)
+		"--centre", "mqtt://"+p.line.Address(), "--edge-id", "EDGE1", "--centre-token", token)...)
 	p.there = enterKillFleet(t, p.near, nearData)
 	until(t, "the edge is connected", func() bool { return p.near.figure(t, "thirdstate_forward_connected") == 1 })
 	return p
@@ -214,13 +150,13 @@ func bringDay(t *testing.T) {
 		}
 	}
 	talk(time.Second / 2)
-	p.line.set(true)
+	p.line.Down(true)
 	talk(cut / 2)
 	p.near.kill(t)
 	p.near.start(t)
 	talk(cut / 2)
 	waiting, begun := p.near.figure(t, "thirdstate_forward_waiting_records"), time.Now()
-	p.line.set(false)
+	p.line.Down(false)
 	talk(time.Second / 2)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/thirdstate/thirdstate/cmd/thirdstate/stand"
 )
 
 //go:embed telegraf.conf
@@ -39,9 +41,9 @@ type chain struct {
 	chainKind
 	mqtt   string // URL for the devices
 	web    string // address of our pages
-	influx *influx
-	broker *process // the same as intake in ours
-	intake *process
+	influx *stand.Influx
+	broker *stand.Process // the same as intake in ours
+	intake *stand.Process
 	since  time.Time // when the stored points last grew
 }
 
@@ -49,11 +51,14 @@ type chain struct {
 func (r *runner) start(ctx context.Context, kind chainKind, dir string, machines int) (*chain, error) {
 	c := &chain{chainKind: kind}
 	var err error
-	if c.influx, err = r.startInflux(ctx, dir); err != nil {
+	address, err := r.ports.Spare(ctx)
+	if err != nil {
 		return c, err
 	}
-	address, err := r.spare(ctx)
-	if err != nil {
+	if c.influx, err = stand.StartInflux(ctx, r.Influxd, dir, address); err != nil {
+		return c, err
+	}
+	if address, err = r.ports.Spare(ctx); err != nil {
 		return c, err
 	}
 	c.mqtt = "mqtt://" + address
@@ -68,12 +73,20 @@ func (r *runner) start(ctx context.Context, kind chainKind, dir string, machines
 // stop ends all that was started, in the order of the way.
 func (c *chain) stop() error {
 	var err error
-	for _, p := range []*process{c.broker, c.intake, c.influx.process} {
+	for _, p := range []*stand.Process{c.broker, c.intake, c.database()} {
 		if p != nil {
-			err = errors.Join(err, p.end(syscall.SIGTERM))
+			err = errors.Join(err, p.End(syscall.SIGTERM))
 		}
 	}
 	return err
+}
+
+// database is nil where it did not come to be.
+func (c *chain) database() *stand.Process {
+	if c.influx == nil {
+		return nil
+	}
+	return c.influx.Process
 }
 
 // Key is the key of a machine; its model has a rule pack in ours.
@@ -96,80 +109,53 @@ func (r *runner) startOurs(ctx context.Context, c *chain, dir, address string, m
 	if err != nil {
 		return fmt.Errorf("import the machines: %w: %s", err, out)
 	}
-	if c.web, err = r.spare(ctx); err != nil {
+	if c.web, err = r.ports.Spare(ctx); err != nil {
 		return err
 	}
-	c.intake = &process{name: "thirdstate", log: filepath.Join(dir, "thirdstate.log"), command: []string{r.Program, "serve", "--log-level", "warn",
-		"--data", data, "--http", c.web, "--mqtt-listen", address, "--influx-url", c.influx.url, "--influx-bucket", database}}
+	c.intake = &stand.Process{Name: "thirdstate", Log: filepath.Join(dir, "thirdstate.log"), Command: []string{r.Program, "serve", "--log-level", "warn",
+		"--data", data, "--http", c.web, "--mqtt-listen", address, "--influx-url", c.influx.URL, "--influx-bucket", stand.Database}}
 	c.broker = c.intake
 	return c.begin(ctx)
 }
 
 func (r *runner) startTheirs(ctx context.Context, c *chain, dir, address string) error {
-	_, port, _ := strings.Cut(address, ":")
 	limits := ""
 	if c.roomy {
 		limits = "max_queued_messages 0\nmax_inflight_messages 0\n"
 	}
-	user := ""
-	if os.Geteuid() == 0 {
-		user = "user root\n" // the folder is root's alone
-	}
-	broker, telegraf := filepath.Join(dir, "mosquitto.conf"), filepath.Join(dir, "telegraf.conf")
-	if err := os.WriteFile(broker, fmt.Appendf(nil, "listener %s 127.0.0.1\nallow_anonymous true\nlog_type error\nlog_type subscribe\npersistence true\npersistence_location %s/\n%s%s", port, dir, limits, user), 0o600); err != nil {
-		return fmt.Errorf("write the configuration of Mosquitto: %w", err)
-	}
-	if err := os.WriteFile(telegraf, []byte(strings.NewReplacer("@BROKER@", address, "@INFLUX@", c.influx.url, "@DATABASE@", database).Replace(telegrafConfig)), 0o600); err != nil {
+	telegraf := filepath.Join(dir, "telegraf.conf")
+	if err := os.WriteFile(telegraf, []byte(strings.NewReplacer("@BROKER@", address, "@INFLUX@", c.influx.URL, "@DATABASE@", stand.Database).Replace(telegrafConfig)), 0o600); err != nil {
 		return fmt.Errorf("write the configuration of Telegraf: %w", err)
 	}
-	c.broker = &process{name: "mosquitto", command: []string{r.Mosquitto, "-c", broker}, log: filepath.Join(dir, "mosquitto.log")}
-	c.intake = &process{name: "telegraf", command: []string{r.Telegraf, "--config", telegraf}, log: filepath.Join(dir, "telegraf.log")}
+	var err error
+	if c.broker, err = stand.Mosquitto(r.Mosquitto, dir, address, limits); err != nil {
+		return err
+	}
+	c.intake = &stand.Process{Name: "telegraf", Command: []string{r.Telegraf, "--config", telegraf}, Log: filepath.Join(dir, "telegraf.log")}
 	return c.begin(ctx)
 }
 
 // begin starts what takes messages in, again too, and waits until it does.
 func (c *chain) begin(ctx context.Context) error {
-	if c.broker.cmd == nil {
-		if err := c.broker.start(); err != nil {
-			return err
-		}
-		address := strings.TrimPrefix(c.mqtt, "mqtt://")
-		if err := c.broker.lasts(ctx, c.broker.name+" listens", func() bool { return listens(address) }); err != nil {
+	if !c.broker.Runs() {
+		if err := c.broker.BeginAt(ctx, strings.TrimPrefix(c.mqtt, "mqtt://")); err != nil {
 			return err
 		}
 	}
-	if c.intake.cmd == nil {
-		if err := c.intake.start(); err != nil {
+	if !c.intake.Runs() {
+		if err := c.intake.Start(); err != nil {
 			return err
 		}
 	}
-	return c.intake.lasts(ctx, c.intake.name+" takes messages in", c.subscribed)
+	return c.intake.Lasts(ctx, c.intake.Name+" takes messages in", c.subscribed)
 }
 
 // subscribed says whether messages will be taken in from now on.
 func (c *chain) subscribed() bool {
 	if c.ours {
-		return listens(c.web)
+		return stand.Listens(c.web)
 	}
-	return c.intake.said("Connected [tcp") && c.broker.said("fleet/+/telemetry")
-}
-
-// said says whether the process has written a text in its present life.
-func (p *process) said(text string) bool {
-	f, err := os.Open(p.log)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	if _, err := f.Seek(p.born, 0); err != nil {
-		return false
-	}
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if strings.Contains(lines.Text(), text) {
-			return true
-		}
-	}
-	return false
+	return c.intake.Said("Connected [tcp") && c.broker.Said("fleet/+/telemetry")
 }
 
 // evaluated is the last record of our log that the rules have seen.

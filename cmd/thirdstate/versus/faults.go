@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/thirdstate/thirdstate/cmd/thirdstate/stand"
 	"github.com/thirdstate/thirdstate/telemetry/publish"
 )
 
@@ -34,19 +35,19 @@ type fault struct {
 //nolint:gochecknoglobals // an ordered list, never written
 var faultList = []fault{
 	{"kill -9 of what takes in", func(ctx context.Context, _ *runner, c *chain) error {
-		if err := c.intake.end(syscall.SIGKILL); err != nil {
+		if err := c.intake.End(syscall.SIGKILL); err != nil {
 			return err
 		}
 		return c.begin(ctx)
 	}},
 	{"kill -9 of the broker", func(ctx context.Context, _ *runner, c *chain) error {
-		if err := c.broker.end(syscall.SIGKILL); err != nil {
+		if err := c.broker.End(syscall.SIGKILL); err != nil {
 			return err
 		}
 		return c.begin(ctx)
 	}},
 	{"InfluxDB away for 12 s", func(ctx context.Context, _ *runner, c *chain) error {
-		if err := c.influx.away(ctx); err != nil {
+		if err := c.influx.Away(ctx); err != nil {
 			return err
 		}
 		away := time.NewTimer(12 * time.Second)
@@ -56,7 +57,7 @@ var faultList = []fault{
 			return ctx.Err()
 		case <-away.C:
 		}
-		return c.influx.begin(ctx)
+		return c.influx.Begin(ctx)
 	}},
 }
 
@@ -124,10 +125,10 @@ func (r *runner) suffer(ctx context.Context, c *chain, f fault) (acked, lost, tw
 	}
 	last := -1
 	var stored map[string]map[int64]bool
-	err = await(ctx, "all is stored, or nothing more comes", func() bool {
-		written, err := c.influx.written(ctx)
+	err = stand.Await(ctx, "all is stored, or nothing more comes", func() bool {
+		written, err := c.influx.Written(ctx)
 		if err == nil && written >= acked {
-			if stored, err = c.influx.instants(ctx); err == nil && l.missing(stored) == 0 {
+			if stored, err = instants(ctx, c.influx); err == nil && l.missing(stored) == 0 {
 				return true
 			}
 		}
@@ -136,14 +137,14 @@ func (r *runner) suffer(ctx context.Context, c *chain, f fault) (acked, lost, tw
 	if err != nil {
 		return acked, 0, 0, err
 	}
-	if stored, err = c.influx.instants(ctx); err != nil {
+	if stored, err = instants(ctx, c.influx); err != nil {
 		return acked, 0, 0, err
 	}
 	kept := 0
 	for _, times := range stored {
 		kept += len(times)
 	}
-	written, err := c.influx.written(ctx)
+	written, err := c.influx.Written(ctx)
 	return acked, l.missing(stored), max(0, written-kept), err
 }
 
@@ -199,4 +200,23 @@ func (r *runner) talk(ctx context.Context, c *chain, l *ledger, n int, half chan
 		}
 	}
 	return p.Flush(ctx)
+}
+
+// instants are the times, in milliseconds, of which a point is stored of each machine.
+func instants(ctx context.Context, influx *stand.Influx) (map[string]map[int64]bool, error) {
+	groups, err := influx.Query(ctx, `SELECT "ignition" FROM "telemetry" GROUP BY "machine"`)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]map[int64]bool{}
+	for _, g := range groups {
+		set := make(map[int64]bool, len(g.Values))
+		for _, row := range g.Values {
+			if at, ok := row[0].(float64); ok {
+				set[int64(at)] = true
+			}
+		}
+		out[g.Tags["machine"]] = set
+	}
+	return out, nil
 }

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"strconv"
 	"time"
+
+	"github.com/thirdstate/thirdstate/cmd/thirdstate/stand"
 )
 
 // speedRun is what a chain could do.
@@ -50,7 +52,7 @@ func (r *runner) printSpeed(kind chainKind, s speedRun) {
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
 func (r *runner) race(ctx context.Context, c *chain) (run speedRun, err error) {
-	intake, broker := c.intake.processor(), c.broker.processor()
+	intake, broker := c.intake.Processor(), c.broker.Processor()
 	began := time.Now()
 	devices := exec.CommandContext(ctx, r.Program, "bench", "publish", "--url", c.mqtt, "--messages", strconv.Itoa(r.Messages), //nolint:gosec // ourselves
 		"--machines", strconv.Itoa(r.Machines), "--connections", strconv.Itoa(r.Connections))
@@ -59,15 +61,15 @@ func (r *runner) race(ctx context.Context, c *chain) (run speedRun, err error) {
 	}
 	n := float64(r.Messages)
 	run.acknowledged = n / time.Since(began).Seconds()
-	err = await(ctx, c.name+" has stored all", func() bool {
-		written, err := c.influx.written(ctx)
+	err = stand.Await(ctx, c.name+" has stored all", func() bool {
+		written, err := c.influx.Written(ctx)
 		return err == nil && written >= r.Messages && (!c.ours || c.evaluated(ctx) >= r.Messages)
 	})
 	run.stored = n / time.Since(began).Seconds()
-	run.intake = time.Duration(float64(c.intake.processor()-intake) / n)
+	run.intake = time.Duration(float64(c.intake.Processor()-intake) / n)
 	if c.broker != c.intake {
-		run.broker = time.Duration(float64(c.broker.processor()-broker) / n)
+		run.broker = time.Duration(float64(c.broker.Processor()-broker) / n)
 	}
-	run.peak = c.intake.peak()
+	run.peak = c.intake.Peak()
 	return run, err
 }

@@ -12,7 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/cmd/thirdstate/stand"
 )
 
 // Config says what runs, with how much.
@@ -23,16 +23,6 @@ type Config struct {
 	Connections                  int
 	FaultMessages                int // of each run with a fault, sent at 1,000/s; 0 = no such runs
 	Out                          io.Writer
-}
-
-// Find looks for a program of a peer; place is tried after PATH.
-func Find(name string, places ...string) (string, error) {
-	for _, place := range append([]string{""}, places...) {
-		if path, err := lookPath(filepath.Join(place, name)); err == nil {
-			return path, nil
-		}
-	}
-	return "", problem.New(problem.Invalid, "%s is not installed; `make versus` brings it", name)
 }
 
 // Run compares and prints; it ends every process that it started.
@@ -57,7 +47,7 @@ type runner struct {
 	Config
 	dir   string
 	runs  int // chains started so far
-	ports int // addresses given away so far
+	ports stand.Ports
 }
 
 func (r *runner) print(format string, args ...any) { fmt.Fprintf(r.Out, format+"\n", args...) }

@@ -1,4 +1,4 @@
-package versus
+package stand
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"syscall"
 )
 
-// database is where both chains write to.
-const database = "telemetry"
+// Database is the one that a fresh InfluxDB has, and the name of the bucket.
+const Database = "telemetry"
 
 const influxConfig = `reporting-disabled = true
 bind-address = "127.0.0.1:0"
@@ -34,54 +34,51 @@ flux-enabled = true
 log-enabled = false
 `
 
-// influx is a real InfluxDB of one chain.
-type influx struct {
-	*process
-	url    string
+// Influx is a real InfluxDB with a folder of its own.
+type Influx struct {
+	*Process
+	URL    string
 	client http.Client
 	before int // points written in earlier lives
 }
 
-func (r *runner) startInflux(ctx context.Context, dir string) (*influx, error) {
-	address, err := r.spare(ctx)
-	if err != nil {
-		return nil, err
-	}
+// StartInflux starts a fresh InfluxDB in dir and makes Database there.
+func StartInflux(ctx context.Context, program, dir, address string) (*Influx, error) {
 	config := filepath.Join(dir, "influxd.conf")
 	if err := os.WriteFile(config, fmt.Appendf(nil, influxConfig, dir, address), 0o600); err != nil {
 		return nil, fmt.Errorf("write the configuration of InfluxDB: %w", err)
 	}
-	s := &influx{url: "http://" + address, process: &process{name: "influxd", command: []string{r.Influxd, "-config", config}, log: filepath.Join(dir, "influxd.log")}}
-	if err := s.begin(ctx); err != nil {
+	s := &Influx{URL: "http://" + address, Process: &Process{Name: "influxd", Command: []string{program, "-config", config}, Log: filepath.Join(dir, "influxd.log")}}
+	if err := s.Begin(ctx); err != nil {
 		return s, err
 	}
-	_, err = s.query(ctx, "CREATE DATABASE "+database)
+	_, err := s.Query(ctx, "CREATE DATABASE "+Database)
 	return s, err
 }
 
-// begin starts it, again too.
-func (s *influx) begin(ctx context.Context) error {
-	if err := s.start(); err != nil {
+// Begin starts it, again too.
+func (s *Influx) Begin(ctx context.Context) error {
+	if err := s.Start(); err != nil {
 		return err
 	}
-	return s.lasts(ctx, "InfluxDB answers", func() bool {
-		_, err := s.query(ctx, "SHOW DATABASES")
+	return s.Lasts(ctx, "InfluxDB answers", func() bool {
+		_, err := s.Query(ctx, "SHOW DATABASES")
 		return err == nil
 	})
 }
 
-// away ends it in good order; written goes on counting after its next start.
-func (s *influx) away(ctx context.Context) error {
-	n, err := s.written(ctx)
+// Away ends it in good order; Written goes on counting after its next start.
+func (s *Influx) Away(ctx context.Context) error {
+	n, err := s.Written(ctx)
 	if err != nil {
 		return err
 	}
 	s.before = n
-	return s.end(syscall.SIGTERM)
+	return s.End(syscall.SIGTERM)
 }
 
-func (s *influx) get(ctx context.Context, method, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, s.url+path, nil)
+func (s *Influx) get(ctx context.Context, method, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.URL+path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -97,20 +94,21 @@ func (s *influx) get(ctx context.Context, method, path string) ([]byte, error) {
 	return body, err
 }
 
-// series is one group of an InfluxQL answer.
-type series struct {
+// Series is one group of an InfluxQL answer.
+type Series struct {
 	Tags   map[string]string
 	Values [][]any
 }
 
-func (s *influx) query(ctx context.Context, text string) ([]series, error) {
-	body, err := s.get(ctx, http.MethodPost, "/query?epoch=ms&db="+database+"&q="+url.QueryEscape(text))
+// Query asks in InfluxQL; times come in milliseconds.
+func (s *Influx) Query(ctx context.Context, text string) ([]Series, error) {
+	body, err := s.get(ctx, http.MethodPost, "/query?epoch=ms&db="+Database+"&q="+url.QueryEscape(text))
 	if err != nil {
 		return nil, err
 	}
 	var answer struct {
 		Results []struct {
-			Series []series
+			Series []Series
 			Error  string
 		}
 	}
@@ -126,8 +124,8 @@ func (s *influx) query(ctx context.Context, text string) ([]series, error) {
 	return answer.Results[0].Series, nil
 }
 
-// written is how many points were written so far, doubles counted.
-func (s *influx) written(ctx context.Context) (int, error) {
+// Written is how many points were written so far, doubles counted.
+func (s *Influx) Written(ctx context.Context) (int, error) {
 	body, err := s.get(ctx, http.MethodGet, "/debug/vars")
 	if err != nil {
 		return 0, err
@@ -155,23 +153,4 @@ func (s *influx) written(ctx context.Context) (int, error) {
 		}
 	}
 	return s.before, nil
-}
-
-// instants are the times, in milliseconds, of which a point is stored of each machine.
-func (s *influx) instants(ctx context.Context) (map[string]map[int64]bool, error) {
-	groups, err := s.query(ctx, `SELECT "ignition" FROM "telemetry" GROUP BY "machine"`)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]map[int64]bool{}
-	for _, g := range groups {
-		set := make(map[int64]bool, len(g.Values))
-		for _, row := range g.Values {
-			if at, ok := row[0].(float64); ok {
-				set[int64(at)] = true
-			}
-		}
-		out[g.Tags["machine"]] = set
-	}
-	return out, nil
 }

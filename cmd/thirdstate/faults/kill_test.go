@@ -1,0 +1,43 @@
+package faults
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// seeded is the chance of one test; its seed is in the test's output.
+func seeded(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// F01: the program is killed again and again while devices speak to it.
+func TestF01_TheProgramIsKilled(t *testing.T) {
+	killed(t, plan{})
+}
+
+// F02: the same with devices that speak to Mosquitto.
+func TestF02_TheProgramIsKilledBehindMosquitto(t *testing.T) {
+	killed(t, plan{external: true, influx: true})
+}
+
+func killed(t *testing.T, c plan) {
+	t.Parallel()
+	random, l := seeded(t), l1()
+	c.machines = l.machines
+	p := build(t, c)
+	f := p.talk(l)
+	times := choose(3, 50)
+	for range times {
+		p.hears(f, 1+random.IntN(choose(l.perSecond, 20*l.perSecond)))
+		p.kill()
+	}
+	p.judge(f)
+	t.Logf("%d kills in %v", times, f.now().Round(time.Second))
+	if most := choose(20*time.Second, 2*time.Second); p.slowest > most { // a slow machine's race detector
+		t.Errorf("ready after %v, want %v", p.slowest, most)
+	}
+}
