@@ -23,6 +23,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/webhooks"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
@@ -39,7 +40,7 @@ type Config struct {
 	Pool     *postgres.Pool
 	Clock    *clock.Clock
 	Log      *slog.Logger
-	History  telemetry.History
+	History  history.Store
 	Registry *prometheus.Registry
 	Ready    []Check
 	// IntakeLog takes observations that come over HTTP and messages that are

@@ -14,7 +14,7 @@ import (
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
-	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
@@ -90,11 +90,11 @@ func TestAttachments_SameKeySamePhoto(t *testing.T) {
 func TestObservations_AreSeriesOfOnesOwn(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	var points []telemetry.Point
+	var points []history.Point
 	for minute := range 120 {
 		at := maintenancetest.Now.Add(-time.Duration(minute+1) * time.Minute)
 		for _, m := range []machines.Machine{h.a.Machine, h.b.Machine} {
-			points = append(points, telemetry.Point{Machine: m.Key, MachineNo: m.No, At: at, Values: []observation.Value{{Signal: "hydraulic_oil_temp", Value: 80}, {Signal: "load", Value: float64(minute)}}})
+			points = append(points, history.Point{Machine: m.Key, MachineNo: m.No, At: at, Values: []observation.Value{{Signal: "hydraulic_oil_temp", Value: 80}, {Signal: "load", Value: float64(minute)}}})
 		}
 	}
 	if err := h.s.History.Write(identity.With(t.Context(), maintenancetest.Program), points); err != nil {

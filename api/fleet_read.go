@@ -8,8 +8,8 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/machines"
-	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/aemp"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
@@ -134,7 +134,7 @@ func (s *Server) newest(ctx context.Context, row machines.Row) (map[string]aemp.
 	if s.History == nil || row.LastSeenAt == nil {
 		return out, nil
 	}
-	ref := telemetry.Ref{Key: row.Key, No: row.No}
+	ref := history.Ref{Key: row.Key, No: row.No}
 	end := row.LastSeenAt.Add(time.Microsecond)
 	rows, err := s.History.Rows(ctx, ref, end.Add(-recent), end, recentRows)
 	if err != nil {
@@ -184,7 +184,7 @@ func (s *Server) valuesBetween(ctx context.Context, row machines.Row, signals []
 	if s.History == nil {
 		return nil, nil
 	}
-	rows, err := s.History.Rows(ctx, telemetry.Ref{Key: row.Key, No: row.No}, from, to, seriesRows)
+	rows, err := s.History.Rows(ctx, history.Ref{Key: row.Key, No: row.No}, from, to, seriesRows)
 	if err != nil {
 		return nil, err
 	}

@@ -17,10 +17,10 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
-	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/aemp"
 	"github.com/thirdstate/thirdstate/telemetry/aemp/pull"
 	"github.com/thirdstate/thirdstate/telemetry/formats"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
@@ -29,9 +29,9 @@ import (
 func (h *house) working(t *testing.T) {
 	t.Helper()
 	for _, a := range []*maintenancetest.Tenant{h.a, h.b} {
-		var points []telemetry.Point
+		var points []history.Point
 		for i := range 3 {
-			points = append(points, telemetry.Point{Machine: a.Machine.Key, MachineNo: a.Machine.No, At: maintenancetest.Now.Add(time.Duration(i-3) * time.Minute),
+			points = append(points, history.Point{Machine: a.Machine.Key, MachineNo: a.Machine.No, At: maintenancetest.Now.Add(time.Duration(i-3) * time.Minute),
 				Values: []observation.Value{{Signal: "fuel_level", Value: float64(50 - i)}, {Signal: "latitude", Value: 26.86}, {Signal: "longitude", Value: 112.6}}})
 		}
 		ctx := identity.With(t.Context(), maintenancetest.Program)

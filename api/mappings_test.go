@@ -12,6 +12,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
@@ -20,7 +21,7 @@ func TestMappings_AreMadePreviewedAndEnded(t *testing.T) {
 	h := newHouse(t)
 	h.withLog(t)
 	machine := h.w.A.Machine
-	if err := h.s.History.Write(identity.With(t.Context(), maintenancetest.Program), []telemetry.Point{{Machine: machine.Key, MachineNo: machine.No, At: h.s.Clock.Now(), Values: []observation.Value{{Signal: "HydraulicOilTemp", Value: 212}}}}); err != nil {
+	if err := h.s.History.Write(identity.With(t.Context(), maintenancetest.Program), []history.Point{{Machine: machine.Key, MachineNo: machine.No, At: h.s.Clock.Now(), Values: []observation.Value{{Signal: "HydraulicOilTemp", Value: 212}}}}); err != nil {
 		t.Fatal(err)
 	}
 	ask := func(method, path, body string, status int) string {

@@ -10,7 +10,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
-	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 )
 
 func observations(s *Server) {
@@ -53,7 +53,7 @@ func (s *Server) listObservations(ctx context.Context, in *historyQuery) (*Liste
 	if in.From.IsZero() {
 		in.From = in.To.Add(-defaultSpan)
 	}
-	found, err := s.History.Range(ctx, telemetry.Query{Machine: telemetry.Ref{Key: machine.Key, No: machine.No}, Signals: in.Signals,
+	found, err := s.History.Range(ctx, history.Query{Machine: history.Ref{Key: machine.Key, No: machine.No}, Signals: in.Signals,
 		From: in.From.UTC(), To: in.To.UTC(), MaxPoints: in.Points})
 	items := make([]Series, 0, len(found))
 	for _, one := range found {

@@ -15,7 +15,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
-	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 )
 
 // scenario is one request against the real routes and the real schema, and what
@@ -49,7 +49,7 @@ func newHouse(t *testing.T) *house {
 	pool := postgrestest.New(t)
 	h := &house{e: echo.New(), w: maintenancetest.New(t, pool), clock: clock.New(maintenancetest.Now, 0, nil), logs: &strings.Builder{}}
 	h.a, h.b = h.w.A, h.w.B
-	s, err := Mount(h.e, Config{Pool: pool, Clock: h.clock, History: telemetry.NewPostgresHistory(pool), Webhooks: maintenancetest.Webhooks(), Log: slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelError}))})
+	s, err := Mount(h.e, Config{Pool: pool, Clock: h.clock, History: history.NewPostgres(pool), Webhooks: maintenancetest.Webhooks(), Log: slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelError}))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/webhooks"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
@@ -32,7 +33,7 @@ type Config struct {
 	Pool      *postgres.Pool
 	Clock     *clock.Clock
 	Log       *slog.Logger
-	History   telemetry.History
+	History   history.Store
 	Detection *detection.Runner
 	Intake    func() IntakeStatus      // for the intake page
 	IntakeLog *intakelog.Log           // where replayed messages go

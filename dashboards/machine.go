@@ -13,6 +13,7 @@ import (
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
 
@@ -189,7 +190,7 @@ func showChart(s *Site, r *request) error {
 		}
 	}
 	from := r.now.Add(-time.Duration(days) * 24 * time.Hour)
-	series, err := s.History.Range(r.ctx, telemetry.Query{Machine: telemetry.Ref{Key: file.Machine.Key, No: file.Machine.No},
+	series, err := s.History.Range(r.ctx, history.Query{Machine: history.Ref{Key: file.Machine.Key, No: file.Machine.No},
 		Signals: []string{signal}, From: from, To: r.now, MaxPoints: chartPoints})
 	if err != nil {
 		return err

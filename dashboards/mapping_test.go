@@ -12,6 +12,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
@@ -27,8 +28,8 @@ func TestSignals_AreMappedWithAPreview(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = log.Close() })
 	d.site.IntakeLog = log
-	point := telemetry.Point{Machine: d.a.Machine.Key, MachineNo: d.a.Machine.No, Model: "BC56", At: maintenancetest.Now, Values: []observation.Value{{Signal: "HydraulicOilTemp", Value: 212}}}
-	if err := d.site.History.Write(identity.With(t.Context(), maintenancetest.Program), []telemetry.Point{point}); err != nil {
+	point := history.Point{Machine: d.a.Machine.Key, MachineNo: d.a.Machine.No, Model: "BC56", At: maintenancetest.Now, Values: []observation.Value{{Signal: "HydraulicOilTemp", Value: 212}}}
+	if err := d.site.History.Write(identity.With(t.Context(), maintenancetest.Program), []history.Point{point}); err != nil {
 		t.Fatal(err)
 	}
 	b := d.signIn(d.person(identity.ServiceManager), "en")

@@ -21,7 +21,7 @@ import (
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
-	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
@@ -40,8 +40,8 @@ func newDesk(t *testing.T, demo *Demo) *desk {
 	pool := postgrestest.New(t)
 	d := &desk{t: t, e: echo.New(), w: maintenancetest.New(t, pool), clock: clock.New(maintenancetest.Now, 0, nil)}
 	d.a, d.b = d.w.A, d.w.B
-	history := telemetry.NewPostgresHistory(pool)
-	site, err := Mount(d.e, Config{Pool: pool, Clock: d.clock, History: history, Demo: demo, Log: slog.New(slog.NewTextHandler(toTest{t}, nil)),
+	store := history.NewPostgres(pool)
+	site, err := Mount(d.e, Config{Pool: pool, Clock: d.clock, History: store, Demo: demo, Log: slog.New(slog.NewTextHandler(toTest{t}, nil)),
 		Webhooks: maintenancetest.Webhooks(),
 		Intake:   func() IntakeStatus { return IntakeStatus{Sources: []string{"127.0.0.1:1883"}} }})
 	if err != nil {
@@ -49,9 +49,9 @@ func newDesk(t *testing.T, demo *Demo) *desk {
 	}
 	d.site = site
 	for i := range 48 {
-		point := telemetry.Point{Machine: d.a.Machine.Key, MachineNo: d.a.Machine.No, Model: "BC56", At: maintenancetest.Now.Add(-time.Duration(i) * time.Hour),
+		point := history.Point{Machine: d.a.Machine.Key, MachineNo: d.a.Machine.No, Model: "BC56", At: maintenancetest.Now.Add(-time.Duration(i) * time.Hour),
 			Values: []observation.Value{{Signal: "hydraulic_oil_temp", Value: 60 + float64(i%5)}}}
-		if err := history.Write(identity.With(t.Context(), maintenancetest.Program), []telemetry.Point{point}); err != nil {
+		if err := store.Write(identity.With(t.Context(), maintenancetest.Program), []history.Point{point}); err != nil {
 			t.Fatal(err)
 		}
 	}

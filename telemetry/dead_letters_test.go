@@ -15,6 +15,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/telemetry/formats"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
@@ -266,26 +267,26 @@ func TestLetterMetrics_CountByReason(t *testing.T) {
 
 // picky is a history that refuses the first value of a signal.
 type picky struct {
-	History
+	history.Store
 	signal string
 	had    bool
 }
 
-func (p *picky) Write(ctx context.Context, points []Point) error {
-	var refused []Refusal
+func (p *picky) Write(ctx context.Context, points []history.Point) error {
+	var refused []history.Refusal
 	for i, point := range points {
 		for _, v := range point.Values {
 			if v.Signal == p.signal && !p.had {
 				p.had = true
-				refused = append(refused, Refusal{Point: i, Signal: v.Signal, Fault: formats.Fault{Reason: formats.HistoryRefused, Path: v.Signal, Detail: "type conflict"}})
+				refused = append(refused, history.Refusal{Point: i, Signal: v.Signal, Fault: formats.Fault{Reason: formats.HistoryRefused, Path: v.Signal, Detail: "type conflict"}})
 				points[i].Values = nil
 			}
 		}
 	}
-	if err := p.History.Write(ctx, points); err != nil || len(refused) == 0 {
+	if err := p.Store.Write(ctx, points); err != nil || len(refused) == 0 {
 		return err
 	}
-	return &RefusedError{refused}
+	return &history.RefusedError{Refused: refused}
 }
 
 func TestDeadLetter_OfTheHistoryIsReplayedFromTheLog(t *testing.T) {
@@ -294,7 +295,7 @@ func TestDeadLetter_OfTheHistoryIsReplayedFromTheLog(t *testing.T) {
 	addMachine(t, w.pool, "PM1")
 	w.send(t, "", "fleet/PM1/telemetry", fmt.Sprintf(`{"ts":%d,"values":{"bad":1}}`, start.UnixMilli()))
 	w.send(t, "", "fleet/PM1/telemetry", fmt.Sprintf(`{"ts":%d,"values":{"good":1}}`, start.UnixMilli()))
-	h := &picky{History: w.history, signal: "bad"}
+	h := &picky{Store: w.history, signal: "bad"}
 	w.run(t, historyRun{to: h})
 	want(t, value[int64](t, w.pool, `SELECT sum(cardinality(vals)) FROM sample`), int64(1))
 	letter := w.letters(t, DeadLetterFilter{})[0]

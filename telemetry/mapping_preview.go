@@ -14,6 +14,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry/formats"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 )
 
 // Legend is what a machine sends and what it means: the names with their newest
@@ -93,12 +94,12 @@ func ReadLegend(ctx context.Context, db postgres.DB, machineID uuid.UUID, device
 
 // AddHistory adds the names and values that the machine reported last. It is not
 // called within the transaction of ReadLegend: a history has its own.
-func (l *Legend) AddHistory(ctx context.Context, history History) error {
+func (l *Legend) AddHistory(ctx context.Context, store history.Store) error {
 	if l.Device != "" {
 		return nil
 	}
-	ref := Ref{Key: l.Machine.Key, No: l.Machine.No}
-	latest, err := history.Latest(ctx, ref)
+	ref := history.Ref{Key: l.Machine.Key, No: l.Machine.No}
+	latest, err := store.Latest(ctx, ref)
 	if problem.Of(err) == problem.NotFound {
 		l.explain(nil)
 		return nil
@@ -107,7 +108,7 @@ func (l *Legend) AddHistory(ctx context.Context, history History) error {
 	}
 	samples := map[string][]Sample{}
 	for _, back := range []time.Duration{recently, lately} {
-		rows, err := history.Rows(ctx, ref, latest.At.Add(-back), latest.At.Add(time.Microsecond), rowsSeen)
+		rows, err := store.Rows(ctx, ref, latest.At.Add(-back), latest.At.Add(time.Microsecond), rowsSeen)
 		if err != nil {
 			return fmt.Errorf("read what %s said last: %w", ref.Key, err)
 		}

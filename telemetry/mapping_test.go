@@ -12,12 +12,13 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
 // addPump enters a machine of a model with an oil temperature and a pressure.
-func addPump(t *testing.T, w *works, key string) (machine, model uuid.UUID, ref Ref) {
+func addPump(t *testing.T, w *works, key string) (machine, model uuid.UUID, ref history.Ref) {
 	t.Helper()
 	machine, ref = addMachine(t, w.pool, key)
 	do(t, w.pool, func(tx pgx.Tx) error {

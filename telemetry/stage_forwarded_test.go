@@ -9,6 +9,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/telemetry/edge"
 	"github.com/thirdstate/thirdstate/telemetry/formats"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
@@ -75,7 +76,7 @@ func TestStage_ReadsWhatAnEdgeForwardsAsIfItHadComeHere(t *testing.T) {
 // rows are those of a machine, by key.
 func (w *works) rows(t *testing.T, key string) (list []string) {
 	t.Helper()
-	ref := Ref{Key: key, No: value[int](t, w.pool, "SELECT no FROM machine WHERE key = '"+key+"'")}
+	ref := history.Ref{Key: key, No: value[int](t, w.pool, "SELECT no FROM machine WHERE key = '"+key+"'")}
 	rows, err := w.history.Rows(program(t.Context()), ref, start.AddDate(-1, 0, 0), start.AddDate(0, 0, 1), 0)
 	if err != nil {
 		t.Fatal(err)

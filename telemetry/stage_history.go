@@ -15,6 +15,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
@@ -30,7 +31,7 @@ const warmUp = 16 * batchRecords
 type HistoryConfig struct {
 	Stage    *Stage
 	Pool     *postgres.Pool
-	History  History
+	History  history.Store
 	LogID    uuid.UUID
 	First    intakelog.LSN            // oldest record of the log that is still there
 	Released func(upTo intakelog.LSN) // told how far the history has stored
@@ -223,8 +224,8 @@ func (h *historian) try(ctx context.Context, what string, do func() error) error
 		}
 		h.Status.fail(err)
 		wait := backoff(attempt)
-		if later, ok := errors.AsType[*laterError](err); ok {
-			wait = max(wait, later.after)
+		if later, ok := errors.AsType[*history.LaterError](err); ok {
+			wait = max(wait, later.After)
 		}
 		h.Log.Error("history not written, trying again", "what", what, "attempt", attempt, "wait", wait, "error", err)
 		if err := rest(ctx, wait); err != nil {
@@ -233,19 +234,10 @@ func (h *historian) try(ctx context.Context, what string, do func() error) error
 	}
 }
 
-// laterError says when the other side wants to be asked again.
-type laterError struct {
-	after time.Duration
-	err   error
-}
-
-func (e *laterError) Error() string { return e.err.Error() }
-func (e *laterError) Unwrap() error { return e.err }
-
 func (h *historian) runOnce(ctx context.Context, b *Batch) error {
 	out := h.settle(b)
 	out.gaps = h.gapsDue(b)
-	var refused []Refusal
+	var refused []history.Refusal
 	err := h.try(ctx, "store a batch", func() error {
 		store, no, err := h.prepare(ctx, out.points)
 		if err != nil {
@@ -270,16 +262,26 @@ func (h *historian) runOnce(ctx context.Context, b *Batch) error {
 	return nil
 }
 
+// storeFunc is the part of a write that belongs into the transaction which also
+// moves the cursor.
+type storeFunc = func(ctx context.Context, tx pgx.Tx) error
+
+// preparer is a history that can split a write: all that may be repeated first,
+// then the part of the transaction.
+type preparer interface {
+	Prepare(ctx context.Context, points []history.Point) (storeFunc, []history.Refusal, error)
+}
+
 // prepare does the part of a write that may be repeated.
-func (h *historian) prepare(ctx context.Context, points []Point) (storeFunc, []Refusal, error) {
+func (h *historian) prepare(ctx context.Context, points []history.Point) (storeFunc, []history.Refusal, error) {
 	if len(points) == 0 {
 		return nil, nil, nil
 	}
 	if p, ok := h.History.(preparer); ok {
-		return p.prepare(ctx, points)
+		return p.Prepare(ctx, points)
 	}
 	err := h.History.Write(ctx, points)
-	if refused, ok := errors.AsType[*RefusedError](err); ok {
+	if refused, ok := errors.AsType[*history.RefusedError](err); ok {
 		return nil, refused.Refused, nil
 	}
 	if err != nil {

@@ -14,7 +14,9 @@ import (
 	"github.com/thirdstate/thirdstate/internal/clock"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+	"github.com/thirdstate/thirdstate/telemetry/telemetrytest"
 )
 
 // heard signals each time that something is logged at warning or above.
@@ -60,7 +62,7 @@ func TestRunHistory_WaitsForTheDatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &works{pool: pool, log: log, clock: clock.New(start, 0, nil), history: NewPostgresHistory(pool)}
+	w := &works{pool: pool, log: log, clock: clock.New(start, 0, nil), history: history.NewPostgres(pool)}
 	_, ref := addMachine(t, pool, "PM1")
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -147,8 +149,8 @@ func TestRunHistory_EndsWhileTheDatabaseIsAway(t *testing.T) {
 func TestRunHistory_WaitsForInfluxDB(t *testing.T) {
 	t.Parallel()
 	w := newWorks(t)
-	server := startInflux(t, false)
-	influx := server.history(t, InfluxConfig{Pool: w.pool})
+	server := telemetrytest.StartInflux(t, false)
+	influx := openInflux(t, server, w.pool)
 	_, ref := addMachine(t, w.pool, "PM1")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -161,12 +163,12 @@ func TestRunHistory_WaitsForInfluxDB(t *testing.T) {
 	var last intakelog.LSN
 	for i := range 300 {
 		if i == 100 {
-			server.kill()
+			server.Kill()
 		}
 		last = w.send(t, "", "fleet/PM1/telemetry", telemetry(start.Add(time.Duration(i)*time.Second), "b", i, fmt.Sprintf(`"a":%d`, i)))
 	}
 	<-trouble
-	server.start(t, strings.TrimPrefix(server.url, "http://"), false)
+	server.Start(t, strings.TrimPrefix(server.URL, "http://"), false)
 	for at := range stored {
 		if at >= last {
 			break

@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/thirdstate/thirdstate/telemetry/formats"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
 // settled is what a batch means for the history: the points to write and, for
 // each record, what it was.
 type settled struct {
-	points  []Point
+	points  []history.Point
 	lsns    []intakelog.LSN // of the points
 	tally   tally
 	letters []DeadLetter
@@ -30,7 +31,7 @@ type tally struct {
 // record counts as. A message with nothing to store (a status, an attribute)
 // counts as stored.
 func (h *historian) settle(b *Batch) *settled {
-	out := &settled{letters: b.Dead, unknown: b.Unclaimed, points: make([]Point, 0, len(b.Observations))}
+	out := &settled{letters: b.Dead, unknown: b.Unclaimed, points: make([]history.Point, 0, len(b.Observations))}
 	next := 0
 	repeats := lsnSet{}
 	for _, r := range b.Records {
@@ -44,7 +45,7 @@ func (h *historian) settle(b *Batch) *settled {
 			fresh++
 			h.quality.note(o)
 			out.tally.readings += int64(len(o.Values))
-			out.points = append(out.points, Point{Machine: o.Machine, MachineNo: o.MachineNo, Model: o.Model, At: o.At, Values: o.Values})
+			out.points = append(out.points, history.Point{Machine: o.Machine, MachineNo: o.MachineNo, Model: o.Model, At: o.At, Values: o.Values})
 			out.lsns = append(out.lsns, o.LSN)
 		}
 		if again {
@@ -95,7 +96,7 @@ func (out *settled) count(r RecordParts, fresh int) {
 
 // with adds what the history refused as dead letters of their records. The
 // record itself stays counted as stored: other values of it were.
-func (out *settled) with(b *Batch, refused []Refusal) []DeadLetter {
+func (out *settled) with(b *Batch, refused []history.Refusal) []DeadLetter {
 	if len(refused) == 0 {
 		return out.letters
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/telemetry/formats"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
@@ -28,7 +29,7 @@ type works struct {
 	pool    *postgres.Pool
 	log     *intakelog.Log
 	clock   *clock.Clock
-	history History
+	history history.Store
 }
 
 func newWorks(t *testing.T) *works {
@@ -43,7 +44,7 @@ func newWorks(t *testing.T) *works {
 			t.Error(err)
 		}
 	})
-	return &works{pool: pool, log: log, clock: clock.New(start, 0, nil), history: NewPostgresHistory(pool)}
+	return &works{pool: pool, log: log, clock: clock.New(start, 0, nil), history: history.NewPostgres(pool)}
 }
 
 // send appends one message, received a second after the one before.
@@ -92,7 +93,7 @@ func (u upTo) Read(ctx context.Context, after intakelog.LSN, limit int, buf []in
 type historyRun struct {
 	id   uuid.UUID
 	upTo intakelog.LSN // 0: as far as the log goes
-	to   History
+	to   history.Store
 	pool *postgres.Pool
 
 	status *HistoryStatus
@@ -210,12 +211,12 @@ func TestRunHistory_EqualsOneRunWhereverItIsStopped(t *testing.T) {
 
 // cutOff is a history whose connection breaks after the points were stored.
 type cutOff struct {
-	History
+	history.Store
 	times int
 }
 
-func (c *cutOff) Write(ctx context.Context, points []Point) error {
-	if err := c.History.Write(ctx, points); err != nil {
+func (c *cutOff) Write(ctx context.Context, points []history.Point) error {
+	if err := c.Store.Write(ctx, points); err != nil {
 		return err
 	}
 	if c.times--; c.times >= 0 {
@@ -228,7 +229,7 @@ func TestRunHistory_CountsOnceWhatWasWrittenTwice(t *testing.T) {
 	t.Parallel()
 	w := newWorks(t)
 	must := w.sendMix(t)
-	w.run(t, historyRun{to: &cutOff{History: w.history, times: 2}})
+	w.run(t, historyRun{to: &cutOff{Store: w.history, times: 2}})
 	want(t, w.account(t, w.log.ID()), must)
 	want(t, value[int64](t, w.pool, `SELECT sum(cardinality(vals)) FROM sample`), must.Readings)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/thirdstate/thirdstate/cmd/thirdstate/versus"
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/problem"
-	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
@@ -134,7 +134,7 @@ func (f *benchFleet) row(machine int, values []float64) {
 }
 
 func (c *benchHistory) fillPostgres(ctx context.Context, y *system) error {
-	h, ok := y.history.(*telemetry.PostgresHistory)
+	h, ok := y.history.(*history.Postgres)
 	if !ok {
 		return errors.New("the history is not in PostgreSQL")
 	}
@@ -186,12 +186,12 @@ FROM pg_inherits i WHERE i.inhparent = 'sample'::regclass`
 const benchNumbersSQL = `SELECT no FROM signal_no ORDER BY name`
 
 // number makes the signals known and gives their numbers.
-func (c *benchHistory) number(ctx context.Context, h telemetry.History, conn *pgx.Conn) ([]int16, error) {
-	p := telemetry.Point{Machine: versus.Key(0), MachineNo: 1, At: benchEnd.AddDate(0, 0, -c.Days)}
+func (c *benchHistory) number(ctx context.Context, h history.Store, conn *pgx.Conn) ([]int16, error) {
+	p := history.Point{Machine: versus.Key(0), MachineNo: 1, At: benchEnd.AddDate(0, 0, -c.Days)}
 	for i := range c.Signals {
 		p.Values = append(p.Values, observation.Value{Signal: benchSignal(i), Value: 1})
 	}
-	if err := h.Write(ctx, []telemetry.Point{p}); err != nil {
+	if err := h.Write(ctx, []history.Point{p}); err != nil {
 		return nil, err
 	}
 	rows, err := conn.Query(ctx, benchNumbersSQL)
@@ -234,12 +234,12 @@ func (c *benchHistory) fillInflux(ctx context.Context, y *system) error {
 	const batch = 5_000
 	fleet, began := c.fleet(), time.Now()
 	values := make([]float64, c.Signals)
-	points := make([]telemetry.Point, 0, batch)
+	points := make([]history.Point, 0, batch)
 	total := c.Machines * c.rowsADay() * c.Days
 	for n := range total {
 		machine := n % c.Machines
 		fleet.row(machine, values)
-		p := telemetry.Point{Machine: versus.Key(machine), MachineNo: machine + 1, Model: versus.Model, Values: make([]observation.Value, c.Signals),
+		p := history.Point{Machine: versus.Key(machine), MachineNo: machine + 1, Model: versus.Model, Values: make([]observation.Value, c.Signals),
 			At: benchEnd.AddDate(0, 0, -c.Days).Add(time.Duration(n/c.Machines) * c.Every).Add(time.Duration(machine%1_000) * time.Millisecond)}
 		for i, v := range values {
 			p.Values[i] = observation.Value{Signal: benchSignal(i), Value: v}
@@ -265,7 +265,7 @@ func (c *benchHistory) ask(ctx context.Context, y *system) error {
 	var took []time.Duration
 	for i := range c.Queries + warmUp {
 		machine := random.IntN(c.Machines)
-		q := telemetry.Query{Machine: telemetry.Ref{Key: versus.Key(machine), No: machine + 1}, Signals: []string{benchSignal(random.IntN(c.Signals))},
+		q := history.Query{Machine: history.Ref{Key: versus.Key(machine), No: machine + 1}, Signals: []string{benchSignal(random.IntN(c.Signals))},
 			From: benchEnd.AddDate(0, 0, -c.Days), To: benchEnd, MaxPoints: c.Points}
 		began := time.Now()
 		series, err := y.history.Range(ctx, q)

@@ -18,6 +18,7 @@ import (
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/maintenance/dispatch"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 )
 
 // drift is a machine whose oil runs slowly hotter, heard by a real broker and kept
@@ -258,7 +259,7 @@ func (d *drift) nothingLost(t *testing.T) {
 		}
 		return err
 	})
-	ref := telemetry.Ref{Key: d.machine.Key}
+	ref := history.Ref{Key: d.machine.Key}
 	rows, err := d.history.Rows(identity.With(t.Context(), identity.Program("test")), ref, d.at.Add(-24*time.Hour), d.at.Add(time.Second), 1_000)
 	if err != nil || len(rows) == 0 {
 		t.Errorf("InfluxDB has %d rows of the last day: %v", len(rows), err)

@@ -13,6 +13,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/aemp/pull"
 	"github.com/thirdstate/thirdstate/telemetry/edge"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/logbook"
 )
@@ -51,10 +52,10 @@ func (y *system) openIntake(context.Context) error {
 
 func (y *system) openHistory(context.Context) error {
 	if y.InfluxURL == "" {
-		y.history = telemetry.NewPostgresHistory(y.pool)
+		y.history = history.NewPostgres(y.pool)
 		return nil
 	}
-	influx, err := telemetry.NewInfluxHistory(telemetry.InfluxConfig{URL: y.InfluxURL, Token: y.InfluxToken, Org: y.InfluxOrg, Bucket: y.InfluxBucket, Pool: y.pool, Now: y.clock.Now})
+	influx, err := history.NewInflux(history.InfluxConfig{URL: y.InfluxURL, Token: y.InfluxToken, Org: y.InfluxOrg, Bucket: y.InfluxBucket, Pool: y.pool, Now: y.clock.Now})
 	if err != nil {
 		return err
 	}

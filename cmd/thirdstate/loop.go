@@ -13,8 +13,8 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
-	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
@@ -96,7 +96,7 @@ func (y *system) verify(ctx context.Context, now time.Time, c maintenance.CaseRo
 	}); err != nil {
 		return err
 	}
-	rows, err := y.history.Rows(identity.With(ctx, who), telemetry.Ref{Key: machine.Key, No: machine.No}, *c.WorkCompletedAt, now, verifyRows)
+	rows, err := y.history.Rows(identity.With(ctx, who), history.Ref{Key: machine.Key, No: machine.No}, *c.WorkCompletedAt, now, verifyRows)
 	if err != nil {
 		return err
 	}

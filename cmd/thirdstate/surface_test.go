@@ -20,7 +20,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
-	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
@@ -38,9 +38,9 @@ func newSurface(t *testing.T) *surface {
 	t.Helper()
 	pool := postgrestest.New(t)
 	s := &surface{world: maintenancetest.New(t, pool), clock: clock.New(maintenancetest.Now, 0, nil), e: echo.New()}
-	history := telemetry.NewPostgresHistory(pool)
+	store := history.NewPostgres(pool)
 	log := slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	site, err := dashboards.Mount(s.e, dashboards.Config{Pool: pool, Clock: s.clock, Log: log, History: history, Webhooks: maintenancetest.Webhooks()})
+	site, err := dashboards.Mount(s.e, dashboards.Config{Pool: pool, Clock: s.clock, Log: log, History: store, Webhooks: maintenancetest.Webhooks()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,14 +49,14 @@ func newSurface(t *testing.T) *surface {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { intake.Close() })
-	s.api, err = api.Mount(s.e, api.Config{IntakeLog: intake, Pool: pool, Clock: s.clock, Log: log, History: history, SessionPrincipal: site.SessionPrincipal, Webhooks: maintenancetest.Webhooks()})
+	s.api, err = api.Mount(s.e, api.Config{IntakeLog: intake, Pool: pool, Clock: s.clock, Log: log, History: store, SessionPrincipal: site.SessionPrincipal, Webhooks: maintenancetest.Webhooks()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range []*maintenancetest.Tenant{s.world.A, s.world.B} {
-		point := telemetry.Point{Machine: a.Machine.Key, MachineNo: a.Machine.No, Model: "BC56", At: maintenancetest.Now.Add(-time.Hour),
+		point := history.Point{Machine: a.Machine.Key, MachineNo: a.Machine.No, Model: "BC56", At: maintenancetest.Now.Add(-time.Hour),
 			Values: []observation.Value{{Signal: "hydraulic_oil_temp", Value: 61.5}}}
-		if err := history.Write(identity.With(t.Context(), maintenancetest.Program), []telemetry.Point{point}); err != nil {
+		if err := store.Write(identity.With(t.Context(), maintenancetest.Program), []history.Point{point}); err != nil {
 			t.Fatal(err)
 		}
 		s.do(t, func(ctx context.Context, tx pgx.Tx) error {

@@ -23,6 +23,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/aemp/pull"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/edge"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/logbook"
 	"github.com/thirdstate/thirdstate/telemetry/rules/packs"
@@ -40,7 +41,7 @@ type system struct {
 	clock      *clock.Clock
 	intake     *intakelog.Log
 	stage      *telemetry.Stage
-	history    telemetry.History
+	history    history.Store
 	stored     telemetry.HistoryStatus
 	reconciler *telemetry.Reconciler // nil: the history is in PostgreSQL
 	codes      logbook.Status

@@ -11,6 +11,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/webhooks"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 )
 
 // How often, on the wall, the program tidies and looks for new machines.
@@ -77,7 +78,7 @@ func (y *system) upkeep(ctx context.Context, now time.Time) error {
 // tendHistory does for PostgreSQL what InfluxDB does by itself: it packs, and has
 // the retention of its bucket.
 func (y *system) tendHistory(ctx context.Context, now time.Time) error {
-	h, ok := y.history.(*telemetry.PostgresHistory)
+	h, ok := y.history.(*history.Postgres)
 	if !ok {
 		return nil
 	}

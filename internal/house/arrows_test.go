@@ -25,7 +25,9 @@ var arrows = []arrow{
 	{"maintenance", []string{"maintenance/...", "machines/...", "internal/..."}},
 	{"maintenance/dispatch", []string{"machines", "internal/problem"}},
 	{"machines", []string{"machines/...", "internal/..."}},
-	{"telemetry", []string{"telemetry/edge", "telemetry/observation", "telemetry/formats", "telemetry/sparkplug", "telemetry/intakelog", "machines/...", "internal/..."}},
+	{"telemetry", []string{"telemetry/edge", "telemetry/history", "telemetry/observation", "telemetry/formats", "telemetry/sparkplug", "telemetry/intakelog", "machines/...", "internal/..."}},
+	{"telemetry/history", []string{"telemetry/formats", "telemetry/observation", "internal/..."}}, // it keeps points, and does not know where they come from
+	{"telemetry/telemetrytest", []string{"internal/..."}},
 	{"telemetry/observation", nil},
 	{"telemetry/j1939", nil},
 	{"telemetry/aemp", nil},

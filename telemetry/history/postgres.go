@@ -1,8 +1,9 @@
-package telemetry
+package history
 
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -15,10 +16,10 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
-// PostgresHistory keeps one row a machine and instant in daily partitions, days
+// Postgres keeps one row a machine and instant in daily partitions, days
 // that are over packed in blocks, and 15-minute roll-ups of those that were pruned.
 // Row-level security bounds what a caller sees. Safe for concurrent use.
-type PostgresHistory struct {
+type Postgres struct {
 	pool    *postgres.Pool
 	signals *signalNumbers
 	codec   *blockCodec
@@ -27,20 +28,20 @@ type PostgresHistory struct {
 	days map[string]struct{} // partitions known to be there
 }
 
-var _ History = (*PostgresHistory)(nil)
+var _ Store = (*Postgres)(nil)
 
-// NewPostgresHistory returns the history in the database of the pool.
-func NewPostgresHistory(pool *postgres.Pool) *PostgresHistory {
-	return &PostgresHistory{pool: pool, signals: &signalNumbers{pool: pool}, codec: newBlockCodec(), days: map[string]struct{}{}}
+// NewPostgres returns the history in the database of the pool.
+func NewPostgres(pool *postgres.Pool) *Postgres {
+	return &Postgres{pool: pool, signals: &signalNumbers{pool: pool}, codec: newBlockCodec(), days: map[string]struct{}{}}
 }
 
 // Write stores points in one transaction.
-func (h *PostgresHistory) Write(ctx context.Context, points []Point) error {
+func (h *Postgres) Write(ctx context.Context, points []Point) error {
 	who, err := caller(ctx)
 	if err != nil {
 		return err
 	}
-	store, refused, err := h.prepare(ctx, points)
+	store, refused, err := h.Prepare(ctx, points)
 	if err != nil {
 		return err
 	}
@@ -53,9 +54,11 @@ func (h *PostgresHistory) Write(ctx context.Context, points []Point) error {
 	return nil
 }
 
-// prepare numbers the signals and makes the partitions, in transactions of their
-// own: making a partition locks out readers, and must be over at once.
-func (h *PostgresHistory) prepare(ctx context.Context, points []Point) (storeFunc, []Refusal, error) {
+// Prepare does all of a write that may be repeated, and returns the part that belongs
+// into the transaction which also moves the caller's place. It numbers the signals
+// and makes the partitions in transactions of their own: making a partition locks
+// out readers, and must be over at once.
+func (h *Postgres) Prepare(ctx context.Context, points []Point) (store func(ctx context.Context, tx pgx.Tx) error, refused []Refusal, err error) {
 	names, days := map[string]struct{}{}, map[string]struct{}{}
 	for i := range points {
 		days[points[i].At.UTC().Format(time.DateOnly)] = struct{}{}
@@ -70,7 +73,7 @@ func (h *PostgresHistory) prepare(ctx context.Context, points []Point) (storeFun
 		return nil, nil, err
 	}
 	rows, refused := h.rows(points)
-	store := func(ctx context.Context, tx pgx.Tx) error {
+	store = func(ctx context.Context, tx pgx.Tx) error {
 		err := rows.insert(ctx, tx)
 		if err != nil { // perhaps a partition was pruned meanwhile: look again next time
 			h.forgetDays()
@@ -80,7 +83,7 @@ func (h *PostgresHistory) prepare(ctx context.Context, points []Point) (storeFun
 	return store, refused, nil
 }
 
-func (h *PostgresHistory) forgetDays() {
+func (h *Postgres) forgetDays() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	clear(h.days)
@@ -88,8 +91,8 @@ func (h *PostgresHistory) forgetDays() {
 
 const ensureDaySQL = `SELECT ensure_sample_partition(@day::date)`
 
-func (h *PostgresHistory) ensureDays(ctx context.Context, days map[string]struct{}) error {
-	for _, day := range sortedKeys(days) {
+func (h *Postgres) ensureDays(ctx context.Context, days map[string]struct{}) error {
+	for _, day := range slices.Sorted(maps.Keys(days)) {
 		if h.hasDay(day) {
 			continue
 		}
@@ -107,7 +110,7 @@ func (h *PostgresHistory) ensureDays(ctx context.Context, days map[string]struct
 	return nil
 }
 
-func (h *PostgresHistory) hasDay(day string) bool {
+func (h *Postgres) hasDay(day string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	_, ok := h.days[day]
@@ -132,7 +135,7 @@ type instant struct {
 }
 
 // rows merges points of the same machine and instant and sorts values by number.
-func (h *PostgresHistory) rows(points []Point) (*sampleRows, []Refusal) {
+func (h *Postgres) rows(points []Point) (*sampleRows, []Refusal) {
 	rows := &sampleRows{}
 	var refused []Refusal
 	merged := make(map[instant][]numbered, len(points))
@@ -141,7 +144,7 @@ func (h *PostgresHistory) rows(points []Point) (*sampleRows, []Refusal) {
 		p := &points[i]
 		key := instant{p.MachineNo, p.At.UnixMicro()}
 		list, known := merged[key]
-		values, infinite := finiteValues(p, i)
+		values, infinite := p.Finite(i)
 		refused = append(refused, infinite...)
 		for _, v := range values {
 			no, ok := h.signals.number(v.Signal)

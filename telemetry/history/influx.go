@@ -1,4 +1,4 @@
-package telemetry
+package history
 
 import (
 	"context"
@@ -41,10 +41,10 @@ type InfluxConfig struct {
 	Now    func() time.Time // the program clock; nil = the wall
 }
 
-// InfluxHistory keeps the history in InfluxDB 2, or 1.8 with Flux. Safe for
+// Influx keeps the history in InfluxDB 2, or 1.8 with Flux. Safe for
 // concurrent use. A day that is pruned is gone: unlike the history in PostgreSQL
 // it leaves no roll-ups.
-type InfluxHistory struct {
+type Influx struct {
 	pool    *postgres.Pool
 	client  influxdb2.Client
 	writes  api.WriteAPIBlocking
@@ -56,11 +56,11 @@ type InfluxHistory struct {
 	version atomic.Pointer[string] // of the server; nil: not known yet
 }
 
-var _ History = (*InfluxHistory)(nil)
+var _ Store = (*Influx)(nil)
 
-// NewInfluxHistory checks the settings, all at once, and asks nobody: a server
+// NewInflux checks the settings, all at once, and asks nobody: a server
 // that is away now may be there later.
-func NewInfluxHistory(c InfluxConfig) (*InfluxHistory, error) {
+func NewInflux(c InfluxConfig) (*Influx, error) {
 	u, err := url.Parse(c.URL)
 	var fields []problem.Field
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -86,7 +86,7 @@ func NewInfluxHistory(c InfluxConfig) (*InfluxHistory, error) {
 		c.Now = time.Now
 	}
 	client := influxdb2.NewClientWithOptions(c.URL, c.Token, options)
-	return &InfluxHistory{
+	return &Influx{
 		pool: c.Pool, client: client, server: u.Redacted(), org: c.Org, bucket: c.Bucket, now: c.Now,
 		writes: client.WriteAPIBlocking(c.Org, c.Bucket), queries: client.QueryAPI(c.Org),
 	}, nil
@@ -118,7 +118,7 @@ func influxStatus(err error) int {
 
 // fault names what is wrong and what mends it. A setting that is wrong is no
 // reason to lose data: the caller tries again until somebody has set it right.
-func (h *InfluxHistory) fault(what string, err error) error {
+func (h *Influx) fault(what string, err error) error {
 	e, _ := errors.AsType[*influxhttp.Error](err)
 	if e == nil {
 		e = &influxhttp.Error{Err: err}
@@ -132,7 +132,7 @@ func (h *InfluxHistory) fault(what string, err error) error {
 	case http.StatusNotFound:
 		err = h.away("InfluxDB at %s has no bucket %s in organisation %s: make it, or name another with --influx-bucket and --influx-org: %s", h.server, h.bucket, h.org, said)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		err = &laterError{after: time.Duration(e.RetryAfter) * time.Second, err: h.away("InfluxDB at %s is busy (%d): %s", h.server, e.StatusCode, said)}
+		err = &LaterError{After: time.Duration(e.RetryAfter) * time.Second, Err: h.away("InfluxDB at %s is busy (%d): %s", h.server, e.StatusCode, said)}
 	case 0:
 		err = fmt.Errorf("%w: %w", h.away("InfluxDB at %s cannot be reached", h.server), err)
 	default:
@@ -141,7 +141,7 @@ func (h *InfluxHistory) fault(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-func (h *InfluxHistory) away(format string, args ...any) error {
+func (h *Influx) away(format string, args ...any) error {
 	return problem.New(problem.Unavailable, format, args...)
 }
 
@@ -179,7 +179,7 @@ const ownedSpansSQL = `SELECT o.valid_from, o.valid_to FROM machine m JOIN machi
 WHERE m.key = @key AND m.no = @no AND o.customer_id = @customer ORDER BY o.valid_from`
 
 // spans are the times in which the caller sees a machine, in their order.
-func (h *InfluxHistory) spans(ctx context.Context, machine Ref) ([]span, error) {
+func (h *Influx) spans(ctx context.Context, machine Ref) ([]span, error) {
 	who, err := caller(ctx)
 	if err != nil {
 		return nil, err
@@ -222,7 +222,7 @@ func fluxText(s string) string {
 }
 
 // from begins a query for some measurements of one machine.
-func (h *InfluxHistory) from(s span, machine string, signals []string, measurements ...string) string {
+func (h *Influx) from(s span, machine string, signals []string, measurements ...string) string {
 	var q strings.Builder
 	fmt.Fprintf(&q, "from(bucket: %s) |> %s |> filter(fn: (r) => (%s) and r.machine == %s", fluxText(h.bucket), s.flux(), anyOf("_measurement", measurements), fluxText(machine))
 	if len(signals) > 0 {

@@ -1,4 +1,4 @@
-package telemetry
+package history
 
 import (
 	"errors"
@@ -16,11 +16,12 @@ import (
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
+	"github.com/thirdstate/thirdstate/telemetry/telemetrytest"
 )
 
-func TestInfluxHistory_NamesEveryFaultOfItsSettings(t *testing.T) {
+func TestInflux_NamesEveryFaultOfItsSettings(t *testing.T) {
 	t.Parallel()
-	_, err := NewInfluxHistory(InfluxConfig{URL: "127.0.0.1:8086", Token: "a\nb"})
+	_, err := NewInflux(InfluxConfig{URL: "127.0.0.1:8086", Token: "a\nb"})
 	p := problem.As(err)
 	if p == nil || p.Kind != problem.Invalid || len(p.Fields) != 3 {
 		t.Fatalf("got %v", err)
@@ -28,15 +29,15 @@ func TestInfluxHistory_NamesEveryFaultOfItsSettings(t *testing.T) {
 }
 
 // influxShelf is a machine and the history in a real InfluxDB.
-func influxShelf(t *testing.T) (shelf, *influxd) {
+func influxShelf(t *testing.T) (shelf, *telemetrytest.Influx) {
 	t.Helper()
 	pool := postgrestest.New(t)
-	server := startInflux(t, false)
+	server := telemetrytest.StartInflux(t, false)
 	machine, ref := addMachine(t, pool, "PM62-5")
-	return shelf{History: server.history(t, InfluxConfig{Pool: pool}), pool: pool, machine: machine, ref: ref}, server
+	return shelf{Store: openInflux(t, server, InfluxConfig{Pool: pool}), pool: pool, machine: machine, ref: ref}, server
 }
 
-func TestInfluxHistory_NarrowsARefusalDownToTheValue(t *testing.T) {
+func TestInflux_NarrowsARefusalDownToTheValue(t *testing.T) {
 	t.Parallel()
 	s, server := influxShelf(t)
 	post(t, server, fmt.Sprintf("telemetry,machine=other bad=1i,worse=1i %d", start.UnixNano())) // as somebody may have written it before us
@@ -63,9 +64,9 @@ func TestInfluxHistory_NarrowsARefusalDownToTheValue(t *testing.T) {
 	want(t, rows[300], map[string]float64{"good": 300, "fine": 1})
 }
 
-func post(t *testing.T, server *influxd, line string) {
+func post(t *testing.T, server *telemetrytest.Influx, line string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.url+"/write?db=test", strings.NewReader(line))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/write?db=test", strings.NewReader(line))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func post(t *testing.T, server *influxd, line string) {
 	}
 }
 
-func TestInfluxHistory_RefusesNamesThatItDoesNotHave(t *testing.T) {
+func TestInflux_RefusesNamesThatItDoesNotHave(t *testing.T) {
 	t.Parallel()
 	s, _ := influxShelf(t)
 	err := s.Write(program(t.Context()), []Point{s.point(0, val("time", 1), val("a\\", 2), val("c", 3)), s.point(1, val("c", 4))})
@@ -90,7 +91,7 @@ func TestInfluxHistory_RefusesNamesThatItDoesNotHave(t *testing.T) {
 	want(t, s.rows(program(t.Context()), t), table{0: {"c": 3}, 1: {"c": 4}})
 }
 
-func TestInfluxHistory_SplitsWhatIsTooLargeForTheServer(t *testing.T) {
+func TestInflux_SplitsWhatIsTooLargeForTheServer(t *testing.T) {
 	t.Parallel()
 	s, _ := influxShelf(t)
 	var points []Point
@@ -101,13 +102,13 @@ func TestInfluxHistory_SplitsWhatIsTooLargeForTheServer(t *testing.T) {
 	want(t, len(s.rows(program(t.Context()), t)), 4_000)
 }
 
-func TestInfluxHistory_SaysWhichSettingIsWrong(t *testing.T) {
+func TestInflux_SaysWhichSettingIsWrong(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
 	machine, ref := addMachine(t, pool, "PM62-5")
-	server := startInflux(t, true)
-	server.query(t, `CREATE USER root WITH PASSWORD 'secret' WITH ALL PRIVILEGES`)
-	server.query(t, `CREATE DATABASE "test"`)
+	server := telemetrytest.StartInflux(t, true)
+	server.Query(t, `CREATE USER root WITH PASSWORD 'secret' WITH ALL PRIVILEGES`)
+	server.Query(t, `CREATE DATABASE "test"`)
 	for name, c := range map[string]struct {
 		config InfluxConfig
 		says   string
@@ -118,7 +119,7 @@ func TestInfluxHistory_SaysWhichSettingIsWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.config.Pool = pool
-			s := shelf{History: server.history(t, c.config), pool: pool, machine: machine, ref: ref}
+			s := shelf{Store: openInflux(t, server, c.config), pool: pool, machine: machine, ref: ref}
 			err := s.Write(program(t.Context()), []Point{s.point(0, val("a", 1))})
 			if problem.Of(err) != problem.Unavailable || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "secret") {
 				t.Fatalf("write: %v", err)
@@ -128,17 +129,17 @@ func TestInfluxHistory_SaysWhichSettingIsWrong(t *testing.T) {
 			}
 		})
 	}
-	s := shelf{History: server.history(t, InfluxConfig{Bucket: "test/autogen", Token: "root:secret", Pool: pool}), pool: pool, machine: machine, ref: ref}
+	s := shelf{Store: openInflux(t, server, InfluxConfig{Bucket: "test/autogen", Token: "root:secret", Pool: pool}), pool: pool, machine: machine, ref: ref}
 	s.write(t, s.point(0, val("a", 1)))
 	want(t, s.rows(program(t.Context()), t), table{0: {"a": 1}})
 }
 
-func TestInfluxHistory_IsBackWhenItsServerIs(t *testing.T) {
+func TestInflux_IsBackWhenItsServerIs(t *testing.T) {
 	t.Parallel()
 	s, server := influxShelf(t)
 	s.write(t, s.point(0, val("a", 1)))
-	address := strings.TrimPrefix(server.url, "http://")
-	server.kill()
+	address := strings.TrimPrefix(server.URL, "http://")
+	server.Kill()
 	err := s.Write(program(t.Context()), []Point{s.point(1, val("a", 2))})
 	if problem.Of(err) != problem.Unavailable || !strings.Contains(err.Error(), "cannot be reached") {
 		t.Fatalf("write: %v", err)
@@ -146,19 +147,19 @@ func TestInfluxHistory_IsBackWhenItsServerIs(t *testing.T) {
 	if _, err := s.Range(program(t.Context()), Query{Machine: s.ref, From: start, To: start.Add(time.Hour)}); problem.Of(err) != problem.Unavailable {
 		t.Fatalf("range: %v", err)
 	}
-	server.start(t, address, false)
+	server.Start(t, address, false)
 	s.write(t, s.point(1, val("a", 2)))
 	want(t, s.rows(program(t.Context()), t), table{0: {"a": 1}, 1: {"a": 2}})
 }
 
-// TestInfluxHistory_LooksForTheNewestRowFurtherAndFurther back: a window ends where
+// TestInflux_LooksForTheNewestRowFurtherAndFurther back: a window ends where
 // the one before began, and none is all time.
-func TestInfluxHistory_LooksForTheNewestRowFurtherAndFurther(t *testing.T) {
+func TestInflux_LooksForTheNewestRowFurtherAndFurther(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
 	machine, ref := addMachine(t, pool, "PM62-5")
 	now := start
-	s := shelf{History: startInflux(t, false).history(t, InfluxConfig{Pool: pool, Now: func() time.Time { return now }}), pool: pool, machine: machine, ref: ref}
+	s := shelf{Store: openInflux(t, telemetrytest.StartInflux(t, false), InfluxConfig{Pool: pool, Now: func() time.Time { return now }}), pool: pool, machine: machine, ref: ref}
 	s.write(t, s.point(-60, val("a", 1)))
 	for _, later := range append([]time.Duration{0}, lookBack[:len(lookBack)-1]...) {
 		now = start.Add(later)
@@ -172,9 +173,9 @@ func TestInfluxHistory_LooksForTheNewestRowFurtherAndFurther(t *testing.T) {
 	}
 }
 
-// TestInfluxHistory_StoresWhatIsLeftOfARefusal narrows down what InfluxDB 2 refuses
+// TestInflux_StoresWhatIsLeftOfARefusal narrows down what InfluxDB 2 refuses
 // with 422, as what is older than its bucket keeps, and halves what is too large.
-func TestInfluxHistory_StoresWhatIsLeftOfARefusal(t *testing.T) {
+func TestInflux_StoresWhatIsLeftOfARefusal(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var taken []string
@@ -208,11 +209,11 @@ func TestInfluxHistory_StoresWhatIsLeftOfARefusal(t *testing.T) {
 
 // answering is a server that answers writes in a way that the real one cannot be
 // brought to.
-func answering(t *testing.T, answer http.HandlerFunc) *InfluxHistory {
+func answering(t *testing.T, answer http.HandlerFunc) *Influx {
 	t.Helper()
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
-	h, err := NewInfluxHistory(InfluxConfig{URL: server.URL, Bucket: "telemetry", Org: "o"})
+	h, err := NewInflux(InfluxConfig{URL: server.URL, Bucket: "telemetry", Org: "o"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +223,7 @@ func answering(t *testing.T, answer http.HandlerFunc) *InfluxHistory {
 // abroad is a machine that only these servers know.
 func abroad() shelf { return shelf{ref: Ref{Key: "PM62-5"}} }
 
-func TestInfluxHistory_WaitsAsLongAsTheServerWants(t *testing.T) {
+func TestInflux_WaitsAsLongAsTheServerWants(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
 		h := answering(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -230,13 +231,13 @@ func TestInfluxHistory_WaitsAsLongAsTheServerWants(t *testing.T) {
 			w.WriteHeader(status)
 		})
 		err := h.Write(program(t.Context()), []Point{abroad().point(0, val("a", 1))})
-		if later, ok := errors.AsType[*laterError](err); !ok || later.after != 17*time.Second || problem.Of(err) != problem.Unavailable {
+		if later, ok := errors.AsType[*LaterError](err); !ok || later.After != 17*time.Second || problem.Of(err) != problem.Unavailable {
 			t.Errorf("%d: %v", status, err)
 		}
 	}
 }
 
-func TestInfluxHistory_LosesNothingToAServerThatRefusesEverything(t *testing.T) {
+func TestInflux_LosesNothingToAServerThatRefusesEverything(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusBadRequest, http.StatusForbidden, http.StatusInternalServerError, http.StatusFound, http.StatusRequestEntityTooLarge} {
 		h := answering(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -253,7 +254,7 @@ func TestInfluxHistory_LosesNothingToAServerThatRefusesEverything(t *testing.T) 
 	}
 }
 
-func TestInfluxHistory_HandsABrokenAnswerBack(t *testing.T) {
+func TestInflux_HandsABrokenAnswerBack(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
 	h := answering(t, func(w http.ResponseWriter, r *http.Request) {

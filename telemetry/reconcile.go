@@ -14,6 +14,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
@@ -27,14 +28,14 @@ const (
 // counter is a history that says how many values it holds of each machine in one
 // hour. Only a history that stands beside the records can lose what they say it has.
 type counter interface {
-	counts(ctx context.Context, from, to time.Time) (map[string]int64, error)
+	Counts(ctx context.Context, from, to time.Time) (map[string]int64, error)
 }
 
 // ReconcileConfig is what a reconciliation needs; all fields are required.
 type ReconcileConfig struct {
 	Records Records
 	Pool    *postgres.Pool
-	History History
+	History history.Store
 	First   func() intakelog.LSN // oldest record that the log has
 	Stored  func() intakelog.LSN // how far the history has stored
 	Clock   *clock.Clock
@@ -79,12 +80,12 @@ type entry struct {
 // there. It may run beside the history's own writing.
 func Reconcile(ctx context.Context, c ReconcileConfig) (Reconciliation, error) {
 	r := Reconciliation{StartedAt: c.Clock.Now()}
-	history, ok := c.History.(counter)
+	store, ok := c.History.(counter)
 	if !ok {
 		return r, ErrNothingToReconcile
 	}
 	ctx = identity.With(ctx, identity.Program("reconcile"))
-	rec := reconciling{ReconcileConfig: c, counter: history, out: &r}
+	rec := reconciling{ReconcileConfig: c, counter: store, out: &r}
 	for from := max(c.First(), 1) - 1; from < c.Stored(); {
 		to, err := rec.part(ctx, from)
 		if err != nil {
@@ -105,7 +106,7 @@ type reconciling struct {
 
 // walk gives what the history was told by the records after one, in their order,
 // until to says that it is enough or the log as far as it is stored has ended.
-func (r *reconciling) walk(ctx context.Context, from intakelog.LSN, take func(b *Batch, points []Point) (more bool, err error)) (intakelog.LSN, error) {
+func (r *reconciling) walk(ctx context.Context, from intakelog.LSN, take func(b *Batch, points []history.Point) (more bool, err error)) (intakelog.LSN, error) {
 	dedup := NewDedup()
 	stage := NewStage(r.Records, r.Pool, r.Log)
 	for from < r.Stored() {
@@ -122,20 +123,20 @@ func (r *reconciling) walk(ctx context.Context, from intakelog.LSN, take func(b 
 }
 
 // fresh are the points of a batch that the history was given, see settle.
-func fresh(b *Batch, dedup *Dedup) []Point {
+func fresh(b *Batch, dedup *Dedup) []history.Point {
 	replays := map[intakelog.LSN]bool{}
 	for _, r := range b.Records {
 		if r.Replay {
 			replays[r.LSN] = true
 		}
 	}
-	points := make([]Point, 0, len(b.Observations))
+	points := make([]history.Point, 0, len(b.Observations))
 	for i := range b.Observations {
 		o := &b.Observations[i]
 		if dedup.Seen(&o.Observation) && !replays[o.LSN] {
 			continue
 		}
-		points = append(points, Point{Machine: o.Machine, MachineNo: o.MachineNo, Model: o.Model, At: o.At, Values: o.Values})
+		points = append(points, history.Point{Machine: o.Machine, MachineNo: o.MachineNo, Model: o.Model, At: o.At, Values: o.Values})
 	}
 	return points
 }
@@ -145,7 +146,7 @@ func (r *reconciling) part(ctx context.Context, from intakelog.LSN) (intakelog.L
 	hours := map[machineHour][]entry{}
 	entries := 0
 	var first, last time.Time // received
-	to, err := r.walk(ctx, from, func(b *Batch, points []Point) (bool, error) {
+	to, err := r.walk(ctx, from, func(b *Batch, points []history.Point) (bool, error) {
 		for i := range points {
 			at := points[i].At.UnixMicro()
 			key := machineHour{points[i].Machine, hourOf(at)}
@@ -192,10 +193,10 @@ func hourOf(micros int64) int64 {
 	return (micros - ((micros%hour)+hour)%hour) / hour
 }
 
-func entryOf(p *Point, at int64) entry {
+func entryOf(p *history.Point, at int64) entry {
 	hour := int64(time.Hour / time.Microsecond)
 	e := entry{offset: uint32(at - hourOf(at)*hour)} //nolint:gosec // below 3.6e9
-	values, _ := finiteValues(p, 0)
+	values, _ := p.Finite(0)
 	for _, v := range values {
 		e.values++
 		sum := uint32(2166136261) // FNV-1a of each name, added, for their order means nothing
@@ -234,7 +235,7 @@ func (r *reconciling) compare(ctx context.Context, expected map[machineHour]int6
 	}
 	for _, at := range sortedKeys(byHour) {
 		from := time.Unix(at*3_600, 0).UTC()
-		held, err := r.counter.counts(ctx, from, from.Add(time.Hour))
+		held, err := r.counter.Counts(ctx, from, from.Add(time.Hour))
 		if err != nil {
 			return missing, err
 		}
@@ -253,13 +254,13 @@ func (r *reconciling) compare(ctx context.Context, expected map[machineHour]int6
 // rewrite writes the points of marked hours again. It goes on to where the history
 // has stored by then, so that of two values of one instant the newer stays.
 func (r *reconciling) rewrite(ctx context.Context, from intakelog.LSN, again map[machineHour]bool) error {
-	var batch []Point
+	var batch []history.Point
 	flush := func() error {
 		if len(batch) == 0 {
 			return nil
 		}
 		err := r.History.Write(ctx, batch)
-		if refused, ok := errors.AsType[*RefusedError](err); ok {
+		if refused, ok := errors.AsType[*history.RefusedError](err); ok {
 			r.out.Refused += int64(len(refused.Refused))
 			err = nil
 		}
@@ -269,7 +270,7 @@ func (r *reconciling) rewrite(ctx context.Context, from intakelog.LSN, again map
 		}
 		return err
 	}
-	_, err := r.walk(ctx, from, func(_ *Batch, points []Point) (bool, error) {
+	_, err := r.walk(ctx, from, func(_ *Batch, points []history.Point) (bool, error) {
 		for i := range points {
 			if !again[machineHour{points[i].Machine, hourOf(points[i].At.UnixMicro())}] {
 				continue

@@ -1,9 +1,10 @@
-package telemetry
+package history
 
 import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -32,7 +33,7 @@ const emptyDaySQL = `SELECT empty_sample_partition(@day::date)`
 // Pack moves the rows of whole days before an instant into blocks, a transaction a
 // machine and day, and says how many rows that were. What was late for a day that is
 // packed already is joined to it. The same queries give the same answers after it.
-func (h *PostgresHistory) Pack(ctx context.Context, before time.Time) (rows int64, err error) {
+func (h *Postgres) Pack(ctx context.Context, before time.Time) (rows int64, err error) {
 	who, err := caller(ctx)
 	if err != nil {
 		return 0, err
@@ -52,7 +53,7 @@ func (h *PostgresHistory) Pack(ctx context.Context, before time.Time) (rows int6
 }
 
 // listDays gives those of which there is a partition before an instant.
-func (h *PostgresHistory) listDays(ctx context.Context, who identity.Principal, sql string, before time.Time) ([]time.Time, error) {
+func (h *Postgres) listDays(ctx context.Context, who identity.Principal, sql string, before time.Time) ([]time.Time, error) {
 	var names []string
 	err := postgres.As(ctx, h.pool, who, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, sql, pgx.NamedArgs{"before": before.UTC().Format("20060102")})
@@ -76,7 +77,7 @@ func (h *PostgresHistory) listDays(ctx context.Context, who identity.Principal, 
 	return days, nil
 }
 
-func (h *PostgresHistory) packDay(ctx context.Context, who identity.Principal, from time.Time) (rows int64, err error) {
+func (h *Postgres) packDay(ctx context.Context, who identity.Principal, from time.Time) (rows int64, err error) {
 	p := packing{codec: h.codec, from: from, to: from.Add(wholeDay), machine: firstOfAll}
 	for more := true; more; {
 		err := postgres.As(ctx, h.pool, who, func(tx pgx.Tx) (err error) {
@@ -199,7 +200,7 @@ RETURNING b.signal_no, b.data`
 
 // store writes values as blocks, together with those of the same stretch.
 func (p *packing) store(ctx context.Context, tx pgx.Tx, machine int32, signals blockSet) error {
-	nos := sortedKeys(signals)
+	nos := slices.Sorted(maps.Keys(signals))
 	firsts, lasts := make([]time.Time, len(nos)), make([]time.Time, len(nos))
 	for i, no := range nos {
 		signals[no] = sorted(signals[no])

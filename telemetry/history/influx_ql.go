@@ -1,4 +1,4 @@
-package telemetry
+package history
 
 import (
 	"context"
@@ -22,7 +22,7 @@ import (
 const influxVersionHeader = "X-Influxdb-Version"
 
 // speaksQL says whether the server is an InfluxDB 1. It asks until it knows.
-func (h *InfluxHistory) speaksQL(ctx context.Context) (bool, error) {
+func (h *Influx) speaksQL(ctx context.Context) (bool, error) {
 	if v := h.version.Load(); v != nil {
 		return versionOne(*v), nil
 	}
@@ -83,7 +83,7 @@ func reduceQL(q Query, s span, width, offset time.Duration) string {
 
 // reduceByQL does what reducedRange does, and says how many values the signal with
 // the most has.
-func (h *InfluxHistory) reduceByQL(ctx context.Context, q Query, spans []span) (series []Series, most int, err error) {
+func (h *Influx) reduceByQL(ctx context.Context, q Query, spans []span) (series []Series, most int, err error) {
 	width := q.bucket()
 	offset := time.Duration(q.From.UnixMicro()%width.Microseconds()) * time.Microsecond
 	buckets := map[bucketOf]*summary{}
@@ -120,7 +120,7 @@ func (h *InfluxHistory) reduceByQL(ctx context.Context, q Query, spans []span) (
 
 // askQL runs an InfluxQL query and gives each row of its answer to take: its time
 // and what its columns hold.
-func (h *InfluxHistory) askQL(ctx context.Context, ql string, take func(at time.Time, values map[string]float64)) error {
+func (h *Influx) askQL(ctx context.Context, ql string, take func(at time.Time, values map[string]float64)) error {
 	ctx, cancel := context.WithTimeout(ctx, influxTimeout)
 	defer cancel()
 	database, policy, _ := strings.Cut(h.bucket, "/")

@@ -1,4 +1,4 @@
-package telemetry
+package history
 
 import (
 	"cmp"
@@ -19,7 +19,7 @@ const maxRangeRows = 3_000_000
 
 // Range reads values as they are where they are few enough, else buckets; pruned
 // days come from their roll-ups.
-func (h *PostgresHistory) Range(ctx context.Context, q Query) ([]Series, error) {
+func (h *Postgres) Range(ctx context.Context, q Query) ([]Series, error) {
 	q, err := q.checked()
 	if err != nil {
 		return nil, err

@@ -1,11 +1,12 @@
-package telemetry
+package history
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
-	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,11 +18,12 @@ import (
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
+	"github.com/thirdstate/thirdstate/telemetry/telemetrytest"
 )
 
 // shelf is one history under test, with a machine of its own.
 type shelf struct {
-	History
+	Store
 	pool    *postgres.Pool
 	machine uuid.UUID
 	ref     Ref
@@ -55,13 +57,13 @@ var claims = []struct {
 func TestHistory_PostgreSQL(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
-	conform(t, NewPostgresHistory(pool), pool)
+	conform(t, NewPostgres(pool), pool)
 }
 
 func TestHistory_InfluxDB(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
-	conform(t, startInflux(t, false).history(t, InfluxConfig{Pool: pool}), pool)
+	conform(t, openInflux(t, telemetrytest.StartInflux(t, false), InfluxConfig{Pool: pool}), pool)
 }
 
 // TestHistory_InfluxDBByFlux asks as InfluxDB 2 is asked, which does not say that it
@@ -69,22 +71,22 @@ func TestHistory_InfluxDB(t *testing.T) {
 func TestHistory_InfluxDBByFlux(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
-	h := startInflux(t, false).history(t, InfluxConfig{Pool: pool})
+	h := openInflux(t, telemetrytest.StartInflux(t, false), InfluxConfig{Pool: pool})
 	version := "v2.7.12"
 	h.version.Store(&version)
 	conform(t, h, pool)
 }
 
-func conform(t *testing.T, h History, pool *postgres.Pool) {
+func conform(t *testing.T, h Store, pool *postgres.Pool) {
 	for i, c := range claims {
 		t.Run(c.name, func(t *testing.T) {
 			machine, ref := addMachine(t, pool, fmt.Sprintf("PM-%d", i))
-			c.check(t, shelf{History: h, pool: pool, machine: machine, ref: ref})
+			c.check(t, shelf{Store: h, pool: pool, machine: machine, ref: ref})
 		})
 	}
 	t.Run("TakesAHundredThousandPoints", func(t *testing.T) { // and prunes them: after all others
 		machine, ref := addMachine(t, pool, "PM-many")
-		takesManyAndPrunes(t, shelf{History: h, pool: pool, machine: machine, ref: ref})
+		takesManyAndPrunes(t, shelf{Store: h, pool: pool, machine: machine, ref: ref})
 	})
 }
 
@@ -126,13 +128,6 @@ func (s shelf) rows(ctx context.Context, t *testing.T) map[int]map[string]float6
 		out[int(o.At.Sub(start).Seconds())] = values
 	}
 	return out
-}
-
-func want(t *testing.T, got, want any) {
-	t.Helper()
-	if !reflect.DeepEqual(got, want) {
-		t.Fatalf("got  %v\nwant %v", got, want)
-	}
 }
 
 type table = map[int]map[string]float64
@@ -215,7 +210,7 @@ func keepsUnusualNames(t *testing.T, s shelf) {
 func keepsUnusualNumbers(t *testing.T, s shelf) {
 	row := map[string]float64{"zero": 0, "tiny": math.SmallestNonzeroFloat64, "huge": math.MaxFloat64, "low": -math.MaxFloat64, "third": 1.0 / 3, "whole": 9007199254740991}
 	var values []observation.Value
-	for _, name := range sortedKeys(row) {
+	for _, name := range slices.Sorted(maps.Keys(row)) {
 		values = append(values, val(name, row[name]))
 	}
 	s.write(t, s.point(0, values...))

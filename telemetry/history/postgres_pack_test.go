@@ -1,4 +1,4 @@
-package telemetry
+package history
 
 import (
 	"context"
@@ -17,12 +17,12 @@ import (
 
 // packed packs all days after some writes, as if they were over.
 type packed struct {
-	*PostgresHistory
+	*Postgres
 	every, writes int
 }
 
 func (p *packed) Write(ctx context.Context, points []Point) error {
-	err := p.PostgresHistory.Write(ctx, points)
+	err := p.Postgres.Write(ctx, points)
 	if p.writes++; p.writes%p.every == 0 {
 		_, failed := p.Pack(program(context.WithoutCancel(ctx)), start.AddDate(1, 0, 0))
 		err = errors.Join(err, failed)
@@ -36,17 +36,17 @@ func TestHistory_PackedPostgreSQL(t *testing.T) {
 		t.Run(fmt.Sprintf("EachWrite%d", every), func(t *testing.T) {
 			t.Parallel()
 			pool := postgrestest.New(t)
-			conform(t, &packed{PostgresHistory: NewPostgresHistory(pool), every: every}, pool)
+			conform(t, &packed{Postgres: NewPostgres(pool), every: every}, pool)
 		})
 	}
 }
 
-func packShelf(t *testing.T) (shelf, *PostgresHistory) {
+func packShelf(t *testing.T) (shelf, *Postgres) {
 	t.Helper()
 	pool := postgrestest.New(t)
 	machine, ref := addMachine(t, pool, "PM62-5")
-	h := NewPostgresHistory(pool)
-	return shelf{History: h, pool: pool, machine: machine, ref: ref}, h
+	h := NewPostgres(pool)
+	return shelf{Store: h, pool: pool, machine: machine, ref: ref}, h
 }
 
 func count(t *testing.T, pool *postgres.Pool, sql string) (n int64) {

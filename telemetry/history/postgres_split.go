@@ -1,4 +1,4 @@
-package telemetry
+package history
 
 import (
 	"context"
@@ -33,7 +33,7 @@ type straddling struct {
 
 // splitForOwner splits the blocks in which the machine changed hands, before an
 // owner reads: row-level security shows a block to whom all of it belongs to.
-func (h *PostgresHistory) splitForOwner(ctx context.Context, who identity.Principal, machine Ref, from, to time.Time) error {
+func (h *Postgres) splitForOwner(ctx context.Context, who identity.Principal, machine Ref, from, to time.Time) error {
 	if !who.Role.CustomerScoped() {
 		return nil
 	}
@@ -62,7 +62,7 @@ func (h *PostgresHistory) splitForOwner(ctx context.Context, who identity.Princi
 	return nil
 }
 
-func (h *PostgresHistory) split(ctx context.Context, tx pgx.Tx, machine int32, found []straddling) error {
+func (h *Postgres) split(ctx context.Context, tx pgx.Tx, machine int32, found []straddling) error {
 	for _, s := range found {
 		b, err := h.codec.decode(s.Data)
 		if err != nil {

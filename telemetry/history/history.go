@@ -1,11 +1,16 @@
-package telemetry
+// Package history keeps what machines reported and gives it back: in PostgreSQL, or
+// in InfluxDB beside it. It knows instants, signals and who owned a machine when; it
+// must not know where a value came from, what it means, or how far the intake log
+// has been read.
+package history
 
 import (
 	"context"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/problem"
@@ -18,6 +23,7 @@ const (
 	maxPoints     = 5_000
 	defaultPoints = 1_000
 	maxRows       = 200_000 // of Rows
+	maxSignals    = 200     // of one query
 )
 
 // Ref names a machine in the history.
@@ -33,6 +39,27 @@ type Point struct {
 	Model     string // "" without one
 	At        time.Time
 	Values    []observation.Value
+}
+
+// Finite gives the values that a history can hold, and refuses the others of the
+// point with this index; where there are none it is the point's own slice.
+func (p *Point) Finite(index int) (values []observation.Value, refused []Refusal) {
+	for i, v := range p.Values {
+		if !math.IsNaN(v.Value) && !math.IsInf(v.Value, 0) {
+			if refused != nil {
+				values = append(values, v)
+			}
+			continue
+		}
+		if refused == nil {
+			values = append(make([]observation.Value, 0, len(p.Values)), p.Values[:i]...)
+		}
+		refused = append(refused, Refusal{Point: index, Signal: v.Signal, Fault: formats.Fault{Reason: formats.NumberRange, Path: v.Signal, Detail: "is not a finite number"}})
+	}
+	if refused == nil {
+		return p.Values, nil
+	}
+	return values, refused
 }
 
 // Query asks for the signals of one machine in [From, To). Where more is stored
@@ -52,10 +79,9 @@ type Series struct {
 	Mean, Low, High []float64
 }
 
-// A History stores what machines reported and gives it back to whoever may see
-// it: every method acts for the principal in ctx, and an owner sees a machine
+// A Store keeps what machines reported and gives it back to whoever may see it: every method acts for the principal in ctx, and an owner sees a machine
 // from the day it became his until the day it was sold.
-type History interface {
+type Store interface {
 	// Write stores points; the signals of one machine and instant are merged, the
 	// later value wins. Points that can never be stored come back as *RefusedError
 	// after all others have been stored.
@@ -87,15 +113,16 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%d points or values refused, the first: %v", len(e.Refused), &e.Refused[0].Fault)
 }
 
-// storeFunc is the part of a write that belongs into the transaction which also
-// moves the cursor.
-type storeFunc func(ctx context.Context, tx pgx.Tx) error
-
-// preparer is a history that can split a write: all that may be repeated first,
-// then the part of the transaction.
-type preparer interface {
-	prepare(ctx context.Context, points []Point) (storeFunc, []Refusal, error)
+// LaterError says when the other side wants to be asked again.
+type LaterError struct {
+	After time.Duration
+	Err   error
 }
+
+func (e *LaterError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what the other side said.
+func (e *LaterError) Unwrap() error { return e.Err }
 
 // caller is the principal in whose name a history acts.
 func caller(ctx context.Context) (identity.Principal, error) {
@@ -117,8 +144,8 @@ func (q Query) checked() (Query, error) {
 	if q.MaxPoints < 1 || q.MaxPoints > maxPoints {
 		return q, problem.New(problem.Invalid, "points must be 1 to %d", maxPoints).WithFields(problem.Field{Pointer: "/points", Detail: "out of range"})
 	}
-	if len(q.Signals) > maxListed {
-		return q, problem.New(problem.Invalid, "at most %d signals in one query", maxListed)
+	if len(q.Signals) > maxSignals {
+		return q, problem.New(problem.Invalid, "at most %d signals in one query", maxSignals)
 	}
 	q.From, q.To = q.From.UTC(), q.To.UTC()
 	return q, nil
@@ -150,7 +177,7 @@ func (set seriesSet) of(signal string) *Series {
 
 func (set seriesSet) list() []Series {
 	out := make([]Series, 0, len(set))
-	for _, signal := range sortedKeys(set) {
+	for _, signal := range slices.Sorted(maps.Keys(set)) {
 		out = append(out, *set[signal])
 	}
 	return out

@@ -1,8 +1,10 @@
-package telemetry
+package history
 
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -56,7 +58,7 @@ func (s *signalNumbers) missing(names map[string]struct{}) []string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var missing []string
-	for _, name := range sortedKeys(names) {
+	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if _, ok := s.byName[name]; !ok {
 			missing = append(missing, name)
 		}

@@ -1,8 +1,9 @@
-package telemetry
+package history
 
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,7 +20,7 @@ const dropDaySQL = `SELECT drop_sample_partition(@day::date)`
 // Prune rolls up each whole day before an instant to 15 minutes and drops it, a
 // transaction a machine and day. A day that comes back late is pruned again: its
 // roll-ups are joined to those that are there.
-func (h *PostgresHistory) Prune(ctx context.Context, before time.Time) (int, error) {
+func (h *Postgres) Prune(ctx context.Context, before time.Time) (int, error) {
 	who, err := caller(ctx)
 	if err != nil {
 		return 0, err
@@ -106,7 +107,7 @@ func (r *rollUp) step(ctx context.Context, tx pgx.Tx) (more bool, err error) {
 		return false, err
 	}
 	w := blockWriter{codec: r.codec, machine: r.next, seconds: quarter}
-	for _, no := range sortedKeys(signals) {
+	for _, no := range slices.Sorted(maps.Keys(signals)) {
 		w.add(no, signals[no].block())
 	}
 	return true, w.insert(ctx, tx)

@@ -1,4 +1,4 @@
-package telemetry
+package history
 
 import (
 	"math"

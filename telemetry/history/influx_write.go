@@ -1,9 +1,8 @@
-package telemetry
+package history
 
 import (
 	"context"
 	"fmt"
-	"math"
 	"net/http"
 
 	"github.com/influxdata/line-protocol/v2/lineprotocol"
@@ -22,7 +21,7 @@ const (
 
 // Write sends points as line protocol. What the server refuses is narrowed down to
 // the value, so that all others are stored.
-func (h *InfluxHistory) Write(ctx context.Context, points []Point) error {
+func (h *Influx) Write(ctx context.Context, points []Point) error {
 	who, err := caller(ctx)
 	if err != nil {
 		return err
@@ -30,7 +29,7 @@ func (h *InfluxHistory) Write(ctx context.Context, points []Point) error {
 	if who.Role != identity.System && (!who.Role.Valid() || who.Role.CustomerScoped()) {
 		return problem.New(problem.Forbidden, "only the service organisation writes telemetry")
 	}
-	w := influxWrite{InfluxHistory: h, points: points}
+	w := influxWrite{Influx: h, points: points}
 	w.encoder.SetPrecision(lineprotocol.Microsecond)
 	for i := range points {
 		values := w.finite(i)
@@ -61,7 +60,7 @@ func (h *InfluxHistory) Write(ctx context.Context, points []Point) error {
 // probe writes a point that nothing can be wrong with, before the server is
 // believed that everything of a write is bad. It has no time: the server's own
 // cannot be beyond its retention.
-func (h *InfluxHistory) probe(ctx context.Context) error {
+func (h *Influx) probe(ctx context.Context) error {
 	if err := h.writes.WriteRecord(ctx, "thirdstate_probe value=1"); err != nil {
 		return h.fault("InfluxDB refuses everything: write a probe", err)
 	}
@@ -76,7 +75,7 @@ type influxLine struct {
 
 // influxWrite is one call of Write.
 type influxWrite struct {
-	*InfluxHistory
+	*Influx
 	points  []Point
 	lines   []influxLine
 	size    int // rough, in bytes
@@ -88,7 +87,7 @@ type influxWrite struct {
 
 // finite gives the values of a point that a history can hold.
 func (w *influxWrite) finite(i int) []observation.Value {
-	values, refused := finiteValues(&w.points[i], i)
+	values, refused := w.points[i].Finite(i)
 	w.refused = append(w.refused, refused...)
 	return values
 }
@@ -203,25 +202,4 @@ func (w *influxWrite) startLine(measurement string, p *Point) {
 
 func (w *influxWrite) refuse(point int, signal, reason, detail string) {
 	w.refused = append(w.refused, Refusal{Point: point, Signal: signal, Fault: formats.Fault{Reason: reason, Path: signal, Detail: detail}})
-}
-
-// finiteValues gives the values that a history can hold; of a point without any
-// others it is the point's own slice.
-func finiteValues(p *Point, index int) (values []observation.Value, refused []Refusal) {
-	for i, v := range p.Values {
-		if !math.IsNaN(v.Value) && !math.IsInf(v.Value, 0) {
-			if refused != nil {
-				values = append(values, v)
-			}
-			continue
-		}
-		if refused == nil {
-			values = append(make([]observation.Value, 0, len(p.Values)), p.Values[:i]...)
-		}
-		refused = append(refused, Refusal{Point: index, Signal: v.Signal, Fault: formats.Fault{Reason: formats.NumberRange, Path: v.Signal, Detail: "is not a finite number"}})
-	}
-	if refused == nil {
-		return p.Values, nil
-	}
-	return values, refused
 }

@@ -1,8 +1,9 @@
-package telemetry
+package telemetrytest
 
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,10 +17,13 @@ import (
 	"time"
 )
 
-// influxd is a real InfluxDB 1.8 of one test.
-type influxd struct {
-	url string
-	dir string
+// patience is how long a server may take that has just begun to listen.
+const patience = 10 * time.Second
+
+// Influx is a real InfluxDB 1.8 of one test.
+type Influx struct {
+	URL string
+	Dir string // where its data lie
 	cmd *exec.Cmd
 }
 
@@ -41,12 +45,12 @@ auth-enabled = %[3]t
 max-body-size = 2000000
 `
 
-// startInflux starts InfluxDB in a folder of its own, on a free port.
-func startInflux(t *testing.T, auth bool) *influxd {
+// StartInflux starts InfluxDB in a folder of its own, on a free port.
+func StartInflux(t *testing.T, auth bool) *Influx {
 	t.Helper()
-	s := &influxd{dir: t.TempDir()}
-	s.start(t, "127.0.0.1:0", auth)
-	t.Cleanup(s.kill)
+	s := &Influx{Dir: t.TempDir()}
+	s.Start(t, "127.0.0.1:0", auth)
+	t.Cleanup(s.Kill)
 	return s
 }
 
@@ -68,13 +72,14 @@ func findInfluxd(t *testing.T) string {
 
 var influxListens = regexp.MustCompile(`Listening on HTTP.*addr="?(127\.0\.0\.1:[0-9]+)`)
 
-func (s *influxd) start(t *testing.T, address string, auth bool) {
+// Start starts it, perhaps again, in its folder; it listens when Start returns.
+func (s *Influx) Start(t *testing.T, address string, auth bool) {
 	t.Helper()
-	config := filepath.Join(s.dir, "influxd.conf")
-	if err := os.WriteFile(config, fmt.Appendf(nil, influxConfig, s.dir, address, auth), 0o600); err != nil {
+	config := filepath.Join(s.Dir, "influxd.conf")
+	if err := os.WriteFile(config, fmt.Appendf(nil, influxConfig, s.Dir, address, auth), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.cmd = exec.Command(findInfluxd(t), "-config", config)
+	s.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), findInfluxd(t), "-config", config) // until Kill
 	out, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +91,7 @@ func (s *influxd) start(t *testing.T, address string, auth bool) {
 	var said []string
 	for lines.Scan() {
 		if m := influxListens.FindStringSubmatch(lines.Text()); m != nil {
-			s.url = "http://" + m[1]
+			s.URL = "http://" + m[1]
 			go func() { // until the process ends, which the test waits for
 				for lines.Scan() {
 					continue
@@ -100,8 +105,8 @@ func (s *influxd) start(t *testing.T, address string, auth bool) {
 	t.Fatalf("InfluxDB did not start:\n%s", strings.Join(said, "\n"))
 }
 
-// kill ends the server as a power failure would.
-func (s *influxd) kill() {
+// Kill ends the server as a power failure would.
+func (s *Influx) Kill() {
 	if s.cmd != nil {
 		_ = s.cmd.Process.Kill()
 		_ = s.cmd.Wait()
@@ -109,12 +114,12 @@ func (s *influxd) kill() {
 	}
 }
 
-// query runs an InfluxQL statement. A server that has just begun to listen may
+// Query runs an InfluxQL statement. A server that has just begun to listen may
 // still refuse one.
-func (s *influxd) query(t *testing.T, statement string) {
+func (s *Influx) Query(t *testing.T, statement string) {
 	t.Helper()
 	var err error
-	for wait := time.After(wirePatience); ; {
+	for wait := time.After(patience); ; {
 		if err = s.ask(t, statement); err == nil {
 			return
 		}
@@ -126,10 +131,17 @@ func (s *influxd) query(t *testing.T, statement string) {
 	}
 }
 
-// ask runs a statement once. InfluxDB says 200 and the error in the body.
-func (s *influxd) ask(t *testing.T, statement string) error {
+// Bucket makes a database and names its bucket.
+func (s *Influx) Bucket(t *testing.T) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/query?q="+url.QueryEscape(statement), nil)
+	s.Query(t, `CREATE DATABASE "test"`)
+	return "test/autogen"
+}
+
+// ask runs a statement once. InfluxDB says 200 and the error in the body.
+func (s *Influx) ask(t *testing.T, statement string) error {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/query?q="+url.QueryEscape(statement), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,22 +156,4 @@ func (s *influxd) ask(t *testing.T, statement string) error {
 		err = fmt.Errorf("%s: %s %s", statement, answer.Status, said)
 	}
 	return err
-}
-
-// history makes a database and returns the history in it.
-func (s *influxd) history(t *testing.T, c InfluxConfig) *InfluxHistory {
-	t.Helper()
-	c.URL = s.url
-	if c.Bucket == "" {
-		c.Bucket = "test/autogen"
-		s.query(t, `CREATE DATABASE "test"`)
-	}
-	if c.Now == nil {
-		c.Now = func() time.Time { return start.Add(time.Hour) }
-	}
-	h, err := NewInfluxHistory(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
 }

@@ -1,8 +1,9 @@
-package telemetry
+package history
 
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -37,7 +38,7 @@ WHERE machine_no = @machine AND seconds = 0 AND first_at >= @day AND first_at < 
 ORDER BY signal_no, first_at`
 
 // Rows reads what was reported; days that were pruned have none.
-func (h *PostgresHistory) Rows(ctx context.Context, machine Ref, from, to time.Time, limit int) ([]observation.Observation, error) {
+func (h *Postgres) Rows(ctx context.Context, machine Ref, from, to time.Time, limit int) ([]observation.Observation, error) {
 	who, err := caller(ctx)
 	if err != nil {
 		return nil, err
@@ -81,7 +82,7 @@ func (h *PostgresHistory) Rows(ctx context.Context, machine Ref, from, to time.T
 
 // joinDay puts what the blocks of a day hold among the rows, which are in the order
 // of time, and says how many rows there are up to the end of that day.
-func (h *PostgresHistory) joinDay(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs, day time.Time, rows []sampleRow) ([]sampleRow, int, error) {
+func (h *Postgres) joinDay(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs, day time.Time, rows []sampleRow) ([]sampleRow, int, error) {
 	args["day"] = day
 	found, err := tx.Query(ctx, dayBlocksSQL, args)
 	if err != nil {
@@ -112,7 +113,7 @@ func (h *PostgresHistory) joinDay(ctx context.Context, tx pgx.Tx, args pgx.Named
 		set[rows[i].At.UnixMicro()] = overlay(set[rows[i].At.UnixMicro()], &rows[i])
 	}
 	joined := make([]sampleRow, 0, len(set))
-	for _, at := range sortedKeys(set) {
+	for _, at := range slices.Sorted(maps.Keys(set)) {
 		joined = append(joined, rowOf(at, set[at]))
 	}
 	return slices.Concat(rows[:first], joined, rows[end:]), first + len(joined), nil
@@ -149,7 +150,7 @@ const latestBlockSQL = `SELECT coalesce(max(last_at), '-infinity') FROM sample_b
 AND first_at > (SELECT max(first_at) FROM sample_block WHERE machine_no = @machine AND seconds = 0) - interval '24 hours'`
 
 // Latest reads the newest instant of what is not pruned.
-func (h *PostgresHistory) Latest(ctx context.Context, machine Ref) (observation.Observation, error) {
+func (h *Postgres) Latest(ctx context.Context, machine Ref) (observation.Observation, error) {
 	who, err := caller(ctx)
 	if err != nil {
 		return observation.Observation{}, err
@@ -185,7 +186,7 @@ func (h *PostgresHistory) Latest(ctx context.Context, machine Ref) (observation.
 	return rows[0], nil
 }
 
-func (h *PostgresHistory) observation(machine string, r *sampleRow) observation.Observation {
+func (h *Postgres) observation(machine string, r *sampleRow) observation.Observation {
 	o := observation.Observation{Machine: machine, At: r.At.UTC(), Received: r.At.UTC(), Values: make([]observation.Value, 0, len(r.SignalNos))}
 	for i, no := range r.SignalNos {
 		name, ok := h.signals.name(no)

@@ -11,7 +11,10 @@ import (
 	"time"
 
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+	"github.com/thirdstate/thirdstate/telemetry/observation"
+	"github.com/thirdstate/thirdstate/telemetry/telemetrytest"
 )
 
 // TestReconcile_BringsBackWhatInfluxDBLost kills InfluxDB and removes its WAL after
@@ -20,9 +23,9 @@ import (
 func TestReconcile_BringsBackWhatInfluxDBLost(t *testing.T) {
 	t.Parallel()
 	w := newWorks(t)
-	server := startInflux(t, false)
-	influx := server.history(t, InfluxConfig{Pool: w.pool})
-	var refs []Ref
+	server := telemetrytest.StartInflux(t, false)
+	influx := openInflux(t, server, w.pool)
+	var refs []history.Ref
 	for i := range 5 {
 		_, ref := addMachine(t, w.pool, fmt.Sprintf("PM%d", i))
 		refs = append(refs, ref)
@@ -53,10 +56,10 @@ func TestReconcile_BringsBackWhatInfluxDBLost(t *testing.T) {
 		return n
 	}
 	want(t, held(), rows*len(refs))
-	server.kill()
+	server.Kill()
 	loseNewest(t, server)
-	server.start(t, strings.TrimPrefix(server.url, "http://"), false)
-	server.query(t, `SHOW DATABASES`) // it answers
+	server.Start(t, strings.TrimPrefix(server.URL, "http://"), false)
+	server.Query(t, `SHOW DATABASES`) // it answers
 	lost := rows*len(refs) - held()
 	want(t, lost, rows*len(refs)/2)
 
@@ -78,9 +81,9 @@ func TestReconcile_BringsBackWhatInfluxDBLost(t *testing.T) {
 
 // loseNewest takes away the WAL of the newest shard: what the server had said that
 // it has, and had not written to its files yet.
-func loseNewest(t *testing.T, server *influxd) {
+func loseNewest(t *testing.T, server *telemetrytest.Influx) {
 	t.Helper()
-	shards, err := filepath.Glob(filepath.Join(server.dir, "wal", "test", "autogen", "*"))
+	shards, err := filepath.Glob(filepath.Join(server.Dir, "wal", "test", "autogen", "*"))
 	if err != nil || len(shards) < 2 {
 		t.Fatalf("%v, %v", shards, err)
 	}
@@ -102,9 +105,9 @@ func TestReconcile_HasNothingToDoForPostgreSQL(t *testing.T) {
 func TestReconcile_CountsAnHour(t *testing.T) {
 	t.Parallel()
 	e := func(seconds int, signals ...string) entry {
-		p := Point{At: start.Add(time.Duration(seconds) * time.Second)}
+		p := history.Point{At: start.Add(time.Duration(seconds) * time.Second)}
 		for _, s := range signals {
-			p.Values = append(p.Values, val(s, 1))
+			p.Values = append(p.Values, observation.Value{Signal: s, Value: 1})
 		}
 		return entryOf(&p, p.At.UnixMicro())
 	}
@@ -127,7 +130,7 @@ func TestReconciler_ReconcilesAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	w := newWorks(t)
 	var status HistoryStatus
-	influx := startInflux(t, false).history(t, InfluxConfig{Pool: w.pool})
+	influx := openInflux(t, telemetrytest.StartInflux(t, false), w.pool)
 	addMachine(t, w.pool, "PM1")
 	r := NewReconciler(ReconcileConfig{Records: w.log, Pool: w.pool, History: influx, Clock: w.clock, Log: quiet(),
 		First: func() intakelog.LSN { return 1 }, Stored: status.Stored}, &status)

@@ -1,4 +1,4 @@
-package telemetry
+package history
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ import (
 
 // Prune deletes whole days before an instant. InfluxDB 2 has an operation for it,
 // InfluxDB 1.8 a statement.
-func (h *InfluxHistory) Prune(ctx context.Context, before time.Time) (int, error) {
+func (h *Influx) Prune(ctx context.Context, before time.Time) (int, error) {
 	who, err := caller(ctx)
 	if err != nil {
 		return 0, err
@@ -44,7 +44,7 @@ func (h *InfluxHistory) Prune(ctx context.Context, before time.Time) (int, error
 }
 
 // days counts the days of which there are points.
-func (h *InfluxHistory) days(ctx context.Context, s span) (int, error) {
+func (h *Influx) days(ctx context.Context, s span) (int, error) {
 	flux := fmt.Sprintf(`from(bucket: %s) |> %s |> filter(fn: (r) => r._measurement == %s) |> window(every: 1d) |> first() |> keep(columns: ["_start"]) |> group() |> distinct(column: "_start")`,
 		fluxText(h.bucket), s.flux(), fluxText(influxMeasurement))
 	days := 0
@@ -52,7 +52,7 @@ func (h *InfluxHistory) days(ctx context.Context, s span) (int, error) {
 	return days, err
 }
 
-func (h *InfluxHistory) remove(ctx context.Context, measurement string, s span) error {
+func (h *Influx) remove(ctx context.Context, measurement string, s span) error {
 	body, err := json.Marshal(map[string]any{"start": s.from, "stop": s.to, "predicate": `_measurement="` + measurement + `"`})
 	if err != nil {
 		return fmt.Errorf("write down what to delete: %w", err)
@@ -72,7 +72,7 @@ func (h *InfluxHistory) remove(ctx context.Context, measurement string, s span) 
 }
 
 // removeByStatement is for InfluxDB 1.8, which does not have the operation.
-func (h *InfluxHistory) removeByStatement(ctx context.Context, measurement string, s span) error {
+func (h *Influx) removeByStatement(ctx context.Context, measurement string, s span) error {
 	database, _, _ := strings.Cut(h.bucket, "/")
 	form := url.Values{"db": {database}, "q": {fmt.Sprintf(`DELETE FROM %q WHERE time < '%s'`, measurement, s.to.Format(time.RFC3339))}}
 	var answer struct {

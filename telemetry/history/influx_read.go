@@ -1,9 +1,10 @@
-package telemetry
+package history
 
 import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -30,7 +31,7 @@ func asCaller(ctx context.Context, pool *postgres.Pool, who identity.Principal, 
 }
 
 // ask runs a Flux query and gives each record of its answer to take.
-func (h *InfluxHistory) ask(ctx context.Context, flux string, take func(r *query.FluxRecord)) error {
+func (h *Influx) ask(ctx context.Context, flux string, take func(r *query.FluxRecord)) error {
 	ctx, cancel := context.WithTimeout(ctx, influxTimeout)
 	defer cancel()
 	answer, err := h.queries.Query(ctx, flux)
@@ -97,7 +98,7 @@ func (in *instants) take(r *query.FluxRecord) {
 
 func (in *instants) observations(machine string) []observation.Observation {
 	out := make([]observation.Observation, 0, len(in.at))
-	for _, at := range sortedKeys(in.at) {
+	for _, at := range slices.Sorted(maps.Keys(in.at)) {
 		o := observation.Observation{Machine: machine, At: time.UnixMicro(at).UTC(), Received: time.UnixMicro(at).UTC(), Values: joinQualities(in.at[at])}
 		if len(o.Values) > 0 {
 			out = append(out, o)
@@ -137,7 +138,7 @@ func joinQualities(list []fluxValue) []observation.Value {
 
 // Rows reads the first limit values of each signal, which hold all of the first
 // limit rows.
-func (h *InfluxHistory) Rows(ctx context.Context, machine Ref, from, to time.Time, limit int) ([]observation.Observation, error) {
+func (h *Influx) Rows(ctx context.Context, machine Ref, from, to time.Time, limit int) ([]observation.Observation, error) {
 	spans, err := h.spans(ctx, machine)
 	if err != nil {
 		return nil, err
@@ -168,7 +169,7 @@ const lookAhead = time.Hour
 
 // Latest reads the newest value of each signal and keeps those of the newest
 // instant. It never asks for all time: each window ends where the last one began.
-func (h *InfluxHistory) Latest(ctx context.Context, machine Ref) (observation.Observation, error) {
+func (h *Influx) Latest(ctx context.Context, machine Ref) (observation.Observation, error) {
 	spans, err := h.spans(ctx, machine)
 	if err != nil {
 		return observation.Observation{}, err
@@ -198,7 +199,7 @@ func (h *InfluxHistory) Latest(ctx context.Context, machine Ref) (observation.Ob
 
 // Range reads values as they are where they are few enough, else lets InfluxDB
 // reduce them to buckets.
-func (h *InfluxHistory) Range(ctx context.Context, q Query) ([]Series, error) {
+func (h *Influx) Range(ctx context.Context, q Query) ([]Series, error) {
 	q, err := q.checked()
 	if err != nil {
 		return nil, err
@@ -229,7 +230,7 @@ func (h *InfluxHistory) Range(ctx context.Context, q Query) ([]Series, error) {
 	return series, nil
 }
 
-func (h *InfluxHistory) rangeByFlux(ctx context.Context, q Query, spans []span) ([]Series, error) {
+func (h *Influx) rangeByFlux(ctx context.Context, q Query, spans []span) ([]Series, error) {
 	series, few, err := h.rawRange(ctx, q, spans)
 	if err == nil && !few {
 		series, err = h.reducedRange(ctx, q, spans)
@@ -237,7 +238,7 @@ func (h *InfluxHistory) rangeByFlux(ctx context.Context, q Query, spans []span) 
 	return series, err
 }
 
-func (h *InfluxHistory) rangeByQL(ctx context.Context, q Query, spans []span) ([]Series, error) {
+func (h *Influx) rangeByQL(ctx context.Context, q Query, spans []span) ([]Series, error) {
 	series, most, err := h.reduceByQL(ctx, q, spans)
 	switch {
 	case err != nil:
@@ -251,7 +252,7 @@ func (h *InfluxHistory) rangeByQL(ctx context.Context, q Query, spans []span) ([
 }
 
 // rawRange reads values as they are; few is false where a signal has too many.
-func (h *InfluxHistory) rawRange(ctx context.Context, q Query, spans []span) (series []Series, few bool, err error) {
+func (h *Influx) rawRange(ctx context.Context, q Query, spans []span) (series []Series, few bool, err error) {
 	values := map[string]map[int64]float64{}
 	for _, s := range spans {
 		flux := h.from(s, q.Machine.Key, q.Signals, influxMeasurement) + fmt.Sprintf(` |> limit(n: %d) |> drop(columns: ["_start", "_stop", "machine"])`, q.MaxPoints+1)
@@ -272,7 +273,7 @@ func (h *InfluxHistory) rawRange(ctx context.Context, q Query, spans []span) (se
 		if len(list) > q.MaxPoints {
 			return nil, false, nil
 		}
-		for _, at := range sortedKeys(list) {
+		for _, at := range slices.Sorted(maps.Keys(list)) {
 			set.of(signal).add(time.UnixMicro(at), list[at], list[at], list[at])
 		}
 	}
@@ -291,7 +292,7 @@ data |> mean() |> drop(columns: ["_stop", "machine"]) |> yield(name: "mean")
 data |> min() |> drop(columns: ["_stop", "machine"]) |> yield(name: "min")
 data |> max() |> drop(columns: ["_stop", "machine"]) |> yield(name: "max")`
 
-func (h *InfluxHistory) reducedRange(ctx context.Context, q Query, spans []span) ([]Series, error) {
+func (h *Influx) reducedRange(ctx context.Context, q Query, spans []span) ([]Series, error) {
 	width := q.bucket()
 	offset := time.Duration(q.From.UnixMicro()%width.Microseconds()) * time.Microsecond
 	parts := map[bucketOf]map[string]map[string]float64{} // by bucket, model and result
@@ -355,8 +356,8 @@ func seriesOf(buckets map[bucketOf]*summary) []Series {
 	return set.list()
 }
 
-// counts says how many values there are of each machine in a stretch of time.
-func (h *InfluxHistory) counts(ctx context.Context, from, to time.Time) (map[string]int64, error) {
+// Counts says how many values there are of each machine in a stretch of time.
+func (h *Influx) Counts(ctx context.Context, from, to time.Time) (map[string]int64, error) {
 	flux := fmt.Sprintf(`from(bucket: %s) |> %s |> filter(fn: (r) => r._measurement == %s) |> count() |> keep(columns: ["machine", "_value"]) |> group(columns: ["machine"]) |> sum()`,
 		fluxText(h.bucket), span{from, to}.flux(), fluxText(influxMeasurement))
 	counts := map[string]int64{}
