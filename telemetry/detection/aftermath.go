@@ -3,7 +3,6 @@ package detection
 import (
 	"maps"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,20 +15,17 @@ import (
 
 // touched is which machines a batch has told something of, by key.
 type touched struct {
-	seen map[string]*machines.Seen
-	all  bool // a tick speaks to every machine
+	pending *pending
+	keys    map[string]struct{}
+	all     bool // a tick speaks to every machine
 }
 
-func newTouched() *touched { return &touched{seen: map[string]*machines.Seen{}} }
+func (r *Runner) touch() *touched { return &touched{pending: r.pending, keys: map[string]struct{}{}} }
 
 // of is what has been told of a machine.
 func (t *touched) of(id uuid.UUID, key string) *machines.Seen {
-	s := t.seen[key]
-	if s == nil {
-		s = &machines.Seen{MachineID: id}
-		t.seen[key] = s
-	}
-	return s
+	t.keys[key] = struct{}{}
+	return t.pending.of(id, key)
 }
 
 // present keeps a sender's word that a machine is connected or not. It counts from
@@ -53,6 +49,7 @@ func (t *touched) present(p *telemetry.LocatedPresence, w *watched) {
 	if !p.Online {
 		s.Connectivity = "off"
 	}
+	t.pending.news[p.Machine] = struct{}{}
 }
 
 // note keeps the newest sign of life of a machine. What it has measured earlier
@@ -66,7 +63,10 @@ func (t *touched) note(w *watched, o *observation.Observation) {
 	if !w.gone.IsZero() && at.Before(w.gone) {
 		at = w.gone
 	}
-	w.gone = time.Time{}
+	if !w.heard || !w.gone.IsZero() {
+		t.pending.news[w.Key] = struct{}{}
+	}
+	w.heard, w.gone = true, time.Time{}
 	if at.Before(s.At) {
 		return
 	}
@@ -83,23 +83,14 @@ func (t *touched) note(w *watched, o *observation.Observation) {
 // would stay there, because meters never go back.
 func meter(v float64) bool { return v >= 0 && v < 1e7 }
 
-func (t *touched) signs() []machines.Seen {
-	list := make([]machines.Seen, 0, len(t.seen))
-	for _, key := range slices.Sorted(maps.Keys(t.seen)) {
-		list = append(list, *t.seen[key])
-	}
-	return list
-}
-
-// scores gives the health scores that have changed. They follow from the state
+// scores notes the health scores that have changed. They follow from the state
 // alone, so that it does not matter where batches end.
-func (r *Runner) scores(t *touched) []machines.Score {
-	keys := slices.Sorted(maps.Keys(t.seen))
+func (r *Runner) scores(t *touched) {
+	keys := maps.Keys(t.keys)
 	if t.all {
-		keys = slices.Sorted(maps.Keys(r.watched))
+		keys = maps.Keys(r.watched)
 	}
-	var scores []machines.Score
-	for _, key := range keys {
+	for key := range keys {
 		w := r.watched[key]
 		if w == nil {
 			continue // connected, and has said nothing yet
@@ -107,10 +98,9 @@ func (r *Runner) scores(t *touched) []machines.Score {
 		points, contributors := w.rules.Score()
 		if rounded := int(math.Round(points)); rounded != w.score {
 			w.score = rounded
-			scores = append(scores, machines.Score{MachineID: w.ID, Score: rounded, Contributors: contributed(contributors)})
+			r.pending.scores[key] = machines.Score{MachineID: w.ID, Score: rounded, Contributors: contributed(contributors)}
 		}
 	}
-	return scores
 }
 
 func contributed(list []rules.Contributor) []machines.Contributor {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
@@ -23,26 +24,32 @@ func TestTouched_BelievesWhoSaysThatAMachineIsGone(t *testing.T) {
 	w := &watched{Watched: Watched{ID: uuid.New(), Key: "M1"}, rules: rules.New("M1", nil)}
 	ahead := seen(time.Minute, 0)
 	w.rules.Observe(ahead)
-	batch := newTouched()
+	r := &Runner{pending: newPending()}
+	stored := func() []machines.Seen {
+		var out Outcome
+		r.pending.take(&out)
+		return out.Seen
+	}
+	batch := r.touch()
 	batch.note(w, &ahead)
 	batch.present(&telemetry.LocatedPresence{MachineID: w.ID, Machine: "M1", At: at}, w)
-	if s := batch.signs()[0]; s.Connectivity != "off" || s.At.Before(ahead.At) {
+	if s := stored()[0]; s.Connectivity != "off" || s.At.Before(ahead.At) {
 		t.Errorf("gone: %+v", s)
 	}
-	batch = newTouched() // another batch
+	batch = r.touch() // another batch
 	past := seen(2*time.Minute, observation.Historical)
 	w.rules.Observe(past)
 	batch.note(w, &past)
-	if len(batch.signs()) != 0 || w.rules.Newest() != ahead.At {
-		t.Errorf("what was measured earlier is a sign of life: %+v", batch.signs())
+	if said := stored(); len(said) != 0 || w.rules.Newest() != ahead.At {
+		t.Errorf("what was measured earlier is a sign of life: %+v", said)
 	}
 	back := seen(30*time.Second, 0)
 	batch.note(w, &back)
-	if s := batch.signs()[0]; s.Connectivity != "online" || s.At.Before(ahead.At) {
+	if s := stored()[0]; s.Connectivity != "online" || s.At.Before(ahead.At) {
 		t.Errorf("back: %+v", s)
 	}
 	batch.present(&telemetry.LocatedPresence{MachineID: uuid.New(), Machine: "M2", At: at}, nil) // never said anything
-	if s := batch.signs()[1]; s.Connectivity != "off" || !s.At.Equal(at) {
+	if s := stored()[0]; s.Connectivity != "off" || !s.At.Equal(at) {
 		t.Errorf("a machine that nobody watches yet: %+v", s)
 	}
 }

@@ -51,6 +51,8 @@ type Runner struct {
 	dedup   *telemetry.Dedup
 	lsn     intakelog.LSN // last record that the state holds
 	pos     Position      // last record that is committed
+	whole   intakelog.LSN // last record of which nothing is pending
+	pending *pending
 
 	carried   []machines.FindingChange // found while catching up, and not in the records
 	shotEvery int
@@ -64,6 +66,7 @@ type watched struct {
 	rules *rules.Machine
 	score int
 	gone  time.Time // when it was said to be gone, zero once it has said something again
+	heard bool      // by this run
 }
 
 // Config of a Runner. Dir holds the snapshots; Released is told up to which
@@ -87,7 +90,7 @@ func NewRunner(c Config) (*Runner, error) {
 	}
 	r := &Runner{
 		fleet: c.Fleet, source: c.Source, commit: c.Commit, log: c.Log, shots: shots, pos: c.Position, released: c.Released,
-		watched: map[string]*watched{}, dedup: telemetry.NewDedup(), shotEvery: snapshotEvery,
+		watched: map[string]*watched{}, dedup: telemetry.NewDedup(), pending: newPending(), shotEvery: snapshotEvery,
 		retry: func(attempt int) time.Duration { return min(200*time.Millisecond<<min(attempt, 8), 30*time.Second) },
 	}
 	if r.released == nil {
@@ -96,6 +99,7 @@ func NewRunner(c Config) (*Runner, error) {
 	if err := r.restore(); err != nil {
 		return nil, err
 	}
+	r.whole = min(r.lsn, r.pos.LSN)
 	r.released(min(r.lsn, r.shots.oldest()))
 	return r, nil
 }
@@ -103,11 +107,16 @@ func NewRunner(c Config) (*Runner, error) {
 // Run evaluates until ctx ends or another runner takes over.
 func (r *Runner) Run(ctx context.Context) error {
 	for {
-		batch, err := r.source.Next(ctx, r.At())
+		batch, err := r.next(ctx)
 		if err != nil || ctx.Err() != nil {
 			return r.stopped(ctx, err)
 		}
-		if err := r.runOnce(ctx, batch); err != nil {
+		if batch == nil {
+			err = r.flush(ctx)
+		} else {
+			err = r.runOnce(ctx, batch)
+		}
+		if err != nil {
 			if ctx.Err() != nil {
 				err = nil // the outcome was not committed: the last snapshot stays
 			}
@@ -116,10 +125,66 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
+// next is the next batch, nil where none comes while something is pending.
+func (r *Runner) next(ctx context.Context) (*telemetry.Batch, error) {
+	if r.nothingPending() || r.lsn < r.pos.LSN {
+		return r.source.Next(ctx, r.lsn)
+	}
+	idle, cancel := context.WithTimeout(ctx, signsIdle)
+	defer cancel()
+	batch, err := r.source.Next(idle, r.lsn)
+	if err != nil && ctx.Err() == nil && idle.Err() != nil {
+		return nil, nil //nolint:nilnil // nothing came
+	}
+	return batch, err
+}
+
+func (r *Runner) nothingPending() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.pending.empty() {
+		return false
+	}
+	r.whole = min(r.lsn, r.pos.LSN) // after a restart the state catches up with the checkpoint
+	return true
+}
+
+// flush stores what is pending.
+func (r *Runner) flush(ctx context.Context) error {
+	out := Outcome{Position: r.pos}
+	r.pending.take(&out)
+	return r.store(ctx, out)
+}
+
+// store commits an outcome and is at its position.
+func (r *Runner) store(ctx context.Context, out Outcome) error {
+	if err := r.commitUntilStored(ctx, out); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if out.Position.LSN > r.pos.LSN {
+		r.pos.LSN, r.carried = out.Position.LSN, nil
+	}
+	if r.pending.empty() {
+		r.whole = min(r.lsn, r.pos.LSN)
+	}
+	return nil
+}
+
+// stopTimeout bounds how long a run that ends waits for the records.
+const stopTimeout = 5 * time.Second
+
 // stopped ends a run between two batches.
 func (r *Runner) stopped(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return fmt.Errorf("read the intake log after %d: %w", r.At(), err)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if err := r.flush(ctx); err != nil {
+		r.log.Warn("signs of life are not stored; they are evaluated again", "error", err)
+		return nil //nolint:nilerr // the snapshot before stays
 	}
 	r.snapshot()
 	return nil
@@ -132,28 +197,34 @@ func (r *Runner) At() intakelog.LSN {
 	return r.lsn
 }
 
-// Stored is the last record up to which everything has been evaluated and its
-// outcome committed.
+// Stored is the last record up to which everything has been evaluated and all that
+// it meant committed.
 func (r *Runner) Stored() intakelog.LSN {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return min(r.lsn, r.pos.LSN) // after a restart the state catches up with the checkpoint
+	return r.whole
 }
 
 func (r *Runner) runOnce(ctx context.Context, batch *telemetry.Batch) error {
 	if len(batch.Records) > 0 && batch.Records[0].LSN > batch.From+1 {
 		r.log.Error("records are gone from the intake log before the rules saw them", "from", batch.From+1, "to", batch.Records[0].LSN-1)
 	}
-	outcome := r.evaluate(batch)
-	if batch.To > r.pos.LSN {
-		if err := r.commitUntilStored(ctx, outcome); err != nil {
-			return err
-		}
-		r.mu.Lock()
-		r.pos.LSN, r.carried = batch.To, nil
-		r.mu.Unlock()
+	r.sinceShot += len(batch.Observations) + 1
+	shot := r.sinceShot >= max(r.shotEvery, shotPerMachine*len(r.watched))
+	out := r.evaluate(batch)
+	fresh := batch.To > r.pos.LSN
+	switch {
+	case shot || fresh && r.pending.due():
+		r.pending.take(&out)
+	case fresh:
+		r.pending.takeNews(&out)
+	default:
+		return nil
 	}
-	if r.sinceShot += len(batch.Observations) + 1; r.sinceShot >= r.shotEvery {
+	if err := r.store(ctx, out); err != nil {
+		return err
+	}
+	if shot {
 		r.snapshot()
 	}
 	return nil
@@ -178,13 +249,13 @@ func (r *Runner) commitUntilStored(ctx context.Context, o Outcome) error {
 }
 
 // evaluate moves the state over one batch. What the checkpoint already covers is
-// evaluated again after a restart to rebuild the state, and reported as nothing.
+// evaluated again after a restart to rebuild the state; its findings are stored, its
+// signs of life perhaps not.
 func (r *Runner) evaluate(batch *telemetry.Batch) Outcome {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := Outcome{Position: r.pos}
-	out.Position.LSN = batch.To
-	touched := newTouched()
+	touched := r.touch()
 	steps := merge(batch)
 	known := sort.Search(len(steps), func(i int) bool { return steps[i].lsn > r.pos.LSN })
 	for _, s := range steps[:known] {
@@ -194,9 +265,9 @@ func (r *Runner) evaluate(batch *telemetry.Batch) Outcome {
 			}
 		}
 	}
-	r.scores(touched) // as they are in the records
 	if batch.To > r.pos.LSN {
-		touched = newTouched()
+		r.scores(touched) // as they are in the records
+		out.Position.LSN = batch.To
 		out.Changes = append(out.Changes, r.carried...)
 	}
 	for _, s := range steps[known:] {
@@ -205,9 +276,7 @@ func (r *Runner) evaluate(batch *telemetry.Batch) Outcome {
 		}
 	}
 	r.lsn = batch.To
-	if batch.To > r.pos.LSN {
-		out.Seen, out.Scores = touched.signs(), r.scores(touched)
-	}
+	r.scores(touched)
 	return out
 }
 

@@ -19,9 +19,13 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
 
-// snapshotEvery is after how many observations and batches a snapshot is taken;
-// it bounds what is evaluated again after a restart.
-const snapshotEvery = 50_000
+// A snapshot is taken after so many observations and batches; they bound what is
+// evaluated again after a restart. One of a large fleet takes as long as some
+// observations of each of its machines.
+const (
+	snapshotEvery  = 50_000
+	shotPerMachine = 10
+)
 
 // snapshot format: gob of state, then CRC-32C of it. A file that does not check
 // is ignored: the state is then rebuilt from an older one or from the log.

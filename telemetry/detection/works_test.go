@@ -397,17 +397,24 @@ func (j *job) run(last intakelog.LSN, killed bool) {
 	r := j.runner(upTo{j.log, last})
 	ctx, cancel := context.WithTimeout(j.Context(), 5*time.Second)
 	defer cancel()
-	for r.Stored() < last && ctx.Err() == nil {
-		batch, err := r.source.Next(ctx, r.At())
-		if err == nil {
+	done := r.Stored
+	if killed { // with signs of life that were not stored
+		done = func() intakelog.LSN { return min(r.lsn, r.pos.LSN) }
+	}
+	for done() < last && ctx.Err() == nil {
+		batch, err := r.next(ctx)
+		switch {
+		case err == nil && batch == nil:
+			err = r.flush(ctx)
+		case err == nil:
 			err = r.runOnce(ctx, batch)
 		}
 		if err != nil {
 			j.Fatal(err)
 		}
 	}
-	if r.Stored() < last {
-		j.Fatalf("evaluated %d of %d records", r.Stored(), last)
+	if done() < last {
+		j.Fatalf("evaluated %d of %d records", done(), last)
 	}
 	if !killed {
 		r.snapshot()
