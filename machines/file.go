@@ -78,15 +78,15 @@ type Page[T any] struct {
 // Seen is what a batch of observations says of a machine beside its signals.
 type Seen struct {
 	MachineID    uuid.UUID
-	At           time.Time
-	Connectivity string   // online, silent, no_coverage, off
-	Hours        *float64 // operating hours; never go back
-	Volume       *float64 // pumped volume, m³
+	At           time.Time // zero: it was not heard
+	Connectivity string    // online, silent, no_coverage, off
+	Hours        *float64  // operating hours; never go back
+	Volume       *float64  // pumped volume, m³
+	Score        *Score    // nil: as it was
 }
 
-// Score is a machine's new health score, 0 to 100, with what takes points off it.
+// Score is a machine's health score, 0 to 100, with what takes points off it.
 type Score struct {
-	MachineID    uuid.UUID
-	Score        int
+	Points       int
 	Contributors []Contributor
 }

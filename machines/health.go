@@ -60,22 +60,24 @@ func setHealth(ctx context.Context, db postgres.DB, now time.Time, who identity.
 	if health == m.Health {
 		return health, false, nil
 	}
-	return health, true, changeHealths(ctx, db, who, cause, ruleHash, []newHealth{{m.ID, m.CustomerID, m.Health, health, now, findingID}})
+	if _, err := postgres.Run(ctx, db, setHealthSQL, pgx.NamedArgs{"id": m.ID, "health": health, "at": now}); err != nil {
+		return health, false, fmt.Errorf("set the health of machine %s to %s: %w", m.Key, health, err)
+	}
+	return health, true, keepHealths(ctx, db, who, cause, ruleHash, []newHealth{{m.ID, m.CustomerID, m.Health, health, now, findingID}})
 }
 
-// firstHeard gives machines of which nothing was known a health. They are locked.
-func firstHeard(ctx context.Context, db postgres.DB, ids []uuid.UUID, at map[uuid.UUID]time.Time) error {
+// firstHealths judges machines of which nothing was known and that are heard now.
+func firstHealths(ctx context.Context, db postgres.DB, ids []uuid.UUID, at map[uuid.UUID]time.Time) ([]newHealth, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	list, err := readSigns(ctx, db, ids)
-	if err != nil {
-		return err
+	changes := make([]newHealth, len(list))
+	for i, s := range list {
+		s.Heard = true
+		changes[i] = newHealth{s.ID, s.CustomerID, s.Health, s.judge(false), at[s.ID], nil}
 	}
-	var changes []newHealth
-	for _, s := range list {
-		if health := s.judge(false); health != s.Health {
-			changes = append(changes, newHealth{s.ID, s.CustomerID, s.Health, health, at[s.ID], nil})
-		}
-	}
-	return changeHealths(ctx, db, identity.Program("detection"), Text{ZH: "收到首批数据", EN: "first data received"}, "", changes)
+	return changes, err
 }
 
 func readSigns(ctx context.Context, db postgres.DB, ids []uuid.UUID) ([]signs, error) {
@@ -98,16 +100,15 @@ func (s signs) judge(down bool) Health {
 	return Unknown
 }
 
-const changeHealthSQL = `WITH change AS (SELECT * FROM unnest(@ids::uuid[], @machineIDs::uuid[], @ats::timestamptz[], @healths::text[], @previous::text[],
-		@findingIDs::uuid[], @events::uuid[], @texts::text[], @textsEN::text[])
-		AS c (id, machine_id, at, health, previous, finding_id, event, text, text_en)),
-	changed AS (UPDATE machine m SET health = c.health, health_since = c.at FROM change c WHERE m.id = c.machine_id RETURNING m.id, m.customer_id, m.score),
+const setHealthSQL = `UPDATE machine SET health = @health, health_since = @at WHERE id = @id`
+
+const keepHealthsSQL = `WITH change AS (SELECT c.*, m.customer_id, m.score
+		FROM unnest(@ids::uuid[], @machineIDs::uuid[], @ats::timestamptz[], @healths::text[], @previous::text[], @findingIDs::uuid[], @events::uuid[], @texts::text[], @textsEN::text[])
+			AS c (id, machine_id, at, health, previous, finding_id, event, text, text_en) JOIN machine m ON m.id = c.machine_id),
 	kept AS (INSERT INTO health_change (id, machine_id, customer_id, at, health, previous, score, cause, cause_en, rule_hash, finding_id)
-		SELECT c.id, c.machine_id, m.customer_id, c.at, c.health, c.previous, m.score, @cause, @causeEN, @ruleHash, c.finding_id
-		FROM change c JOIN changed m ON m.id = c.machine_id)
+		SELECT id, machine_id, customer_id, at, health, previous, score, @cause, @causeEN, @ruleHash, finding_id FROM change)
 	INSERT INTO lifecycle_event (id, machine_id, customer_id, at, kind, text, text_en, actor, entity, entity_id)
-		SELECT c.event, c.machine_id, m.customer_id, c.at, 'health', c.text, c.text_en, @actor, 'health_change', c.id
-		FROM change c JOIN changed m ON m.id = c.machine_id`
+		SELECT event, machine_id, customer_id, at, 'health', text, text_en, @actor, 'health_change', id FROM change`
 
 // newHealth is a machine that was locked and what its health is from now on.
 type newHealth struct {
@@ -119,9 +120,9 @@ type newHealth struct {
 	FindingID  *uuid.UUID
 }
 
-// changeHealths keeps changes that have one cause, with their line in the machine's
-// life and in the audit log.
-func changeHealths(ctx context.Context, db postgres.DB, who identity.Principal, cause Text, ruleHash string, changes []newHealth) error {
+// keepHealths keeps changes that have one cause: in the list of them, in the
+// machine's life and in the audit log.
+func keepHealths(ctx context.Context, db postgres.DB, who identity.Principal, cause Text, ruleHash string, changes []newHealth) error {
 	if len(changes) == 0 {
 		return nil
 	}
@@ -138,10 +139,10 @@ func changeHealths(ctx context.Context, db postgres.DB, who identity.Principal, 
 			return err
 		}
 	}
-	_, err := postgres.Run(ctx, db, changeHealthSQL, pgx.NamedArgs{"ids": ids, "machineIDs": machineIDs, "ats": ats, "healths": healths, "previous": previous,
+	_, err := postgres.Run(ctx, db, keepHealthsSQL, pgx.NamedArgs{"ids": ids, "machineIDs": machineIDs, "ats": ats, "healths": healths, "previous": previous,
 		"findingIDs": findingIDs, "events": events, "texts": texts, "textsEN": textsEN, "cause": cause.ZH, "causeEN": cause.EN, "ruleHash": ruleHash, "actor": who.Name})
 	if err != nil {
-		return fmt.Errorf("set the health of %d machines: %w", n, err)
+		return fmt.Errorf("keep how the health of %d machines changed: %w", n, err)
 	}
 	return log.write(ctx, db)
 }

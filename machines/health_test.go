@@ -180,13 +180,16 @@ func TestSilence_IsNotedAfterDaysAndEndsWithTheNextMessage(t *testing.T) {
 func TestScore_ShowsItsContributors(t *testing.T) {
 	f := newFleet(t)
 	f.do(func(ctx context.Context, db postgres.DB) error {
-		return machines.SetScores(ctx, db, []machines.Score{{MachineID: f.machine.ID, Score: 120, Contributors: []machines.Contributor{{Signal: "oil_temp", Weight: 1, Loss: 13}}}, {MachineID: f.other.ID, Score: -1}})
+		return machines.SetSeen(ctx, db, []machines.Seen{{MachineID: f.machine.ID, Score: &machines.Score{Points: 120, Contributors: []machines.Contributor{{Signal: "oil_temp", Weight: 1, Loss: 13}}}}, {MachineID: f.other.ID, Score: &machines.Score{Points: -1}}})
 	})
+	if m := f.get(f.other.ID); *m.Score != 0 || m.Health != machines.Unknown || m.LastSeenAt != nil {
+		t.Errorf("a score alone is a sign of life: %+v", m)
+	}
 	if m := f.get(f.machine.ID); m.Score == nil || *m.Score != 100 || len(m.Contributors) != 1 || m.Contributors[0].Loss != 13 {
 		t.Errorf("score %v, contributors %v", m.Score, m.Contributors)
 	}
 	f.do(func(ctx context.Context, db postgres.DB) error {
-		return machines.SetScores(ctx, db, []machines.Score{{MachineID: f.machine.ID, Score: 87}})
+		return machines.SetSeen(ctx, db, []machines.Seen{{MachineID: f.machine.ID, Score: &machines.Score{Points: 87}}})
 	})
 	if m := f.get(f.machine.ID); *m.Score != 87 || m.Contributors == nil || len(m.Contributors) != 0 {
 		t.Errorf("score %v, contributors %v", *m.Score, m.Contributors)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,76 +69,99 @@ func SetOperatingStatus(ctx context.Context, db postgres.DB, now time.Time, who 
 		map[string]string{"status": string(status), "note": note, "noteEn": noteEN})
 }
 
-// A sign of life that is older than the newest says nothing of the connection;
-// meters never go back.
-const setSeenSQL = `WITH seen AS (SELECT * FROM unnest(@ids::uuid[], @ats::timestamptz[], @connectivities::text[], @hours::float8[], @volumes::float8[])
-		AS s (id, at, connectivity, hours, volume)),
-		locked AS (SELECT id FROM machine WHERE id = ANY(@ids::uuid[]) ORDER BY id FOR NO KEY UPDATE) -- in one order, so that no two wait for each other
-	UPDATE machine m SET last_seen_at = GREATEST(m.last_seen_at, s.at), operating_hours = GREATEST(m.operating_hours, s.hours),
-		pumped_volume = GREATEST(m.pumped_volume, s.volume),
-		connectivity = CASE WHEN s.connectivity <> '' AND (m.last_seen_at IS NULL OR s.at >= m.last_seen_at) THEN s.connectivity ELSE m.connectivity END
-	FROM locked, seen s WHERE m.id = locked.id AND m.id = s.id
-	RETURNING m.id, m.health`
+// lockUnknownSQL locks in one order, so that no two wait for each other.
+const lockUnknownSQL = `WITH locked AS (SELECT id, health FROM machine WHERE id = ANY(@ids::uuid[]) ORDER BY id FOR NO KEY UPDATE)
+	SELECT id FROM locked WHERE health = 'unknown'`
 
-// SetSeen notes the signs of life of many machines in one statement. It is not a
-// change that anybody made, so the audit log has none of it; but a machine of
-// which nothing was known has a health from now on.
+// A sign of life that is older than the newest says nothing of the connection;
+// meters never go back. All of a machine is one update: a second one in the same
+// transaction would check its foreign keys.
+const setSeenSQL = `UPDATE machine m SET last_seen_at = GREATEST(m.last_seen_at, s.at), operating_hours = GREATEST(m.operating_hours, s.hours),
+		pumped_volume = GREATEST(m.pumped_volume, s.volume),
+		connectivity = CASE WHEN s.connectivity <> '' AND (m.last_seen_at IS NULL OR s.at >= m.last_seen_at) THEN s.connectivity ELSE m.connectivity END,
+		score = COALESCE(s.score, m.score), contributors = COALESCE(s.contributors::jsonb, m.contributors),
+		health = COALESCE(s.health, m.health), health_since = CASE WHEN s.health IS NULL THEN m.health_since ELSE s.at END
+	FROM unnest(@ids::uuid[], @ats::timestamptz[], @connectivities::text[], @hours::float8[], @volumes::float8[], @scores::smallint[], @contributors::text[], @healths::text[])
+		AS s (id, at, connectivity, hours, volume, score, contributors, health)
+	WHERE m.id = s.id AND m.id = ANY(@ids::uuid[])`
+
+// SetSeen notes signs of life and health scores of many machines in one statement.
+// They are no change that anybody made or decided, so the audit log has none of
+// them; but a machine of which nothing was known and that is heard has a health
+// from now on.
 func SetSeen(ctx context.Context, db postgres.DB, seen []Seen) error {
 	if len(seen) == 0 {
 		return nil
 	}
 	var c seenColumns
 	for _, s := range seen {
-		c.add(s)
-	}
-	type known struct {
-		ID     uuid.UUID `db:"id"`
-		Health Health    `db:"health"`
-	}
-	told, err := postgres.All[known](ctx, db, setSeenSQL, pgx.NamedArgs{"ids": c.ids, "ats": c.ats, "connectivities": c.connectivities, "hours": c.hours, "volumes": c.volumes})
-	if err != nil {
-		return fmt.Errorf("note the signs of life of %d machines: %w", len(seen), err)
-	}
-	var first []uuid.UUID
-	for _, m := range told {
-		if m.Health == Unknown {
-			first = append(first, m.ID)
+		if err := c.add(s); err != nil {
+			return err
 		}
 	}
-	if len(first) == 0 {
-		return nil
+	unknown, err := postgres.Values[uuid.UUID](ctx, db, lockUnknownSQL, pgx.NamedArgs{"ids": c.ids})
+	if err != nil {
+		return fmt.Errorf("lock %d machines: %w", len(c.ids), err)
 	}
-	return firstHeard(ctx, db, first, c.at)
+	first, err := firstHealths(ctx, db, c.heard(unknown), c.at)
+	if err != nil {
+		return err
+	}
+	healths := make([]*Health, len(c.ids))
+	for i := range first {
+		healths[c.line[first[i].MachineID]] = &first[i].Health
+	}
+	if _, err := postgres.Run(ctx, db, setSeenSQL, pgx.NamedArgs{"ids": c.ids, "ats": c.ats, "connectivities": c.connectivities, "hours": c.hours, "volumes": c.volumes,
+		"scores": c.scores, "contributors": c.contributors, "healths": healths}); err != nil {
+		return fmt.Errorf("note the signs of life of %d machines: %w", len(seen), err)
+	}
+	return keepHealths(ctx, db, identity.Program("detection"), Text{ZH: "收到首批数据", EN: "first data received"}, "", first)
 }
 
 // seenColumns are signs of life as arrays, one line for each machine.
 type seenColumns struct {
 	ids            []uuid.UUID
-	ats            []time.Time
+	ats            []*time.Time
 	connectivities []string
 	hours, volumes []*float64
-	at             map[uuid.UUID]time.Time
+	scores         []*int16
+	contributors   []*string
+	at             map[uuid.UUID]time.Time // of those that were heard
 	line           map[uuid.UUID]int
 }
 
 // add folds a machine that is named twice into one line: an UPDATE would take
 // either of two.
-func (c *seenColumns) add(s Seen) {
+func (c *seenColumns) add(s Seen) error {
 	if c.at == nil {
 		c.at, c.line = map[uuid.UUID]time.Time{}, map[uuid.UUID]int{}
 	}
 	i, twice := c.line[s.MachineID]
 	if !twice {
-		c.line[s.MachineID] = len(c.ids)
-		c.at[s.MachineID] = s.At
-		c.ids, c.ats, c.connectivities = append(c.ids, s.MachineID), append(c.ats, s.At), append(c.connectivities, s.Connectivity)
-		c.hours, c.volumes = append(c.hours, s.Hours), append(c.volumes, s.Volume)
-		return
+		i = len(c.ids)
+		c.line[s.MachineID] = i
+		c.ids, c.ats, c.connectivities = append(c.ids, s.MachineID), append(c.ats, nil), append(c.connectivities, "")
+		c.hours, c.volumes, c.scores, c.contributors = append(c.hours, nil), append(c.volumes, nil), append(c.scores, nil), append(c.contributors, nil)
 	}
-	if !s.At.Before(c.ats[i]) {
-		c.ats[i], c.at[s.MachineID], c.connectivities[i] = s.At, s.At, s.Connectivity
+	if !s.At.IsZero() && (c.ats[i] == nil || !s.At.Before(*c.ats[i])) {
+		c.ats[i], c.at[s.MachineID], c.connectivities[i] = &s.At, s.At, s.Connectivity
 	}
 	c.hours[i], c.volumes[i] = highest(c.hours[i], s.Hours), highest(c.volumes[i], s.Volume)
+	if s.Score == nil {
+		return nil
+	}
+	text, err := json.Marshal(append([]Contributor{}, s.Score.Contributors...))
+	if err != nil {
+		return fmt.Errorf("write down the contributors of machine %s: %w", s.MachineID, err)
+	}
+	points, contributors := int16(min(max(s.Score.Points, 0), 100)), string(text) //nolint:gosec // 0 to 100
+	c.scores[i], c.contributors[i] = &points, &contributors
+	return nil
+}
+
+// heard are those of some machines that have given a sign of life.
+func (c *seenColumns) heard(ids []uuid.UUID) []uuid.UUID {
+	return slices.DeleteFunc(ids, func(id uuid.UUID) bool { _, heard := c.at[id]; return !heard })
 }
 
 func highest(a, b *float64) *float64 {
@@ -145,32 +169,4 @@ func highest(a, b *float64) *float64 {
 		return b
 	}
 	return a
-}
-
-const setScoresSQL = `WITH locked AS (SELECT id FROM machine WHERE id = ANY(@ids::uuid[]) ORDER BY id FOR NO KEY UPDATE)
-	UPDATE machine m SET score = s.score, contributors = s.contributors::jsonb
-	FROM locked, unnest(@ids::uuid[], @scores::smallint[], @contributors::text[]) AS s (id, score, contributors) WHERE m.id = locked.id AND m.id = s.id`
-
-// SetScores keeps health scores, 0 to 100, with what takes points off them. Like
-// signs of life they are worked out and not decided, and not audited. A machine is
-// named once.
-func SetScores(ctx context.Context, db postgres.DB, list []Score) error {
-	if len(list) == 0 {
-		return nil
-	}
-	ids, scores, contributors := make([]uuid.UUID, len(list)), make([]int16, len(list)), make([]string, len(list))
-	for i, s := range list {
-		if s.Contributors == nil {
-			s.Contributors = []Contributor{}
-		}
-		text, err := json.Marshal(s.Contributors)
-		if err != nil {
-			return fmt.Errorf("write down the contributors of machine %s: %w", s.MachineID, err)
-		}
-		ids[i], scores[i], contributors[i] = s.MachineID, int16(min(max(s.Score, 0), 100)), string(text) //nolint:gosec // 0 to 100
-	}
-	if _, err := postgres.Run(ctx, db, setScoresSQL, pgx.NamedArgs{"ids": ids, "scores": scores, "contributors": contributors}); err != nil {
-		return fmt.Errorf("set the scores of %d machines: %w", len(list), err)
-	}
-	return nil
 }

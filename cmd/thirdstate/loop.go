@@ -33,9 +33,6 @@ func (y *system) commit(ctx context.Context, o detection.Outcome) error {
 		if err := machines.SetSeen(ctx, tx, o.Seen); err != nil {
 			return err
 		}
-		if err := machines.SetScores(ctx, tx, o.Scores); err != nil {
-			return err
-		}
 		return detection.Advance(ctx, tx, now, o.Position)
 	})
 }

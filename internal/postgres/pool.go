@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 
 	"github.com/thirdstate/thirdstate/internal/problem"
 )
@@ -53,6 +54,7 @@ func Open(ctx context.Context, url string, opts ...Option) (*Pool, error) {
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	cfg.ConnConfig.RuntimeParams["application_name"] = "thirdstate"
 	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		pgxuuid.Register(c.TypeMap()) // as bytes; else each goes through its text
 		_, err := c.Exec(ctx, "SET ROLE "+appRole)
 		return err
 	}

@@ -53,6 +53,15 @@ func Value[T any](ctx context.Context, db DB, sql string, args pgx.NamedArgs) (T
 	return v, err
 }
 
+// Values reads one value of each row; no row is an empty list.
+func Values[T any](ctx context.Context, db DB, sql string, args pgx.NamedArgs) ([]T, error) {
+	r, err := rows(ctx, db, sql, args)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(r, pgx.RowTo[T])
+}
+
 // Run executes a statement and says how many rows it touched.
 func Run(ctx context.Context, db DB, sql string, args pgx.NamedArgs) (int64, error) {
 	if args == nil {

@@ -98,7 +98,7 @@ func (r *Runner) scores(t *touched) {
 		points, contributors := w.rules.Score()
 		if rounded := int(math.Round(points)); rounded != w.score {
 			w.score = rounded
-			r.pending.scores[key] = machines.Score{MachineID: w.ID, Score: rounded, Contributors: contributed(contributors)}
+			r.pending.of(w.ID, key).Score = &machines.Score{Points: rounded, Contributors: contributed(contributors)}
 		}
 	}
 }

@@ -15,20 +15,19 @@ const (
 	signsIdle  = 5 * time.Millisecond // how long they wait for more
 )
 
-// pending is what has been evaluated beside findings and is not stored yet, by
-// machine: signs of life and scores. A row that says when a machine was heard needs
+// pending is what has been evaluated beside findings and is not stored yet: signs of
+// life and scores, by machine. A row that says when a machine was heard needs
 // not be written with each of its messages; what is news of a machine (its first
 // sign, connected, gone) does not wait. A snapshot is taken only when nothing is
 // pending, so that what was not stored is evaluated again after a restart.
 type pending struct {
-	seen   map[string]*machines.Seen
-	scores map[string]machines.Score
-	news   map[string]struct{}
-	since  time.Time // wall clock, when nothing was left
+	seen  map[string]*machines.Seen
+	news  map[string]struct{}
+	since time.Time // wall clock, when nothing was left
 }
 
 func newPending() *pending {
-	return &pending{seen: map[string]*machines.Seen{}, scores: map[string]machines.Score{}, news: map[string]struct{}{}, since: time.Now()}
+	return &pending{seen: map[string]*machines.Seen{}, news: map[string]struct{}{}, since: time.Now()}
 }
 
 // of is what is pending of a machine.
@@ -41,7 +40,7 @@ func (p *pending) of(id uuid.UUID, key string) *machines.Seen {
 	return s
 }
 
-func (p *pending) empty() bool { return len(p.seen) == 0 && len(p.scores) == 0 }
+func (p *pending) empty() bool { return len(p.seen) == 0 }
 
 func (p *pending) due() bool { return time.Since(p.since) > signsEvery }
 
@@ -50,11 +49,7 @@ func (p *pending) take(out *Outcome) {
 	for _, key := range slices.Sorted(maps.Keys(p.seen)) {
 		out.Seen = append(out.Seen, *p.seen[key])
 	}
-	for _, key := range slices.Sorted(maps.Keys(p.scores)) {
-		out.Scores = append(out.Scores, p.scores[key])
-	}
 	clear(p.seen)
-	clear(p.scores)
 	clear(p.news)
 	p.since = time.Now()
 }

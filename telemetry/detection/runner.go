@@ -22,8 +22,7 @@ import (
 type Outcome struct {
 	Position Position
 	Changes  []machines.FindingChange
-	Seen     []machines.Seen
-	Scores   []machines.Score
+	Seen     []machines.Seen // and scores
 }
 
 // Commit stores an outcome in one transaction: findings, cases, jobs and the
@@ -184,7 +183,7 @@ func (r *Runner) stopped(ctx context.Context, err error) error {
 	defer cancel()
 	if err := r.flush(ctx); err != nil {
 		r.log.Warn("signs of life are not stored; they are evaluated again", "error", err)
-		return nil //nolint:nilerr // the snapshot before stays
+		return nil // the snapshot before stays
 	}
 	r.snapshot()
 	return nil

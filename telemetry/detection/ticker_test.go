@@ -62,8 +62,10 @@ func TestTicker_FindsSilenceAndExcusesDowntime(t *testing.T) {
 		_, last := w.log.Bounds()
 		j.run(last, false)
 		for _, o := range j.ledger.outcomes {
-			for _, s := range o.Scores {
-				score = s.Score
+			for _, s := range o.Seen {
+				if s.Score != nil {
+					score = s.Score.Points
+				}
 			}
 		}
 		return j.ledger.changes("says-nothing", machines.FindingOpened)

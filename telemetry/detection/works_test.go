@@ -266,10 +266,10 @@ func (l *ledger) folded(t *testing.T) string {
 	}{Scores: map[uuid.UUID]int{}, Seen: map[uuid.UUID]machines.Seen{}}
 	for _, o := range l.outcomes {
 		sum.Changes = append(sum.Changes, o.Changes...)
-		for _, s := range o.Scores {
-			sum.Scores[s.MachineID] = s.Score
-		}
 		for _, s := range o.Seen {
+			if s.Score != nil {
+				sum.Scores[s.MachineID], s.Score = s.Score.Points, nil
+			}
 			if !s.At.Before(sum.Seen[s.MachineID].At) {
 				sum.Seen[s.MachineID] = s
 			}
@@ -358,9 +358,6 @@ func (j *job) accept(ctx context.Context, o Outcome) error {
 			return err
 		}
 		if err := machines.SetSeen(ctx, tx, o.Seen); err != nil {
-			return err
-		}
-		if err := machines.SetScores(ctx, tx, o.Scores); err != nil {
 			return err
 		}
 		return Advance(ctx, tx, now, o.Position)
