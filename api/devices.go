@@ -9,7 +9,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
-	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 )
 
 func devices(s *Server) {
@@ -19,10 +19,10 @@ func devices(s *Server) {
 	add(s, route{ID: "revoke-device", Method: http.MethodDelete, Path: "/devices/{key}", Roles: managers, Status: http.StatusNoContent, EN: "Take a device's token away", ZH: "吊销设备令牌"}, s.revokeDevice)
 }
 
-func (s *Server) listDevices(ctx context.Context, _ *struct{}) (*Listed[telemetry.Device], error) {
-	var items []telemetry.Device
+func (s *Server) listDevices(ctx context.Context, _ *struct{}) (*Listed[intake.Device], error) {
+	var items []intake.Device
 	err := postgres.As(ctx, s.Pool, asking(ctx), func(tx pgx.Tx) (err error) {
-		items, err = telemetry.Devices(ctx, tx)
+		items, err = intake.Devices(ctx, tx)
 		return err
 	})
 	return whole(ctx, items, err)
@@ -47,7 +47,7 @@ func (s *Server) addDevice(ctx context.Context, in *struct{ Body newDevice }) (*
 		r.key = nil
 	}
 	out, err := write(ctx, s, func(a act) (DeviceAdded, error) {
-		token, err := telemetry.AddDevice(identity.With(ctx, a.who), a.tx, a.now, in.Body.Key, in.Body.MachineID, in.Body.Gateway)
+		token, err := intake.AddDevice(identity.With(ctx, a.who), a.tx, a.now, in.Body.Key, in.Body.MachineID, in.Body.Gateway)
 		return DeviceAdded{Key: in.Body.Key, Token: token}, err
 	})
 	return answered(out, 0, err)
@@ -57,7 +57,7 @@ func (s *Server) revokeDevice(ctx context.Context, in *struct {
 	Key string `path:"key" maxLength:"64"`
 }) (*Nothing, error) {
 	_, err := write(ctx, s, func(a act) (Nothing, error) {
-		return Nothing{}, telemetry.RevokeDevice(identity.With(ctx, a.who), a.tx, a.now, in.Key)
+		return Nothing{}, intake.RevokeDevice(identity.With(ctx, a.who), a.tx, a.now, in.Key)
 	})
 	return &Nothing{}, err
 }

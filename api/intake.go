@@ -18,7 +18,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
-func intake(s *Server) {
+func intakeAccount(s *Server) {
 	add(s, route{ID: "get-intake", Method: http.MethodGet, Path: "/intake", Roles: managers,
 		EN: "The intake's account: received = stored + duplicates + dead letters + unclaimed + refused + waiting", ZH: "接收账目：收到 = 入库 + 重复 + 死信 + 未认领 + 拒绝 + 等待"}, s.getIntake)
 	add(s, route{ID: "send-observations", Method: http.MethodPost, Path: "/observations", Roles: reporters, Status: http.StatusCreated, Body: formats.MaxPayload,

@@ -19,7 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/thirdstate/thirdstate/internal/problem"
-	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 )
 
 func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
@@ -85,7 +85,7 @@ func (x *exchange) with(ctx context.Context) *exchange {
 func (s *Server) frame(hc huma.Context, next func(huma.Context)) {
 	began := time.Now()
 	asked := hc.URL()
-	r := &request{id: requestIDFrom(hc.Header("X-Request-Id")), path: telemetry.HideToken(asked.Path), query: asked.Query()}
+	r := &request{id: requestIDFrom(hc.Header("X-Request-Id")), path: intake.HideToken(asked.Path), query: asked.Query()}
 	ctx, cancel := context.WithTimeout(context.WithValue(hc.Context(), requestKey{}, r), requestTimeout)
 	defer cancel()
 	x := &exchange{humaContext: hc, ctx: ctx}
@@ -187,7 +187,7 @@ func (s *Server) mountErrors(e *echo.Echo) {
 		if he, ok := errors.AsType[*echo.HTTPError](err); ok {
 			kind = kindOfStatus(he.Code)
 		}
-		r := &request{id: requestIDFrom(c.Request().Header.Get("X-Request-Id")), path: strings.ToValidUTF8(telemetry.HideToken(path), "\uFFFD")}
+		r := &request{id: requestIDFrom(c.Request().Header.Get("X-Request-Id")), path: strings.ToValidUTF8(intake.HideToken(path), "\uFFFD")}
 		if kind == problem.Internal {
 			s.Log.ErrorContext(c.Request().Context(), "request failed", "error", err, "request_id", r.id, "path", r.path)
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/history"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
@@ -83,7 +84,7 @@ type CentreStatus struct {
 type BrokerStatus struct {
 	URL     string // without a password
 	Trouble string // why nothing can come in now, "" when it can
-	Drops   telemetry.BrokerDrops
+	Drops   intake.BrokerDrops
 }
 
 // Site serves the pages.

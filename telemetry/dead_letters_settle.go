@@ -59,7 +59,7 @@ func ReplayDeadLetter(ctx context.Context, tx pgx.Tx, log *intakelog.Log, now ti
 	if err := letter.audit(ctx, tx, now, who, LetterReplayed, ""); err != nil {
 		return err
 	}
-	message.Received, message.Kind, message.Source = letter.ReceivedAt, intakelog.Message, replaySource
+	message.Received, message.Kind, message.Source = letter.ReceivedAt, intakelog.Message, intakelog.Replay
 	return replay(ctx, log, message)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/telemetry/history"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 	"github.com/thirdstate/thirdstate/telemetry/telemetrytest"
 )
 
@@ -18,6 +19,8 @@ var (
 	do      = telemetrytest.Do
 	want    = telemetrytest.Want
 	quiet   = telemetrytest.Quiet
+	metric  = telemetrytest.Metric
+	bdSeq   = telemetrytest.BirthDeath
 )
 
 // value reads one value as the program.
@@ -41,4 +44,19 @@ func openInflux(t *testing.T, server *telemetrytest.Influx, pool *postgres.Pool)
 		t.Fatal(err)
 	}
 	return h
+}
+
+// readBroker reads an external broker into a log until the test ends or stop is called.
+func readBroker(t *testing.T, c intake.ExternalConfig) (x *intake.External, stop func()) {
+	t.Helper()
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	x, err := intake.NewExternal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop = telemetrytest.Run(t, x.Run)
+	telemetrytest.Eventually(t, x.Connected)
+	return x, stop
 }

@@ -16,8 +16,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/publish"
+	"github.com/thirdstate/thirdstate/telemetry/telemetrytest"
 )
 
 // What a broker may keep over a kill -9. The first is Mosquitto as it is set up
@@ -84,7 +86,7 @@ func (c *counters) finish(t *testing.T) {
 	t.Helper()
 	close(c.stop)
 	c.running.Wait()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*wirePatience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*telemetrytest.Patience)
 	defer cancel()
 	for n, p := range c.publishers {
 		if err := errors.Join(p.Flush(ctx), c.say(ctx, n), p.Flush(ctx), p.Close()); err != nil {
@@ -119,25 +121,25 @@ func TestGaps_NameAllThatAKilledBrokerHasLost(t *testing.T) {
 
 func nameWhatIsLost(t *testing.T, config string, kills int) {
 	const devices = 4
-	w, dir, address, random := newWorks(t), t.TempDir(), spareAddress(t), rand.New(rand.NewPCG(3, 3))
+	w, dir, address, random := newWorks(t), t.TempDir(), telemetrytest.SpareAddress(t), rand.New(rand.NewPCG(3, 3))
 	for n := range devices {
 		addMachine(t, w.pool, fmt.Sprintf("GAP%d", n))
 	}
-	m := launchMosquitto(t, dir, address, config)
-	x, stop := runExternal(t, ExternalConfig{URL: "mqtt://" + address, Topics: []string{"fleet/#"}, Log: w.log})
+	m := telemetrytest.LaunchMosquitto(t, dir, address, config)
+	x, stop := readBroker(t, intake.ExternalConfig{URL: "mqtt://" + address, Topics: []string{"fleet/#"}, Log: w.log})
 	c := startCounters(t, address, devices, 1000)
 	slowest := time.Duration(0)
 	for range kills {
-		awhile(random)
-		m.kill()
-		eventually(t, func() bool { return !x.Connected() })
-		m = launchMosquitto(t, dir, address, config)
+		telemetrytest.Awhile(random)
+		m.Kill()
+		telemetrytest.Eventually(t, func() bool { return !x.Connected() })
+		m = telemetrytest.LaunchMosquitto(t, dir, address, config)
 		began := time.Now()
-		eventually(t, x.Connected)
+		telemetrytest.Eventually(t, x.Connected)
 		slowest = max(slowest, time.Since(began))
 	}
 	c.finish(t)
-	eventually(t, func() bool { // the last word of each has come
+	telemetrytest.Eventually(t, func() bool { // the last word of each has come
 		log := heardOf(t, w.log)
 		return !slices.ContainsFunc(c.lastWords(), func(key string) bool { return !log[key] })
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/thirdstate/thirdstate/internal/clock"
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 )
@@ -24,19 +25,18 @@ const (
 	resendTries    = 5                // of one gap
 	resendPause    = time.Minute      // after the first request; each next one is twice as long
 	resendPatience = 10 * time.Second // program clock: what comes out of order has time to come
+	resendWithin   = 10 * time.Second // for the brokers to take a request
 	resendDay      = 24 * time.Hour   // program clock: what devices may still have
 )
 
 // Resender asks devices for messages that have not come: {"boot":"a1","from":7,
 // "to":9} on fleet/{machine}/down/resend. A device that can sends them again, as it
-// sent them before; one that cannot has not subscribed, and nothing happens. Either
-// broker may be nil.
+// sent them before; one that cannot has not subscribed, and nothing happens.
 type Resender struct {
-	Pool     *postgres.Pool
-	Embedded *Embedded
-	External *External
-	Now      func() time.Time // program clock
-	Log      *slog.Logger
+	Pool    *postgres.Pool
+	Publish []func(ctx context.Context, topic string, payload []byte) error // to the devices of each broker
+	Now     func() time.Time                                                // program clock
+	Log     *slog.Logger
 
 	asked    map[resendKey]resent // bounded by resendLooksAt
 	requests atomic.Uint64
@@ -56,7 +56,7 @@ type resent struct {
 
 // Run asks until ctx ends.
 func (r *Resender) Run(ctx context.Context) error {
-	for rest(ctx, resendEvery) == nil {
+	for clock.Rest(ctx, resendEvery) == nil {
 		if err := r.runOnce(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			r.Log.Warn("devices were not asked for what is missing", "error", err)
 		}
@@ -108,13 +108,10 @@ func (r *Resender) ask(ctx context.Context, g SequenceGap) error {
 		return fmt.Errorf("write a request to %s: %w", g.Machine, err)
 	}
 	topic := "fleet/" + g.Machine + "/down/resend"
-	if r.Embedded != nil {
-		r.Embedded.tell(topic, payload, 1, false)
-	}
-	if r.External != nil {
-		ctx, cancel := context.WithTimeout(ctx, brokerWithin)
-		defer cancel()
-		if err := r.External.Publish(ctx, topic, payload); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, resendWithin)
+	defer cancel()
+	for _, publish := range r.Publish {
+		if err := publish(ctx, topic, payload); err != nil {
 			return fmt.Errorf("ask %s for what is missing: %w", g.Machine, err)
 		}
 	}

@@ -1,11 +1,13 @@
 package telemetry
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/intake"
+	"github.com/thirdstate/thirdstate/telemetry/telemetrytest"
 )
 
 // A device that can sends again what it is asked for, through either broker, and
@@ -18,45 +20,45 @@ func TestResender_GetsBackWhatDevicesStillHave(t *testing.T) {
 			w := newWorks(t)
 			addMachine(t, w.pool, "PM1")
 			r := &Resender{Pool: w.pool, Now: w.clock.Now, Log: quiet()}
-			address := spareAddress(t)
+			address := telemetrytest.SpareAddress(t)
 			if kind == "embedded" {
-				r.Embedded = startEmbedded(t, EmbeddedConfig{Listen: address, Log: w.log, Now: w.clock.Now})
+				e, err := intake.OpenEmbedded(intake.EmbeddedConfig{Listen: address, Log: w.log, Now: w.clock.Now})
+				if err != nil {
+					t.Fatal(err)
+				}
+				telemetrytest.Run(t, e.Run)
+				r.Publish = append(r.Publish, e.Publish)
 			} else {
-				startMosquitto(t, t.TempDir(), address)
-				r.External, _ = runExternal(t, ExternalConfig{URL: "mqtt://" + address, Topics: []string{"fleet/+/telemetry"}, Log: w.log, Now: w.clock.Now})
+				telemetrytest.StartMosquitto(t, t.TempDir(), address)
+				x, _ := readBroker(t, intake.ExternalConfig{URL: "mqtt://" + address, Topics: []string{"fleet/+/telemetry"}, Log: w.log, Now: w.clock.Now})
+				r.Publish = append(r.Publish, x.Publish)
 			}
-			device := dialWire(t, address, 4)
-			device.connect(t, hello{client: "PM1"})
-			device.write(t, subscribePacket(4, 1, "fleet/PM1/down/#"))
-			device.ack(t, 0x90)
+			device := telemetrytest.Sit(t, address, "PM1", nil, "fleet/PM1/down/#")
 			say := func(seq int64) {
-				device.write(t, publishPacket(4, 1, uint16(seq+1), "fleet/PM1/telemetry", telemetry(start.Add(time.Duration(seq)*time.Second), "b", int(seq), `"a":1`), false)) //nolint:gosec // small
-				device.ack(t, puback)
+				telemetrytest.Done(t, device.Publish("fleet/PM1/telemetry", 1, false, telemetry(start.Add(time.Duration(seq)*time.Second), "b", int(seq), `"a":1`)))
 			}
 			for _, seq := range []int64{0, 1, 5, 6} {
 				say(seq)
 			}
-			records(t, w.log, 4)
+			telemetrytest.Records(t, w.log, 4)
 			w.run(t, historyRun{})
 			w.clock.Advance(time.Minute)
 			now := time.Now()
 			if err := r.runOnce(t.Context(), now); err != nil {
 				t.Fatal(err)
 			}
-			_, body := device.read(t)
-			topic := 2 + int(binary.BigEndian.Uint16(body))
+			asked := device.Last(t, "fleet/PM1/down/resend", 1)
 			var ask struct {
 				Boot     string
 				From, To int64
 			}
-			if err := json.Unmarshal(body[topic+2:], &ask); err != nil || string(body[2:topic]) != "fleet/PM1/down/resend" || fmt.Sprint(ask) != "{b 2 4}" {
-				t.Fatalf("the device was asked on %s: %+v, %v", body[2:topic], ask, err)
+			if err := json.Unmarshal(asked.Payload(), &ask); err != nil || asked.Qos() != 1 || fmt.Sprint(ask) != "{b 2 4}" {
+				t.Fatalf("the device was asked %s: %+v, %v", asked.Payload(), ask, err)
 			}
-			device.write(t, packet(0x40, body[topic:topic+2]))
 			for seq := ask.From; seq <= ask.To; seq++ {
 				say(seq)
 			}
-			records(t, w.log, 7)
+			telemetrytest.Records(t, w.log, 7)
 			w.run(t, historyRun{})
 			want(t, value[string](t, w.pool, `SELECT string_agg(first || '-' || last || ' ' || (filled_at IS NOT NULL), ',') FROM sequence_gap`), "2-4 true")
 			if err := r.runOnce(t.Context(), now.Add(time.Hour)); err != nil || r.requests.Load() != 1 {

@@ -1,7 +1,8 @@
-// Package telemetry is the way from a message to what is known of a machine:
-// it takes in what devices send, has it decoded, removes duplicates, keeps what
-// cannot be read with the reason, and stores the rest in a history. It knows
-// machines by key and number only; findings, cases and people are not its business.
+// Package telemetry is the way from the intake log to what is known of a machine:
+// it has what devices sent decoded, removes duplicates, keeps what cannot be read
+// with the reason, and stores the rest in a history. It knows machines by key and
+// number only. How messages come in, and findings, cases and people, are not its
+// business.
 package telemetry
 
 import (

@@ -140,7 +140,7 @@ func (s *Stage) insist(ctx context.Context, trouble string, do func() error) err
 // replayed record.
 func (s *Stage) names(d *decoding, each func(name string, replay bool)) {
 	for i := range d.parts {
-		p, replay := &d.parts[i], replayed(d.records[i].Source)
+		p, replay := &d.parts[i], d.records[i].Replayed()
 		last := ""
 		for k := p.reading; k < p.readingEnd; k++ {
 			if name := s.out.Readings[k].Machine; name != last || k == p.reading {
@@ -174,7 +174,7 @@ func (d *decoding) locate(i int) {
 		return
 	}
 	d.Counts.Messages++
-	parts.Replay = replayed(r.Source)
+	parts.Replay = r.Replayed()
 	if p.via != nil && !parts.Replay && p.via.origin.Edge != "" { // an envelope that cannot be read names no record
 		parts.Origin = &p.via.origin
 	}
@@ -264,7 +264,7 @@ func (d *decoding) observe(r *intakelog.Record, m *knownMachine, reading *format
 	if o.Boot != "" {
 		d.number(r, m, o.Boot, o.Seq)
 	}
-	if replayed(r.Source) { // its number was used up by what was good in it
+	if r.Replayed() { // its number was used up by what was good in it
 		o.Boot, o.Seq = "", 0
 	}
 	if unwanted {
@@ -284,7 +284,7 @@ func (d *decoding) number(r *intakelog.Record, m *knownMachine, boot string, seq
 }
 
 func (d *decoding) unclaim(at map[string]int, key string, values []observation.Value, r *intakelog.Record, p *decodedRecord, parts *RecordParts) map[string]int {
-	if claimed(r.Source) {
+	if r.Claimed() {
 		parts.Known++
 		return at
 	}
@@ -333,7 +333,7 @@ func (d *decoding) hear(r *intakelog.Record, via *forwarded) {
 	if via != nil {
 		device, at = via.gateway, via.arrived
 	}
-	if device = storable(device); device != "" && !replayed(r.Source) && at.After(d.Devices[device]) {
+	if device = storable(device); device != "" && !r.Replayed() && at.After(d.Devices[device]) {
 		d.Devices[device] = at.UTC()
 	}
 }

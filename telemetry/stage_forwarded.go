@@ -54,7 +54,7 @@ func unwrap(r *intakelog.Record) *forwarded {
 	f.origin = Origin{Edge: id, Log: e.Log, LSN: e.LSN}
 	f.device, f.any, f.names, f.size = e.Device, e.Any || e.Device == "", e.Names, e.Size
 	r.Topic, r.Payload, r.Device, r.Dup, r.Retained = e.Topic, e.Payload, e.Device, e.Dup, e.Retained
-	if !replayed(r.Source) { // a replay keeps the time that its letter has, and its name
+	if !r.Replayed() { // a replay keeps the time that its letter has, and its name
 		r.Source = "edge:" + id
 		if e.Received.Before(r.Received.Add(clockSlack)) {
 			r.Received = e.Received
@@ -93,7 +93,7 @@ func (p *decodedRecord) vouched(r *intakelog.Record, name string) string {
 // accused is whom a dead letter names: with a device that may speak for some
 // machines only, a replay has to ask again.
 func (p *decodedRecord) accused(r *intakelog.Record) string {
-	if p.via != nil && p.via.any && !namesNoMachine(r.Topic) {
+	if p.via != nil && p.via.any && !formats.NamesNoMachine(r.Topic) {
 		return ""
 	}
 	return r.Device

@@ -228,7 +228,7 @@ func (h *historian) try(ctx context.Context, what string, do func() error) error
 			wait = max(wait, later.After)
 		}
 		h.Log.Error("history not written, trying again", "what", what, "attempt", attempt, "wait", wait, "error", err)
-		if err := rest(ctx, wait); err != nil {
+		if err := clock.Rest(ctx, wait); err != nil {
 			return err
 		}
 	}

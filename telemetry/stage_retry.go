@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/thirdstate/thirdstate/internal/clock"
 )
 
 // backoff is how long to wait before try n (from 0): 0.2 s doubling to 30 s, a
@@ -15,17 +17,5 @@ func backoff(n int) time.Duration {
 
 // pause waits before try n or until ctx ends.
 func pause(ctx context.Context, n int) error {
-	return rest(ctx, backoff(n))
-}
-
-// rest waits for d or until ctx ends.
-func rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return clock.Rest(ctx, backoff(n))
 }

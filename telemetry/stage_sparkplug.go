@@ -153,7 +153,7 @@ func (s *Stage) readSparkplug(ctx context.Context, d *decoding, r *intakelog.Rec
 	var change sparkplug.Change
 	if e, ok := eventOf(r); ok {
 		change = d.view.apply(&e, payload)
-	} else if replayed(r.Source) {
+	} else if r.Replayed() {
 		then, err := s.sessionThen(ctx, t.Node, r)
 		if err != nil {
 			return err

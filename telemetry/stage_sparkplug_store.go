@@ -46,7 +46,7 @@ func eventOf(r *intakelog.Record) (e sparkplugEvent, ok bool) {
 	if r.Kind == intakelog.Session {
 		return sparkplugEvent{LSN: r.LSN, Source: r.Source, Type: sessionEvent, Received: r.Received}, true
 	}
-	if r.Kind != intakelog.Message || replayed(r.Source) {
+	if r.Kind != intakelog.Message || r.Replayed() {
 		return e, false
 	}
 	t, _, fault := sparkplug.ParseTopic(r.Topic)

@@ -16,18 +16,6 @@ import (
 )
 
 // metric is one of an edge node of the tests.
-func metric(name string, alias uint64, v float64) sparkplug.Metric {
-	m := sparkplug.Metric{Name: name, HasName: name != "", Alias: alias, HasAlias: alias > 0, Value: sparkplug.Value{Kind: sparkplug.DoubleValue, Number: v}}
-	if name != "" {
-		m.Datatype, m.HasDatatype = sparkplug.Double, true
-	}
-	return m
-}
-
-func bdSeq(n uint64) sparkplug.Metric {
-	return sparkplug.Metric{Name: "bdSeq", HasName: true, Datatype: sparkplug.Int64, HasDatatype: true, Value: sparkplug.Value{Kind: sparkplug.LongValue, Bits: n}}
-}
-
 // spark appends a message of an edge node, a second after the one before.
 func (w *works) spark(t *testing.T, source, topic string, seq uint64, metrics ...sparkplug.Metric) intakelog.LSN {
 	t.Helper()

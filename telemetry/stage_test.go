@@ -20,6 +20,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/history"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
@@ -343,7 +344,7 @@ func TestStage_LetsADeviceSpeakForItselfAlone(t *testing.T) {
 	addDevice(t, w.pool, "D2", uuid.Nil, false) // nobody has said whose it is
 	addDevice(t, w.pool, "D3", uuid.Nil, false) // it has the key of its machine
 	addDevice(t, w.pool, "R1", machine, false)
-	do(t, w.pool, func(tx pgx.Tx) error { return RevokeDevice(t.Context(), tx, start, "R1") })
+	do(t, w.pool, func(tx pgx.Tx) error { return intake.RevokeDevice(t.Context(), tx, start, "R1") })
 	for _, device := range []string{"D1", "D2", "D3", "R1"} {
 		w.send(t, device, "v1/gateway/telemetry", `{"PM2":[{"a":1}]}`)  // another's machine
 		w.send(t, device, "v1/gateway/telemetry", `{"none":[{"a":1}]}`) // room for names is everybody's

@@ -134,7 +134,7 @@ func replayKept(ctx context.Context, tx pgx.Tx, log *intakelog.Log, key string) 
 	for i := range kept {
 		m := &kept[i]
 		r := intakelog.Record{
-			Received: m.ReceivedAt, Kind: intakelog.Message, Source: claimedPrefix + key, Device: m.Device, Topic: m.Topic, Payload: m.Payload,
+			Received: m.ReceivedAt, Kind: intakelog.Message, Source: intakelog.ClaimedPrefix + key, Device: m.Device, Topic: m.Topic, Payload: m.Payload,
 		}
 		if i < len(kept)-1 {
 			err = refusedByLog(log.Append(r, nil))

@@ -20,7 +20,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
-	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 )
 
 // store reaches the records of an installation, beside a running server or not.
@@ -214,7 +214,7 @@ func (c *deviceAdd) Run(ctx context.Context) error {
 			case problem.Of(err) != problem.NotFound || !c.Gateway:
 				return errors.Join(fmt.Errorf("machine %s", c.Key), err)
 			}
-			token, err = telemetry.AddDevice(ctx, tx, clk.Now(), c.Key, id, c.Gateway)
+			token, err = intake.AddDevice(ctx, tx, clk.Now(), c.Key, id, c.Gateway)
 			return err
 		})
 		if err != nil {

@@ -3,7 +3,7 @@ package main
 import (
 	"net"
 
-	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 )
 
 // mqttSettings are those of the embedded broker beside its address.
@@ -55,11 +55,11 @@ func (m *mqttSettings) check(plain string, bad func(flag, format string, args ..
 }
 
 // embeddedConfig is what the broker is given; the rest comes from the system.
-func (s *settings) embeddedConfig() telemetry.EmbeddedConfig {
-	return telemetry.EmbeddedConfig{
+func (s *settings) embeddedConfig() intake.EmbeddedConfig {
+	return intake.EmbeddedConfig{
 		Listen: s.MQTTListen, TLSListen: s.MQTT.TLSListen, WSListen: s.MQTT.WSListen, WSSListen: s.MQTT.WSSListen,
-		TLS:        telemetry.TLSFiles{Certificate: s.MQTT.TLSCert, Key: s.MQTT.TLSKey, ClientCA: s.MQTT.ClientCA},
+		TLS:        intake.TLSFiles{Certificate: s.MQTT.TLSCert, Key: s.MQTT.TLSKey, ClientCA: s.MQTT.ClientCA},
 		TokensOnly: s.BehindProxy,
-		Limits:     telemetry.EmbeddedLimits{Connections: s.MQTT.MaxClients, PerAddress: s.MQTT.PerAddress, Rate: s.MQTT.Rate, AddressRate: s.MQTT.AddrRate},
+		Limits:     intake.EmbeddedLimits{Connections: s.MQTT.MaxClients, PerAddress: s.MQTT.PerAddress, Rate: s.MQTT.Rate, AddressRate: s.MQTT.AddrRate},
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
-	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 	"github.com/thirdstate/thirdstate/telemetry/publish"
 )
 
@@ -134,10 +134,10 @@ func (y *system) fleetBroker(ctx context.Context) (string, publish.Options, erro
 	}
 	const gateway = "demo-fleet"
 	err := postgres.As(ctx, y.pool, identity.Program("demo"), func(tx pgx.Tx) error {
-		if err := telemetry.RevokeDevice(ctx, tx, y.clock.Now(), gateway); err != nil && problem.Of(err) != problem.NotFound {
+		if err := intake.RevokeDevice(ctx, tx, y.clock.Now(), gateway); err != nil && problem.Of(err) != problem.NotFound {
 			return err
 		}
-		token, err := telemetry.AddDevice(ctx, tx, y.clock.Now(), gateway, nil, true)
+		token, err := intake.AddDevice(ctx, tx, y.clock.Now(), gateway, nil, true)
 		options.Username, options.Password = gateway, token
 		return err
 	})

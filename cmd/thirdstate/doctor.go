@@ -7,7 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 )
 
 type doctorCommand struct {
@@ -27,8 +27,8 @@ type doctorBroker struct {
 func (c *doctorBroker) Run(ctx context.Context) error { return c.examine(ctx, os.Stdout) }
 
 func (c *doctorBroker) examine(ctx context.Context, out io.Writer) error {
-	report, err := telemetry.CheckBroker(ctx, telemetry.BrokerCheck{URL: c.MQTTURL, Topic: c.Topic, Messages: c.Messages,
-		TLS: telemetry.BrokerTLS{CA: c.MQTTCA, Cert: c.MQTTCert, Key: c.MQTTKey}})
+	report, err := intake.CheckBroker(ctx, intake.BrokerCheck{URL: c.MQTTURL, Topic: c.Topic, Messages: c.Messages,
+		TLS: intake.BrokerTLS{CA: c.MQTTCA, Cert: c.MQTTCert, Key: c.MQTTKey}})
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (c *doctorBroker) examine(ctx context.Context, out io.Writer) error {
 // diagnosis is one thing that was seen of a broker; advice is empty where it is well.
 type diagnosis struct{ seen, advice string }
 
-func diagnose(r telemetry.BrokerReport) []diagnosis {
+func diagnose(r intake.BrokerReport) []diagnosis {
 	list := []diagnosis{queueOf(r), windowOf(r), sizeOf(r)}
 	if r.Granted == 0 {
 		list = append(list, diagnosis{"It grants QoS 0 where QoS 1 was asked for.", "What it sends while thirdstate is away, or when a connection breaks, is gone.\nAllow QoS 1 (HiveMQ: mqtt.maximum-qos; EMQX: mqtt.max_qos_allowed)."})
@@ -81,7 +81,7 @@ func diagnose(r telemetry.BrokerReport) []diagnosis {
 	return list
 }
 
-func queueOf(r telemetry.BrokerReport) diagnosis {
+func queueOf(r intake.BrokerReport) diagnosis {
 	if r.Lost() <= 0 {
 		return diagnosis{seen: fmt.Sprintf("All %d messages for a client that was away arrived: the queue's limit is higher, or there is none. --messages looks further.", r.Sent)}
 	}
@@ -102,7 +102,7 @@ func seconds(messages, perSecond int) string {
 	return fmt.Sprintf("%.3g s", float64(messages)/float64(perSecond))
 }
 
-func windowOf(r telemetry.BrokerReport) diagnosis {
+func windowOf(r intake.BrokerReport) diagnosis {
 	switch {
 	case r.Arrived == 0:
 		return diagnosis{seen: "Nothing arrived, so that it is unknown how many messages it sends without an acknowledgement."}
@@ -117,7 +117,7 @@ func windowOf(r telemetry.BrokerReport) diagnosis {
 		advise(r.Software, "max_inflight_messages 1000 in mosquitto.conf", "mqtt.max_inflight = 1000", "mqtt.receive-maximum") + "."}
 }
 
-func sizeOf(r telemetry.BrokerReport) diagnosis {
+func sizeOf(r intake.BrokerReport) diagnosis {
 	switch {
 	case r.Swallowed > 0:
 		return diagnosis{fmt.Sprintf("It acknowledges messages of %d KiB and throws them away: whoever sends one is never told.", r.Swallowed>>10),

@@ -12,9 +12,9 @@ import (
 
 	"github.com/thirdstate/thirdstate/dashboards"
 	"github.com/thirdstate/thirdstate/internal/problem"
-	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/edge"
 	"github.com/thirdstate/thirdstate/telemetry/formats"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 	"github.com/thirdstate/thirdstate/telemetry/publish"
 )
 
@@ -76,7 +76,7 @@ func (y *system) openForwarder(context.Context) error {
 		return err
 	}
 	y.forwarder, err = edge.NewForwarder(edge.Config{ID: y.centre.ID, URL: y.centre.URL, Options: options, Log: y.intake, Logger: y.log,
-		Scope: telemetry.NewScopes(y.pool).Of, MaxPayload: formats.MaxPayload, CutPayload: cutPayload})
+		Scope: intake.NewScopes(y.pool).Of, MaxPayload: formats.MaxPayload, CutPayload: cutPayload})
 	if err != nil {
 		return problem.New(problem.Invalid, "--centre: %v", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/aemp/pull"
 	"github.com/thirdstate/thirdstate/telemetry/edge"
 	"github.com/thirdstate/thirdstate/telemetry/history"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/logbook"
 )
@@ -103,7 +104,7 @@ func (y *system) listen(context.Context) error {
 	if y.listens() {
 		config := y.embeddedConfig()
 		config.Log, config.Pool, config.Now, config.Logger = y.intake, y.pool, y.clock.Now, y.log
-		embedded, err := telemetry.OpenEmbedded(config)
+		embedded, err := intake.OpenEmbedded(config)
 		if err != nil {
 			return err // says which flag to change
 		}
@@ -119,7 +120,13 @@ func (y *system) listen(context.Context) error {
 	if err := y.listenExternal(); err != nil {
 		return err
 	}
-	y.resender = &telemetry.Resender{Pool: y.pool, Embedded: y.embedded, External: y.external, Now: y.clock.Now, Log: y.log}
+	y.resender = &telemetry.Resender{Pool: y.pool, Now: y.clock.Now, Log: y.log}
+	if y.embedded != nil {
+		y.resender.Publish = append(y.resender.Publish, y.embedded.Publish)
+	}
+	if y.external != nil {
+		y.resender.Publish = append(y.resender.Publish, y.external.Publish)
+	}
 	if err := y.registry.Register(y.resender); err != nil {
 		return fmt.Errorf("register the metrics of asking again: %w", err)
 	}
@@ -130,8 +137,8 @@ func (y *system) listenExternal() error {
 	if y.MQTTURL == "" {
 		return nil
 	}
-	external, err := telemetry.NewExternal(telemetry.ExternalConfig{URL: y.MQTTURL, Topics: y.MQTTTopics, Share: y.MQTTShare,
-		TLS: telemetry.BrokerTLS{CA: y.MQTTCA, Cert: y.MQTTCert, Key: y.MQTTKey}, Log: y.intake, Now: y.clock.Now, Logger: y.log})
+	external, err := intake.NewExternal(intake.ExternalConfig{URL: y.MQTTURL, Topics: y.MQTTTopics, Share: y.MQTTShare,
+		TLS: intake.BrokerTLS{CA: y.MQTTCA, Cert: y.MQTTCert, Key: y.MQTTKey}, Log: y.intake, Now: y.clock.Now, Logger: y.log})
 	if err != nil {
 		return err // says which flag to change
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/thirdstate/thirdstate/dashboards"
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/problem"
-	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 )
 
 type serveCommand struct {
@@ -98,7 +98,7 @@ func (y *system) newWeb(ctx context.Context, demo *dashboards.Demo) (*web, error
 
 // mountDevices adds the paths on which devices send with their token.
 func (y *system) mountDevices(e *echo.Echo) error {
-	y.devices = telemetry.NewHTTPIntake(telemetry.HTTPConfig{Log: y.intake, Pool: y.pool, Now: y.clock.Now, Logger: y.log})
+	y.devices = intake.NewHTTP(intake.HTTPConfig{Log: y.intake, Pool: y.pool, Now: y.clock.Now, Logger: y.log})
 	for _, path := range []string{"/api/v1/:token/telemetry", "/api/v1/:token/attributes", "/api/v1/:token/publish/*"} {
 		e.POST(path, echo.WrapHandler(y.devices))
 	}

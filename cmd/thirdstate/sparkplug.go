@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 )
 
 // hostSettings are the flags of the Sparkplug host application.
@@ -20,9 +20,9 @@ func (y *system) openSparkplug() error {
 	if y.Sparkplug.HostID == "" {
 		return nil
 	}
-	host, err := telemetry.NewSparkplugHost(telemetry.SparkplugConfig{
+	host, err := intake.NewSparkplugHost(intake.SparkplugConfig{
 		HostID: y.Sparkplug.HostID, Groups: y.Sparkplug.Groups, Reorder: y.Sparkplug.Reorder,
-		BrokerURL: y.MQTTURL, TLS: telemetry.BrokerTLS{CA: y.MQTTCA, Cert: y.MQTTCert, Key: y.MQTTKey},
+		BrokerURL: y.MQTTURL, TLS: intake.BrokerTLS{CA: y.MQTTCA, Cert: y.MQTTCert, Key: y.MQTTKey},
 		Embedded: y.embedded, Log: y.intake, Now: y.clock.Now, Logger: y.log,
 	})
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/edge"
 	"github.com/thirdstate/thirdstate/telemetry/history"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/logbook"
 	"github.com/thirdstate/thirdstate/telemetry/rules/packs"
@@ -47,12 +48,12 @@ type system struct {
 	codes      logbook.Status
 	fleet      *detection.Fleet
 	runner     *detection.Runner
-	embedded   *telemetry.Embedded
-	external   *telemetry.External
+	embedded   *intake.Embedded
+	external   *intake.External
 	resender   *telemetry.Resender
-	host       *telemetry.SparkplugHost // nil where it is switched off
+	host       *intake.SparkplugHost // nil where it is switched off
 	webhooks   webhooks.Settings
-	devices    *telemetry.HTTPIntake
+	devices    *intake.HTTP
 	puller     *pull.Puller    // nil without --aemp-sources
 	forwarder  *edge.Forwarder // of an edge
 	closers    []func(context.Context) error

@@ -26,8 +26,9 @@ var arrows = []arrow{
 	{"maintenance/dispatch", []string{"machines", "internal/problem"}},
 	{"machines", []string{"machines/...", "internal/..."}},
 	{"telemetry", []string{"telemetry/edge", "telemetry/history", "telemetry/observation", "telemetry/formats", "telemetry/sparkplug", "telemetry/intakelog", "machines/...", "internal/..."}},
-	{"telemetry/history", []string{"telemetry/formats", "telemetry/observation", "internal/..."}}, // it keeps points, and does not know where they come from
-	{"telemetry/telemetrytest", []string{"internal/..."}},
+	{"telemetry/intake", []string{"telemetry/edge", "telemetry/formats", "telemetry/sparkplug", "telemetry/intakelog", "machines", "internal/..."}}, // it ends at the log; what becomes of a message it does not know
+	{"telemetry/history", []string{"telemetry/formats", "telemetry/observation", "internal/..."}},                                                   // it keeps points, and does not know where they come from
+	{"telemetry/telemetrytest", []string{"telemetry/intakelog", "telemetry/sparkplug", "internal/..."}},
 	{"telemetry/observation", nil},
 	{"telemetry/j1939", nil},
 	{"telemetry/aemp", nil},

@@ -18,8 +18,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/edge"
+	"github.com/thirdstate/thirdstate/telemetry/intake"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/publish"
 )
@@ -38,7 +38,7 @@ func openLog(t *testing.T, dir string, o intakelog.Options) *intakelog.Log {
 }
 
 // certificate is one for 127.0.0.1, as files and as who may sign it.
-func certificate(t testing.TB) (telemetry.TLSFiles, *x509.CertPool) {
+func certificate(t testing.TB) (intake.TLSFiles, *x509.CertPool) {
 	t.Helper()
 	server := httptest.NewTLSServer(nil)
 	defer server.Close()
@@ -47,7 +47,7 @@ func certificate(t testing.TB) (telemetry.TLSFiles, *x509.CertPool) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	files := telemetry.TLSFiles{Certificate: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+	files := intake.TLSFiles{Certificate: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
 	for name, block := range map[string]*pem.Block{files.Certificate: {Type: "CERTIFICATE", Bytes: server.Certificate().Raw}, files.Key: {Type: "PRIVATE KEY", Bytes: key}} {
 		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
@@ -142,7 +142,7 @@ func TestForwarder_KeepsTheLogUntilTheCentreHasIt(t *testing.T) {
 	f = forward(t, config)
 
 	centre := openLog(t, t.TempDir(), intakelog.Options{})
-	broker, err := telemetry.OpenEmbedded(telemetry.EmbeddedConfig{TLSListen: address, TLS: files, Log: centre, Now: time.Now, Logger: config.Logger})
+	broker, err := intake.OpenEmbedded(intake.EmbeddedConfig{TLSListen: address, TLS: files, Log: centre, Now: time.Now, Logger: config.Logger})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func BenchmarkForwarder(b *testing.B) {
 		b.Fatal(err)
 	}
 	files, pool := certificate(b)
-	broker, err := telemetry.OpenEmbedded(telemetry.EmbeddedConfig{TLSListen: "127.0.0.1:0", TLS: files, Log: centre, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	broker, err := intake.OpenEmbedded(intake.EmbeddedConfig{TLSListen: "127.0.0.1:0", TLS: files, Log: centre, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -54,6 +54,9 @@ func (d *Decoded) readGatewayPresence(s *jsonScanner, m Message) error {
 	return nil
 }
 
+// DeviceTopics begin the topics of ThingsBoard's device API.
+const DeviceTopics = "v1/devices/me/"
+
 // thingsBoardDevice is the ThingsBoard device API, whose topics do not name the
 // device: it is the one that signed in.
 type thingsBoardDevice struct{}
@@ -61,7 +64,7 @@ type thingsBoardDevice struct{}
 func (thingsBoardDevice) Name() string { return "thingsboard-device" }
 
 func (thingsBoardDevice) Match(topic string, _ []byte) bool {
-	return strings.HasPrefix(topic, "v1/devices/me/") || topic == "v2/t" || topic == "v2/a"
+	return strings.HasPrefix(topic, DeviceTopics) || topic == "v2/t" || topic == "v2/a"
 }
 
 func (thingsBoardDevice) Decode(m Message, out *Decoded) error {
@@ -70,9 +73,9 @@ func (thingsBoardDevice) Decode(m Message, out *Decoded) error {
 	}
 	s := out.scanner.open(m)
 	switch m.Topic {
-	case "v1/devices/me/telemetry", "v2/t":
+	case DeviceTopics + "telemetry", "v2/t":
 		out.readItems(s, item{machine: m.Device, received: m.Received, first: len(out.Faults)})
-	case "v1/devices/me/attributes", "v2/a":
+	case DeviceTopics + "attributes", "v2/a":
 		for o := s.object(); o.next(); {
 			out.Attributes++
 			s.skip()
@@ -81,4 +84,10 @@ func (thingsBoardDevice) Decode(m Message, out *Decoded) error {
 		return &Fault{Reason: FormatUnknown, Detail: "expected telemetry or attributes after v1/devices/me/"}
 	}
 	return s.end()
+}
+
+// NamesNoMachine says whether a topic leaves it to the connection to say which
+// machine it is about.
+func NamesNoMachine(topic string) bool {
+	return strings.HasPrefix(topic, DeviceTopics) || strings.HasPrefix(topic, "v2/")
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/thirdstate/thirdstate/internal/clock"
 )
 
 const (
@@ -36,7 +38,7 @@ func (l *Log) packLoop(ctx context.Context) {
 			did, err := l.packNext(ctx)
 			if err != nil && ctx.Err() == nil {
 				l.options.Log.Warn("a segment of the intake log was not compressed, trying again in a minute", "error", err)
-				_ = rest(ctx, time.Minute)
+				_ = clock.Rest(ctx, time.Minute)
 			}
 			if !did || err != nil {
 				break
@@ -174,7 +176,7 @@ func (p *packing) flush(ctx context.Context, since *time.Time) error {
 	err := p.write(false)
 	if spent := time.Since(*since); err == nil && spent >= packStint {
 		if !p.log.pressed() {
-			err = rest(ctx, (packShare-1)*spent)
+			err = clock.Rest(ctx, (packShare-1)*spent)
 		}
 		*since = time.Now()
 	}

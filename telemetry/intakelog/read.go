@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"sort"
 	"time"
+
+	"github.com/thirdstate/thirdstate/internal/clock"
 )
 
 const (
@@ -159,7 +161,7 @@ func (l *Log) ready(ctx context.Context, c *cursor) error {
 			c.next = c.below
 			return nil
 		}
-		if err := rest(ctx, wait); err != nil {
+		if err := clock.Rest(ctx, wait); err != nil {
 			return err
 		}
 		wait = min(2*wait, time.Second)

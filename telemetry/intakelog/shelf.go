@@ -1,13 +1,11 @@
 package intakelog
 
 import (
-	"context"
 	"errors"
 	"os"
 	"slices"
 	"sync"
 	"syscall"
-	"time"
 )
 
 const (
@@ -144,15 +142,4 @@ func (d *spared) release() {
 // nothing of the file.
 func exhausted(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
-}
-
-func rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

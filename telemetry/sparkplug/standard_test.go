@@ -153,7 +153,7 @@ func TestStandard_IsListedAsItIsTested(t *testing.T) {
 	t.Parallel()
 	id, function := regexp.MustCompile(`tck-id-[a-z0-9-]+`), regexp.MustCompile(`^func (Test\w+)`)
 	var rows []string
-	for _, file := range []string{"standard_test.go", "../sparkplug_host_test.go"} {
+	for _, file := range []string{"standard_test.go", "../intake/sparkplug_host_test.go"} {
 		raw, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -17,9 +17,6 @@ import (
 	"time"
 )
 
-// patience is how long a server may take that has just begun to listen.
-const patience = 10 * time.Second
-
 // Influx is a real InfluxDB 1.8 of one test.
 type Influx struct {
 	URL string
@@ -119,7 +116,7 @@ func (s *Influx) Kill() {
 func (s *Influx) Query(t *testing.T, statement string) {
 	t.Helper()
 	var err error
-	for wait := time.After(patience); ; {
+	for wait := time.After(Patience); ; {
 		if err = s.ask(t, statement); err == nil {
 			return
 		}

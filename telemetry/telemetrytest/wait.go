@@ -1,0 +1,66 @@
+package telemetrytest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Patience is how long a server or a condition is waited for.
+const Patience = 10 * time.Second
+
+// Eventually waits until a condition holds.
+func Eventually(t testing.TB, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(Patience)
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("waited in vain")
+		}
+	}
+}
+
+// Run runs a part of the program until the test ends or stop is called.
+func Run(t testing.TB, run func(context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// Awhile lets 0.2 to 0.8 seconds go by.
+func Awhile(random *rand.Rand) {
+	timer := time.NewTimer(200*time.Millisecond + time.Duration(random.IntN(600))*time.Millisecond)
+	<-timer.C
+}
+
+// SpareAddress is one that can be taken more than once: not among the ports that
+// the system itself gives away, to tests that run beside this one.
+func SpareAddress(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
+		if err == nil {
+			l.Close()
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
+}
