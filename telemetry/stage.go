@@ -10,12 +10,14 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+	"github.com/thirdstate/thirdstate/telemetry/sparkplug"
 )
 
 const (
@@ -40,6 +42,9 @@ type Stage struct {
 	log     *slog.Logger
 	fleet   fleet
 	buffers sync.Pool
+	crashes atomic.Uint64
+
+	decoders Decoders
 
 	mu   sync.Mutex // guards what follows
 	out  formats.Decoded
@@ -49,9 +54,23 @@ type Stage struct {
 	eventsStored int              // births and deaths, since old ones were forgotten
 }
 
+// Decoders read what stands in records. What they make panic is a dead letter.
+type Decoders struct {
+	Message   func(m formats.Message, out *formats.Decoded) (decoder string, err error)
+	Sparkplug func(payload []byte) (*sparkplug.Payload, *sparkplug.Fault)
+}
+
+// OwnDecoders are those of the program.
+func OwnDecoders() Decoders { return Decoders{Message: formats.Decode, Sparkplug: sparkplug.Decode} }
+
 // NewStage returns a stage over a log; machines are looked up in the database.
 func NewStage(records Records, pool *postgres.Pool, log *slog.Logger) *Stage {
-	return &Stage{records: records, pool: pool, log: log}
+	return NewStageOf(records, pool, log, OwnDecoders())
+}
+
+// NewStageOf returns a stage that reads by decoders of the caller's.
+func NewStageOf(records Records, pool *postgres.Pool, log *slog.Logger, decoders Decoders) *Stage {
+	return &Stage{records: records, pool: pool, log: log, decoders: decoders}
 }
 
 // MachinesChanged says that machines, aliases or devices were added or changed:

@@ -50,14 +50,13 @@ func (s *Stage) decode(ctx context.Context, after intakelog.LSN, records []intak
 	}
 	s.out.Reset()
 	for i := range records {
-		d.parts[i].via = unwrap(&records[i])
+		d.contain(i, func() { d.parts[i].via = unwrap(&records[i]) })
 	}
 	if err := s.readySparkplug(ctx, d); err != nil {
 		return nil, err
 	}
 	for i := range records {
-		var err error
-		if d.parts[i], err = s.decodeRecord(ctx, d, &records[i], d.parts[i].via); err != nil {
+		if err := d.decodeRecord(ctx, i); err != nil {
 			return nil, err
 		}
 	}
@@ -67,35 +66,55 @@ func (s *Stage) decode(ctx context.Context, after intakelog.LSN, records []intak
 	}
 	d.Observations = make([]Located, 0, len(s.out.Readings))
 	for i := range records {
-		d.locate(i)
+		d.locateRecord(i)
 	}
 	d.Counts.Attributes, d.Counts.TextNumbers, d.Counts.Unread = s.out.Attributes, s.out.TextNumbers, s.out.Unread
 	return d.Batch, nil
 }
 
-func (s *Stage) decodeRecord(ctx context.Context, d *decoding, r *intakelog.Record, via *forwarded) (p decodedRecord, err error) {
-	p = decodedRecord{via: via, reading: len(s.out.Readings), presence: len(s.out.Presences), number: len(s.out.Numbers), fault: len(s.out.Faults),
-		trouble: len(s.out.Troubles), frame: len(s.out.Frames)}
+// decodeRecord reads record i; what makes the program fail leaves its fault alone.
+func (d *decoding) decodeRecord(ctx context.Context, i int) (err error) {
+	out, mark := &d.stage.out, d.stage.out.Mark()
+	p := &d.parts[i]
+	p.begin(out)
+	if p.whole == nil {
+		d.contain(i, func() { err = d.read(ctx, &d.records[i], p) })
+	}
+	if p.crashed() {
+		out.Rewind(mark)
+	}
+	p.end(out)
+	return err
+}
+
+func (d *decoding) read(ctx context.Context, r *intakelog.Record, p *decodedRecord) error {
 	switch {
-	case via != nil && via.fault != nil:
-		p.whole = via.fault
+	case p.via != nil && p.via.fault != nil:
+		p.whole = p.via.fault
 	case r.Kind == intakelog.Session:
 		d.view.begin(r.Source, r.LSN)
 	case r.Kind == intakelog.Mapping:
 		d.remap = true
 	case isSparkplug(r):
-		err = s.readSparkplug(ctx, d, r, &p)
+		return d.stage.readSparkplug(ctx, d, r, p)
 	case r.Kind == intakelog.Message, r.Kind == intakelog.Derived:
 		m := formats.Message{Source: r.Source, Topic: r.Topic, Device: r.Device, Received: r.Received.Truncate(time.Microsecond), Payload: r.Payload}
 		var fault error
-		if p.decoder, fault = formats.Decode(m, &s.out); fault != nil {
+		if p.decoder, fault = d.stage.decoders.Message(m, &d.stage.out); fault != nil {
 			p.whole = asFault(fault)
 		}
 	}
-	p.readingEnd, p.presentEnd, p.faultEnd = len(s.out.Readings), len(s.out.Presences), len(s.out.Faults)
-	p.numberEnd = len(s.out.Numbers)
-	p.troubleEnd, p.frameEnd = len(s.out.Troubles), len(s.out.Frames)
-	return p, err
+	return nil
+}
+
+func (p *decodedRecord) begin(out *formats.Decoded) {
+	p.reading, p.presence, p.number, p.fault = len(out.Readings), len(out.Presences), len(out.Numbers), len(out.Faults)
+	p.trouble, p.frame = len(out.Troubles), len(out.Frames)
+}
+
+func (p *decodedRecord) end(out *formats.Decoded) {
+	p.readingEnd, p.presentEnd, p.numberEnd, p.faultEnd = len(out.Readings), len(out.Presences), len(out.Numbers), len(out.Faults)
+	p.troubleEnd, p.frameEnd = len(out.Troubles), len(out.Frames)
 }
 
 // knowFleet makes sure that what is known of the machines is fresh enough for

@@ -92,7 +92,29 @@ func (v *sparkplugView) apply(e *sparkplugEvent, p *sparkplug.Payload) sparkplug
 	if t := e.topic().Type; t == sparkplug.NBirth || t == sparkplug.DBirth {
 		n.source = e.Source
 	}
-	return n.session.Apply(e.topic(), p)
+	applied := false
+	defer func() {
+		if !applied { // it panics: what is left is no session, wherever it is made of its births
+			n.session.Forget()
+		}
+	}()
+	c := n.session.Apply(e.topic(), p)
+	applied = true
+	return c
+}
+
+// readPayload decodes a payload; one that makes the decoder panic is refused.
+func (s *Stage) readPayload(b []byte) (p *sparkplug.Payload, refused *formats.Fault) {
+	crash := formats.Contain(func() {
+		var fault *sparkplug.Fault
+		if p, fault = s.decoders.Sparkplug(b); fault != nil {
+			refused = asFormatFault(fault)
+		}
+	})
+	if crash != nil {
+		return nil, crash
+	}
+	return p, refused
 }
 
 // isSparkplug says whether a record is one that the sessions are about.
@@ -107,15 +129,17 @@ func (s *Stage) readySparkplug(ctx context.Context, d *decoding) error {
 	missing := map[sparkplug.Node]struct{}{}
 	for i := range d.records {
 		r := &d.records[i]
-		if !isSparkplug(r) {
+		if !isSparkplug(r) || d.parts[i].whole != nil {
 			continue
 		}
-		if e, ok := eventOf(r); ok {
-			events = append(events, e)
-		}
-		if t, _, fault := sparkplug.ParseTopic(r.Topic); r.Kind == intakelog.Message && fault == nil && t.ID != "" && d.view.nodes[t.Node] == nil {
-			missing[t.Node] = struct{}{}
-		}
+		d.contain(i, func() {
+			if e, ok := eventOf(r); ok {
+				events = append(events, e)
+			}
+			if t, _, fault := sparkplug.ParseTopic(r.Topic); r.Kind == intakelog.Message && fault == nil && t.ID != "" && d.view.nodes[t.Node] == nil {
+				missing[t.Node] = struct{}{}
+			}
+		})
 	}
 	if len(events) == 0 && len(missing) == 0 {
 		return nil
@@ -123,6 +147,9 @@ func (s *Stage) readySparkplug(ctx context.Context, d *decoding) error {
 	if len(d.view.nodes)+len(missing) > maxViewNodes || d.view.metrics() > maxViewMetrics {
 		clear(d.view.nodes) // they come back when they speak
 		for i := range d.records {
+			if d.parts[i].whole != nil {
+				continue
+			}
 			if t, ok, fault := sparkplug.ParseTopic(d.records[i].Topic); ok && fault == nil && t.ID != "" {
 				missing[t.Node] = struct{}{}
 			}
@@ -144,10 +171,9 @@ func (s *Stage) readSparkplug(ctx context.Context, d *decoding, r *intakelog.Rec
 	if t.Type == sparkplug.State || t.Type.Command() {
 		return nil // said to machines, and by none
 	}
-	payload, fault := sparkplug.Decode(r.Payload)
-	if fault != nil {
-		p.whole = asFormatFault(fault)
-		payload = nil
+	payload, refused := s.readPayload(r.Payload)
+	if refused != nil {
+		p.whole, payload = refused, nil
 	}
 	session := &d.view.node(t.Node).session
 	var change sparkplug.Change

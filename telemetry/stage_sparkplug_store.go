@@ -9,6 +9,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/sparkplug"
 )
@@ -186,8 +187,8 @@ func (s *Stage) loadNodes(ctx context.Context, tx pgx.Tx, v *sparkplugView, node
 		return fmt.Errorf("read births: %w", err)
 	}
 	for i := range events {
-		p, _ := sparkplug.Decode(events[i].Payload) // a fault was told when it came
-		past.apply(&events[i], p)
+		p, _ := s.readPayload(events[i].Payload) // a fault was told when it came
+		_ = formats.Contain(func() { past.apply(&events[i], p) })
 	}
 	return nil
 }
@@ -216,8 +217,10 @@ func (s *Stage) sessionThen(ctx context.Context, id sparkplug.Node, r *intakelog
 		}
 		then.Forget()
 		for i := range events {
-			p, _ := sparkplug.Decode(events[i].Payload)
-			then.Apply(events[i].topic(), p)
+			p, _ := s.readPayload(events[i].Payload)
+			if formats.Contain(func() { then.Apply(events[i].topic(), p) }) != nil {
+				then.Forget()
+			}
 		}
 		return nil
 	})

@@ -98,6 +98,7 @@ type historyRun struct {
 	pool *postgres.Pool
 
 	status *HistoryStatus
+	broken string // what makes the decoder panic, "" for nothing
 }
 
 // run stores the log until nothing is left of it.
@@ -120,7 +121,7 @@ func (w *works) run(t *testing.T, r historyRun) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err := RunHistory(ctx, HistoryConfig{
-		Stage: NewStage(upTo{w.log, r.upTo}, r.pool, log), Pool: r.pool, History: r.to, LogID: r.id, First: first, Clock: w.clock, Log: log, Status: r.status,
+		Stage: NewStageOf(upTo{w.log, r.upTo}, r.pool, log, brokenOn(r.broken)), Pool: r.pool, History: r.to, LogID: r.id, First: first, Clock: w.clock, Log: log, Status: r.status,
 		Released: func(at intakelog.LSN) {
 			if at >= r.upTo {
 				cancel()

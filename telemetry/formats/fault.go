@@ -45,6 +45,8 @@ const (
 	MachineUnknown  = "E_MACHINE_UNKNOWN"
 	RecordMalformed = "E_RECORD" // a record of the intake log itself that makes no sense
 	NothingToUse    = "E_EMPTY"
+	Crashed         = "E_PANIC"   // the program failed over it: a fault of ours
+	StoreRefused    = "E_REFUSED" // the database will not take what it says
 )
 
 // Fault says why a message or a part of it was refused.

@@ -100,6 +100,7 @@ type Decoded struct {
 	signal  []byte // name of the value that is being read, with its prefix
 	more    int    // faults beyond MaxFaults
 	lists   bool   // the format counts the phases of a value in an array
+	decoder string // the one that decodes now
 }
 
 // Reset forgets what was decoded. Who kept values of a reading may go on using them.
@@ -157,15 +158,21 @@ var Binary = []Decoder{
 }
 
 // Decode reads a message with the first decoder that knows it and returns that
-// decoder's name. On an error nothing of the message is left in out but the error.
-func Decode(m Message, out *Decoded) (decoder string, err error) {
-	readings, presences, faults := len(out.Readings), len(out.Presences), len(out.Faults)
-	troubles, frames, numbers := len(out.Troubles), len(out.Frames), len(out.Numbers)
+// decoder's name. On an error nothing of the message is left in out but the error;
+// a decoder that panics has refused the message, see Contain.
+func Decode(m Message, out *Decoded) (decoder string, err error) { return contained(decode, m, out) }
+
+func contained(decode func(Message, *Decoded) (string, error), m Message, out *Decoded) (decoder string, err error) {
+	mark := out.Mark()
 	out.more = 0
-	decoder, err = decode(m, out)
-	if err != nil {
-		out.Readings, out.Presences, out.Faults = out.Readings[:readings], out.Presences[:presences], out.Faults[:faults]
-		out.Troubles, out.Frames, out.Numbers = out.Troubles[:troubles], out.Frames[:frames], out.Numbers[:numbers]
+	crash := Contain(func() { decoder, err = decode(m, out) })
+	switch {
+	case crash != nil:
+		out.Rewind(mark)
+		out.values, out.scanner, out.signal, out.lists = nil, jsonScanner{}, nil, false // whatever it has left there
+		return out.decoder, crash
+	case err != nil:
+		out.Rewind(mark)
 		return decoder, err
 	}
 	out.noteMore()
@@ -173,13 +180,14 @@ func Decode(m Message, out *Decoded) (decoder string, err error) {
 }
 
 func decode(m Message, out *Decoded) (string, error) {
+	out.decoder = ""
 	if f := checkSize(m.Payload); f != nil {
 		return "", f
 	}
 	content := m.content()
 	for _, d := range Binary {
 		if d.Match(m.Topic, content) {
-			return d.Name(), d.Decode(m, out)
+			return out.by(d, m)
 		}
 	}
 	if f := checkText(m.Payload); f != nil {
@@ -187,10 +195,34 @@ func decode(m Message, out *Decoded) (string, error) {
 	}
 	for _, d := range Decoders {
 		if d.Match(m.Topic, content) {
-			return d.Name(), d.Decode(m, out)
+			return out.by(d, m)
 		}
 	}
 	return "", &Fault{Reason: FormatUnknown, Detail: "no known format has this topic and shape"}
+}
+
+func (d *Decoded) by(decoder Decoder, m Message) (string, error) {
+	d.decoder = decoder.Name()
+	return decoder.Name(), decoder.Decode(m, d)
+}
+
+// Mark is a place in a Decoded.
+type Mark struct {
+	readings, presences, troubles, numbers, frames, faults int
+	attributes, textNumbers, unread                        int
+}
+
+// Mark notes how far it is.
+func (d *Decoded) Mark() Mark {
+	return Mark{readings: len(d.Readings), presences: len(d.Presences), troubles: len(d.Troubles), numbers: len(d.Numbers), frames: len(d.Frames),
+		faults: len(d.Faults), attributes: d.Attributes, textNumbers: d.TextNumbers, unread: d.Unread}
+}
+
+// Rewind drops what was decoded since a mark.
+func (d *Decoded) Rewind(m Mark) {
+	d.Readings, d.Presences, d.Faults = d.Readings[:m.readings], d.Presences[:m.presences], d.Faults[:m.faults]
+	d.Troubles, d.Frames, d.Numbers = d.Troubles[:m.troubles], d.Frames[:m.frames], d.Numbers[:m.numbers]
+	d.Attributes, d.TextNumbers, d.Unread = m.attributes, m.textNumbers, m.unread
 }
 
 // name returns the string of b, the same one each time.

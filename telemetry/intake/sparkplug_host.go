@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/sparkplug"
 )
@@ -181,7 +182,7 @@ func (h *SparkplugHost) follow(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		for i := range records {
-			h.see(&records[i])
+			_ = formats.Contain(func() { h.see(&records[i]) }) // the stage names it, and keeps it
 		}
 		at, buf = records[len(records)-1].LSN, records
 	}

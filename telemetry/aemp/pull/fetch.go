@@ -130,7 +130,7 @@ func (f *feed) pages(ctx context.Context, at, topic string, got *amount, each fu
 		if got.bytes += uint64(len(body)); got.bytes > maxTotal {
 			return fmt.Errorf("more than %d bytes in one poll", maxTotal)
 		}
-		page, unread := aemp.Read(body)
+		page, unread := read(body)
 		if err := f.keep(ctx, topic, body, unread == nil); err != nil {
 			return err
 		}
@@ -145,6 +145,15 @@ func (f *feed) pages(ctx context.Context, at, topic string, got *amount, each fu
 		at = next
 	}
 	return fmt.Errorf("more than %d pages", maxPages)
+}
+
+// read reads an answer; one over which the program fails is unread, as it will be
+// when it is decoded from the log.
+func read(body []byte) (page aemp.Fleet, unread error) {
+	if crash := formats.Contain(func() { page, unread = aemp.Read(body) }); crash != nil {
+		return aemp.Fleet{}, crash
+	}
+	return page, unread
 }
 
 // next is where the page's link leads, "" on the last. Elsewhere we do not go.
