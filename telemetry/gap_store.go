@@ -116,16 +116,25 @@ ON CONFLICT (log, consumer) DO UPDATE SET lsn = @to, saved_at = @at`
 // save writes what has changed since the last time, and how far in the log that
 // is. It changes nothing in memory, because the transaction may run again.
 func (l *ledger) save(ctx context.Context, tx pgx.Tx, log uuid.UUID, upTo intakelog.LSN, now time.Time) error {
-	args, err := l.accountColumns()
+	if err := l.saveOf(ctx, tx, sortedIDs(l.dirty)); err != nil {
+		return err
+	}
+	return saveGapsPlace(ctx, tx, log, upTo, now)
+}
+
+// saveOf writes what has changed of some machines.
+func (l *ledger) saveOf(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	args, err := l.accountColumns(ids)
 	if err != nil {
 		return err
 	}
-	if len(l.dirty) > 0 {
-		if _, err := postgres.Run(ctx, tx, saveAccountsSQL, args); err != nil {
-			return fmt.Errorf("save %d sequence accounts: %w", len(l.dirty), err)
-		}
+	if _, err := postgres.Run(ctx, tx, saveAccountsSQL, args); err != nil {
+		return fmt.Errorf("save %d sequence accounts: %w", len(ids), err)
 	}
-	kept, gone := l.touchedGaps()
+	kept, gone := l.touchedGaps(ids)
 	for _, change := range []struct {
 		sql  string
 		rows gapColumns
@@ -137,6 +146,10 @@ func (l *ledger) save(ctx context.Context, tx pgx.Tx, log uuid.UUID, upTo intake
 			return fmt.Errorf("save %d sequence gaps: %w", len(change.rows.machines), err)
 		}
 	}
+	return nil
+}
+
+func saveGapsPlace(ctx context.Context, tx pgx.Tx, log uuid.UUID, upTo intakelog.LSN, now time.Time) error {
 	place := pgx.NamedArgs{"log": log, "consumer": GapConsumer, "to": int64(upTo), "at": now} //nolint:gosec // an LSN never reaches 2^63
 	if _, err := postgres.Run(ctx, tx, saveGapsPlaceSQL, place); err != nil {
 		return fmt.Errorf("save the place of the gap ledger: %w", err)
@@ -144,12 +157,12 @@ func (l *ledger) save(ctx context.Context, tx pgx.Tx, log uuid.UUID, upTo intake
 	return nil
 }
 
-func (l *ledger) accountColumns() (pgx.NamedArgs, error) {
+func (l *ledger) accountColumns(ids []uuid.UUID) (pgx.NamedArgs, error) {
 	var machines []uuid.UUID
 	var begins []int16
 	var runs []string
 	var missed, filled, unlisted []int64
-	for _, id := range sortedIDs(l.dirty) {
+	for _, id := range ids {
 		c := l.machines[id]
 		list := make([]savedRun, len(c.runs))
 		for i, r := range c.runs {
@@ -190,8 +203,8 @@ func (r *gapColumns) args() pgx.NamedArgs {
 
 // touchedGaps are the gaps that have changed since they were saved, and those
 // that are no more.
-func (l *ledger) touchedGaps() (kept, gone gapColumns) {
-	for _, id := range sortedIDs(l.dirty) {
+func (l *ledger) touchedGaps(ids []uuid.UUID) (kept, gone gapColumns) {
+	for _, id := range ids {
 		c := l.machines[id]
 		if len(c.touched) == 0 {
 			continue
@@ -211,6 +224,15 @@ func (l *ledger) touchedGaps() (kept, gone gapColumns) {
 		}
 	}
 	return kept, gone
+}
+
+// forget drops the account of a machine.
+func (l *ledger) forget(id uuid.UUID) {
+	if c := l.machines[id]; c != nil {
+		l.open -= len(c.open)
+	}
+	delete(l.machines, id)
+	delete(l.dirty, id)
 }
 
 // saved forgets what had to be saved.
@@ -237,9 +259,13 @@ func (h *historian) gapsPlace(ctx context.Context, tx pgx.Tx) (intakelog.LSN, er
 // saveGaps saves the ledger when nothing comes that it could be saved with.
 func (h *historian) saveGaps(ctx context.Context) error {
 	err := h.try(ctx, "save the gap ledger", func() error {
-		return postgres.As(ctx, h.Pool, identity.Program("intake"), func(tx pgx.Tx) error {
+		err := postgres.As(ctx, h.Pool, identity.Program("intake"), func(tx pgx.Tx) error {
 			return h.gaps.save(ctx, tx, h.LogID, h.at, h.Clock.Now())
 		})
+		if postgres.Refused(err) {
+			err = h.saveGapsApart(ctx)
+		}
+		return err
 	})
 	if err == nil {
 		h.gapsSaved()

@@ -16,36 +16,35 @@ import (
 // devicesEvery is how often it is saved when devices were last heard.
 const devicesEvery = 5 * time.Second
 
-// commit stores a batch and moves the cursor in one transaction. When an earlier
-// try was committed after all, though its answer was lost, the cursor says so and
-// nothing is counted twice.
-func (h *historian) commit(ctx context.Context, b *Batch, out *settled, letters []DeadLetter, store storeFunc) error {
-	flush := len(h.devices) > 0 && time.Since(h.flushed) > devicesEvery
+// errElsewhere says that the log's place is not where this program left it.
+var errElsewhere = problem.New(problem.Conflict, "another program stores this log")
+
+// commit stores a stretch of the log and moves the cursor in one transaction. When
+// an earlier try was committed after all, though its answer was lost, the cursor
+// says so and nothing is counted twice.
+func (h *historian) commit(ctx context.Context, out *settled, letters []DeadLetter, store storeFunc) error {
 	err := postgres.As(ctx, h.Pool, identity.Program("intake"), func(tx pgx.Tx) error {
-		moved, err := h.moveCursor(ctx, tx, b.From, b.To)
-		if err != nil || !moved {
-			return err
-		}
-		if store != nil {
-			if err := store(ctx, tx); err != nil {
+		return postgres.Guard(func() error {
+			moved, err := h.moveCursor(ctx, tx, out.from, out.to)
+			if err != nil || !moved {
 				return err
 			}
-		}
-		return h.record(ctx, tx, b, out, letters, flush)
+			if store != nil {
+				if err := store(ctx, tx); err != nil {
+					return err
+				}
+			}
+			return h.record(ctx, tx, out, letters)
+		})
 	})
 	if err != nil {
-		return fmt.Errorf("commit records %d to %d: %w", b.From+1, b.To, err)
-	}
-	if flush {
-		clear(h.devices)
-		h.flushed = time.Now()
+		return fmt.Errorf("commit records %d to %d: %w", out.from+1, out.to, err)
 	}
 	return nil
 }
 
-// record writes what is left of a batch beside its points.
-func (h *historian) record(ctx context.Context, tx pgx.Tx, b *Batch, out *settled, letters []DeadLetter, flush bool) error {
-	t := out.tally // a copy: this may run again
+// record writes what is left of a stretch beside its points.
+func (h *historian) record(ctx context.Context, tx pgx.Tx, out *settled, letters []DeadLetter) error {
 	buried, err := bury(ctx, tx, h.LogID, letters, h.quota)
 	if err != nil {
 		return err
@@ -54,18 +53,12 @@ func (h *historian) record(ctx context.Context, tx pgx.Tx, b *Batch, out *settle
 	if err != nil {
 		return err
 	}
-	t.settleKept(out, buried, kept)
-	if flush {
-		if err := touchDevices(ctx, tx, h.devices); err != nil {
-			return err
-		}
-	}
 	if out.gaps {
-		if err := h.gaps.save(ctx, tx, h.LogID, b.To, h.Clock.Now()); err != nil {
+		if err := h.gaps.save(ctx, tx, h.LogID, out.to, h.Clock.Now()); err != nil {
 			return err
 		}
 	}
-	return h.addCounts(ctx, tx, t)
+	return h.addCounts(ctx, tx, out.count(buried, kept))
 }
 
 const moveCursorSQL = `INSERT INTO intake_cursor (log, consumer, lsn, saved_at) VALUES (@log, @consumer, @to, @at)
@@ -83,7 +76,7 @@ func (h *historian) moveCursor(ctx context.Context, tx pgx.Tx, from, to intakelo
 		return false, err
 	}
 	if at != int64(to) { //nolint:gosec // an LSN never reaches 2^63
-		return false, problem.New(problem.Conflict, "another program stores this log: its place is %d, ours %d", at, from)
+		return false, fmt.Errorf("%w: its place is %d, ours %d", errElsewhere, at, from)
 	}
 	return false, nil
 }
@@ -108,8 +101,7 @@ func (h *historian) addCounts(ctx context.Context, tx pgx.Tx, t tally) error {
 const touchDevicesSQL = `UPDATE device d SET last_seen_at = s.at FROM unnest(@keys::text[], @ats::timestamptz[]) AS s(key, at)
 WHERE d.key = s.key AND d.revoked_at IS NULL AND (d.last_seen_at IS NULL OR d.last_seen_at < s.at)`
 
-func touchDevices(ctx context.Context, tx pgx.Tx, devices map[string]time.Time) error {
-	keys := sortedKeys(devices)
+func touchDevices(ctx context.Context, tx pgx.Tx, keys []string, devices map[string]time.Time) error {
 	ats := make([]time.Time, len(keys))
 	for i, key := range keys {
 		ats[i] = devices[key]

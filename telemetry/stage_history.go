@@ -47,6 +47,7 @@ type HistoryStatus struct {
 	trouble atomic.Pointer[string]
 	retries atomic.Uint64
 	written atomic.Uint64 // points
+	refused atomic.Uint64 // records
 	quality qualityFigures
 }
 
@@ -60,6 +61,9 @@ func (s *HistoryStatus) Trouble() string {
 
 // Stored is the last record whose contents are stored.
 func (s *HistoryStatus) Stored() intakelog.LSN { return intakelog.LSN(s.stored.Load()) }
+
+// Refused counts the records that the database would not take, since the start.
+func (s *HistoryStatus) Refused() uint64 { return s.refused.Load() }
 
 func (s *HistoryStatus) fail(err error) {
 	text := err.Error()
@@ -237,27 +241,20 @@ func (h *historian) try(ctx context.Context, what string, do func() error) error
 func (h *historian) runOnce(ctx context.Context, b *Batch) error {
 	out := h.settle(b)
 	out.gaps = h.gapsDue(b)
-	var refused []history.Refusal
-	err := h.try(ctx, "store a batch", func() error {
-		store, no, err := h.prepare(ctx, out.points)
-		if err != nil {
-			return err
-		}
-		refused = no
-		return h.commit(ctx, b, out, out.with(b, no), store)
-	})
-	if err != nil {
+	if err := h.buryCrashes(ctx, out); err != nil {
 		return err
 	}
-	if len(refused) > 0 {
-		h.Log.Warn("the history refused points", "count", len(refused), "from", b.From, "to", b.To, "first", refused[0].Fault.Error())
+	if err := h.saveDevices(ctx); err != nil {
+		return err
 	}
-	h.at = b.To
-	h.Status.stored.Store(uint64(b.To))
-	h.Status.written.Add(uint64(len(out.points)))
+	if err := h.try(ctx, "store a batch", func() error { return h.store(ctx, b, out) }); err != nil {
+		return err
+	}
 	h.Status.quality.add(h.quality, b.Counts)
-	if out.gaps {
-		h.gapsSaved()
+	if out.gaps && h.gapsAt < h.at { // not with the batch
+		if err := h.saveGaps(ctx); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -272,6 +269,48 @@ type preparer interface {
 	Prepare(ctx context.Context, points []history.Point) (storeFunc, []history.Refusal, error)
 }
 
+// store stores what is left of a batch: in one transaction, and where the database
+// refuses that, apart.
+func (h *historian) store(ctx context.Context, b *Batch, out *settled) error {
+	rest := out
+	if h.at > out.from { // an earlier try came as far as this
+		rest = out.part(h.at, out.to)
+		rest.gaps = out.gaps
+	}
+	err := h.storeStretch(ctx, b, rest)
+	if err == nil && rest.gaps {
+		h.gapsSaved()
+	}
+	if !blames(err) {
+		return err
+	}
+	return h.storeApart(ctx, b, rest)
+}
+
+// storeStretch stores a stretch in one transaction and goes on to its end.
+func (h *historian) storeStretch(ctx context.Context, b *Batch, out *settled) error {
+	store, refused, err := h.prepare(ctx, out.points)
+	if err != nil {
+		return err
+	}
+	if err := h.commit(ctx, out, out.with(b, refused), store); err != nil {
+		return err
+	}
+	if len(refused) > 0 {
+		h.Log.Warn("the history refused points", "count", len(refused), "from", out.from, "to", out.to, "first", refused[0].Fault.Error())
+	}
+	h.at = out.to
+	h.Status.stored.Store(uint64(out.to))
+	h.Status.written.Add(uint64(len(out.points)))
+	return nil
+}
+
+// elsewhereError marks what a history says that is not in the database: what that
+// refuses for good, it names itself.
+type elsewhereError struct{ error }
+
+func (e elsewhereError) Unwrap() error { return e.error }
+
 // prepare does the part of a write that may be repeated.
 func (h *historian) prepare(ctx context.Context, points []history.Point) (storeFunc, []history.Refusal, error) {
 	if len(points) == 0 {
@@ -285,7 +324,7 @@ func (h *historian) prepare(ctx context.Context, points []history.Point) (storeF
 		return nil, refused.Refused, nil
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("write %d points: %w", len(points), err)
+		return nil, nil, elsewhereError{fmt.Errorf("write %d points: %w", len(points), err)}
 	}
 	return nil, nil, nil
 }

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/thirdstate/thirdstate/telemetry/formats"
@@ -9,18 +10,41 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
-// settled is what a batch means for the history: the points to write and, for
-// each record, what it was.
+// settled is what a stretch of the log means for the history: the points to write
+// and, for each record, what it was. All lists are in the order of the log.
 type settled struct {
-	points  []history.Point
-	lsns    []intakelog.LSN // of the points
-	tally   tally
-	letters []DeadLetter
-	unknown []UnclaimedMessage
-	strays  []intakelog.LSN // records of which something waits to be claimed, and nothing is stored
-	doomed  []intakelog.LSN // records of which nothing but dead letters came
-	gaps    bool            // the gap ledger is saved with this batch
+	from, to intakelog.LSN // the records after from, up to and including to
+	fates    []fate        // one a record
+	points   []history.Point
+	lsns     []intakelog.LSN // of the points
+	letters  []DeadLetter
+	unknown  []UnclaimedMessage
+	gaps     bool // the gap ledger is saved with it
+	crashes  []crashed
 }
+
+// crashed is a record over which the program has failed after it was decoded.
+type crashed struct {
+	lsn   intakelog.LSN
+	fault formats.Fault
+}
+
+// fate is what became of a record.
+type fate struct {
+	lsn      intakelog.LSN
+	was      recordFate
+	readings int64 // values that are new
+}
+
+type recordFate uint8
+
+const (
+	fateTick   recordFate = iota // written by the program itself
+	fateStored                   // or there was nothing to store
+	fateDuplicate
+	fateStray  // something of it waits to be claimed, and nothing is stored
+	fateDoomed // nothing but dead letters came of it
+)
 
 // tally counts records; each is exactly one of these.
 type tally struct {
@@ -31,37 +55,90 @@ type tally struct {
 // record counts as. A message with nothing to store (a status, an attribute)
 // counts as stored.
 func (h *historian) settle(b *Batch) *settled {
-	out := &settled{letters: b.Dead, unknown: b.Unclaimed, points: make([]history.Point, 0, len(b.Observations))}
+	out := &settled{from: b.From, to: b.To, letters: b.Dead, unknown: b.Unclaimed, points: make([]history.Point, 0, len(b.Observations)), fates: make([]fate, 0, len(b.Records))}
 	next := 0
 	repeats := lsnSet{}
 	for _, r := range b.Records {
-		fresh := 0
-		again := h.dedup.Again(r.Origin)
-		for ; next < len(b.Observations) && b.Observations[next].LSN == r.LSN; next++ {
-			o := &b.Observations[next]
-			if again || h.dedup.Seen(&o.Observation) && !r.Replay { // what was seen before need not have been stored: its machine was unknown
-				continue
-			}
-			fresh++
-			h.quality.note(o)
-			out.tally.readings += int64(len(o.Values))
-			out.points = append(out.points, history.Point{Machine: o.Machine, MachineNo: o.MachineNo, Model: o.Model, At: o.At, Values: o.Values})
-			out.lsns = append(out.lsns, o.LSN)
+		first := next
+		for next < len(b.Observations) && b.Observations[next].LSN == r.LSN {
+			next++
 		}
-		if again {
-			repeats[r.LSN] = struct{}{}
-			r = RecordParts{LSN: r.LSN, Observations: 1} // whatever it holds, it is here
+		points := len(out.points)
+		f := fate{lsn: r.LSN, was: fateDoomed}
+		if crash := formats.Contain(func() { f = h.settleRecord(out, r, b.Observations[first:next], repeats) }); crash != nil {
+			out.points, out.lsns = out.points[:points], out.lsns[:points]
+			out.crashes = append(out.crashes, crashed{r.LSN, *crash})
 		}
-		out.count(r, fresh)
+		out.fates = append(out.fates, f)
 	}
 	out.leaveOut(repeats)
 	for i := range b.Numbers {
-		h.gaps.note(&b.Numbers[i])
+		if crash := formats.Contain(func() { h.gaps.note(&b.Numbers[i]) }); crash != nil {
+			out.crashes = append(out.crashes, crashed{b.Numbers[i].LSN, *crash})
+		}
 	}
 	for device, at := range b.Devices {
 		h.devices[device] = at
 	}
 	return out
+}
+
+// settleRecord adds what is new of a record to the points.
+func (h *historian) settleRecord(out *settled, r RecordParts, observations []Located, repeats lsnSet) fate {
+	fresh, readings := 0, int64(0)
+	again := h.dedup.Again(r.Origin)
+	for i := range observations {
+		o := &observations[i]
+		if again || h.dedup.Seen(&o.Observation) && !r.Replay { // what was seen before need not have been stored: its machine was unknown
+			continue
+		}
+		fresh++
+		h.quality.note(o)
+		readings += int64(len(o.Values))
+		out.points = append(out.points, history.Point{Machine: o.Machine, MachineNo: o.MachineNo, Model: o.Model, At: o.At, Values: o.Values})
+		out.lsns = append(out.lsns, o.LSN)
+	}
+	if again {
+		repeats[r.LSN] = struct{}{}
+		r = RecordParts{LSN: r.LSN, Observations: 1} // whatever it holds, it is here
+	}
+	return fate{r.LSN, fateOf(r, fresh), readings}
+}
+
+func fateOf(r RecordParts, fresh int) recordFate {
+	switch {
+	case r.Tick:
+		return fateTick
+	case fresh > 0:
+		return fateStored
+	case r.Unclaimed > 0:
+		return fateStray
+	case r.Observations+r.Known > 0:
+		return fateDuplicate
+	case r.Dead > 0:
+		return fateDoomed
+	}
+	return fateStored
+}
+
+// part is what the records after one and up to another mean.
+func (out *settled) part(from, to intakelog.LSN) *settled {
+	fates := cutOut(out.fates, from, to, func(f *fate) intakelog.LSN { return f.lsn })
+	points := cutOut(out.lsns, from, to, func(lsn *intakelog.LSN) intakelog.LSN { return *lsn })
+	letters := cutOut(out.letters, from, to, func(l *DeadLetter) intakelog.LSN { return l.LSN })
+	unknown := cutOut(out.unknown, from, to, func(u *UnclaimedMessage) intakelog.LSN { return u.LSN })
+	return &settled{from: from, to: to, fates: out.fates[fates.first:fates.end], points: out.points[points.first:points.end], lsns: out.lsns[points.first:points.end],
+		letters: out.letters[letters.first:letters.end], unknown: out.unknown[unknown.first:unknown.end]}
+}
+
+type stretch struct{ first, end int }
+
+// cutOut finds the part of a list that lies after one record and up to another.
+func cutOut[T any](list []T, from, to intakelog.LSN, of func(*T) intakelog.LSN) stretch {
+	after := func(lsn intakelog.LSN) int {
+		return sort.Search(len(list), func(i int) bool { return of(&list[i]) > lsn })
+	}
+	return stretch{after(from), after(to)}
 }
 
 // leaveOut drops what is said of records that an edge has sent once more.
@@ -71,27 +148,6 @@ func (out *settled) leaveOut(repeats lsnSet) {
 	}
 	out.letters = slices.DeleteFunc(slices.Clone(out.letters), func(l DeadLetter) bool { return repeats.has(l.LSN) })
 	out.unknown = slices.DeleteFunc(slices.Clone(out.unknown), func(u UnclaimedMessage) bool { return repeats.has(u.LSN) })
-}
-
-func (out *settled) count(r RecordParts, fresh int) {
-	t := &out.tally
-	if r.Tick {
-		t.ticks++
-		return
-	}
-	t.records++
-	switch {
-	case fresh > 0:
-		t.stored++
-	case r.Unclaimed > 0:
-		out.strays = append(out.strays, r.LSN)
-	case r.Observations+r.Known > 0:
-		t.duplicates++
-	case r.Dead > 0:
-		out.doomed = append(out.doomed, r.LSN)
-	default:
-		t.stored++
-	}
 }
 
 // with adds what the history refused as dead letters of their records. The
@@ -119,23 +175,29 @@ func (out *settled) with(b *Batch, refused []history.Refusal) []DeadLetter {
 	return letters
 }
 
-// settleKept counts the records whose fate the quota decides: kept, or refused.
-func (t *tally) settleKept(out *settled, buried, kept lsnSet) {
-	for _, lsn := range out.strays {
+// count counts the records, now that it is known of which something was kept: the
+// quotas decide that, and what they do not keep is refused.
+func (out *settled) count(buried, kept lsnSet) (t tally) {
+	for i := range out.fates {
+		f := &out.fates[i]
+		t.readings += f.readings
+		if f.was == fateTick {
+			t.ticks++
+			continue
+		}
+		t.records++
 		switch {
-		case kept.has(lsn):
+		case f.was == fateStored:
+			t.stored++
+		case f.was == fateDuplicate:
+			t.duplicates++
+		case f.was == fateStray && kept.has(f.lsn):
 			t.unclaimed++
-		case buried.has(lsn):
+		case buried.has(f.lsn):
 			t.dead++
 		default:
 			t.refused++
 		}
 	}
-	for _, lsn := range out.doomed {
-		if buried.has(lsn) {
-			t.dead++
-		} else {
-			t.refused++
-		}
-	}
+	return t
 }

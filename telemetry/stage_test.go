@@ -35,7 +35,11 @@ type works struct {
 
 func newWorks(t *testing.T) *works {
 	t.Helper()
-	pool := postgrestest.New(t)
+	return newWorksOn(t, postgrestest.New(t))
+}
+
+func newWorksOn(t *testing.T, pool *postgres.Pool) *works {
+	t.Helper()
 	log, err := intakelog.Open(t.TempDir(), intakelog.Options{SegmentBytes: 1 << 20, MaxBytes: 64 << 20, CommitDelay: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -253,7 +257,7 @@ func TestRunHistory_CountsOnceWhenTheAnswerOfACommitIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if err := h.commit(t.Context(), b, out, out.letters, store); err != nil {
+		if err := h.commit(t.Context(), out, out.letters, store); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -263,7 +267,7 @@ func TestRunHistory_CountsOnceWhenTheAnswerOfACommitIsLost(t *testing.T) {
 		_, err := h.moveCursor(t.Context(), tx, 0, 5)
 		return err
 	})
-	if err := h.commit(t.Context(), b, out, out.letters, store); problem.Of(err) != problem.Conflict {
+	if err := h.commit(t.Context(), out, out.letters, store); problem.Of(err) != problem.Conflict {
 		t.Fatalf("two programs store one log: %v", err)
 	}
 }
