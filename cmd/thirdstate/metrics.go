@@ -38,6 +38,7 @@ func (y *system) measure() error {
 		{"log_damage", "Damaged places of the intake log.", prometheus.GaugeValue, func() float64 { return float64(len(y.intake.Damage())) }},
 		{"history_lsn", "Last record that is stored in the history.", prometheus.GaugeValue, func() float64 { return float64(y.stored.Stored()) }},
 		{"decoder_panics_total", "Messages that made the program fail while it decoded them, since the start; each is a dead letter E_PANIC.", prometheus.CounterValue, func() float64 { return float64(y.stage.Crashes()) }},
+		{"records_refused_total", "Records that the database would not take, or over which the program failed when they were stored, since the start; each is a dead letter.", prometheus.CounterValue, func() float64 { return float64(y.stored.Refused()) }},
 		{"conflicts_total", "Values that differ from another one of the same machine, signal and instant, since the start; the last one is kept.", prometheus.CounterValue, func() float64 { return float64(y.stored.Conflicts()) }},
 		{"values_unread_total", "Values that their senders said they could not read, since the start.", prometheus.CounterValue, func() float64 { return float64(y.stored.Unread()) }},
 		{"readings_ahead_total", "Observations whose device's clock was more than two minutes ahead, since the start.", prometheus.CounterValue, func() float64 { return float64(y.stored.ReadAhead()) }},
