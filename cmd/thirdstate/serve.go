@@ -150,10 +150,18 @@ func (w *web) run(ctx context.Context) error {
 	return err
 }
 
+// comeBackAfter is when whoever met a part that is away may ask again, in seconds.
+const comeBackAfter = "5"
+
 // headers are on every answer.
 func headers(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		h := c.Response().Header()
+		c.Response().Before(func() {
+			if c.Response().Status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
+				h.Set("Retry-After", comeBackAfter)
+			}
+		})
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("X-Frame-Options", "DENY")

@@ -123,15 +123,25 @@ func (p *plant) storedInPostgres(machines int) []map[int64]int {
 // read asks PostgreSQL without the program.
 func (p *plant) read(sql string, into []any, each func()) {
 	p.Helper()
+	p.must(p.ask(sql, into, each))
+}
+
+// ask is read where PostgreSQL may be away.
+func (p *plant) ask(sql string, into []any, each func()) error {
 	conn, err := pgx.Connect(p.Context(), p.cluster.URL())
-	p.must(err)
+	if err != nil {
+		return err
+	}
 	defer conn.Close(p.Context())
-	_, err = conn.Exec(p.Context(), `SELECT set_config('app.scope', 'all', false)`)
-	p.must(err)
+	if _, err = conn.Exec(p.Context(), `SELECT set_config('app.scope', 'all', false)`); err != nil {
+		return err
+	}
 	rows, err := conn.Query(p.Context(), sql)
-	p.must(err)
+	if err != nil {
+		return err
+	}
 	_, err = pgx.ForEachRow(rows, into, func() error { each(); return nil })
-	p.must(err)
+	return err
 }
 
 const (

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,9 +23,16 @@ import (
 
 // programs are what is broken here, found or built once.
 var programs struct { //nolint:gochecknoglobals // TestMain has nobody else to give them to
+	dir                            string
 	thirdstate, mosquitto, influxd string
 	ports                          stand.Ports
+
+	mu      sync.Mutex
+	records map[int]records // by number of machines
 }
+
+// records are a stopped database with machines in it, to be copied.
+type records struct{ dir, token string }
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "thirdstate-faults")
@@ -52,6 +60,10 @@ func find(dir string) error {
 	if programs.influxd, err = stand.Find("influxd", places...); err != nil {
 		return err
 	}
+	if err := os.Chmod(dir, 0o711); err != nil { // the database's user must pass through
+		return err
+	}
+	programs.dir, programs.records = dir, map[int]records{}
 	programs.thirdstate = filepath.Join(dir, "thirdstate")
 	build := []string{"build", "-buildvcs=false", "-o", programs.thirdstate}
 	if raced {
@@ -166,6 +178,9 @@ func (p *plant) ends(of *stand.Process) {
 
 func (p *plant) buildDatabases() {
 	p.Helper()
+	known := p.records()
+	p.token = known.token
+	p.must(exec.CommandContext(p.Context(), "cp", "-a", known.dir, filepath.Join(p.dir, "postgres", "pg")).Run())
 	cluster, err := postgres.StartCluster(p.Context(), filepath.Join(p.dir, "postgres", "pg"), slog.New(slog.DiscardHandler))
 	p.must(err)
 	p.cluster = cluster
@@ -184,6 +199,32 @@ func (p *plant) buildDatabases() {
 	p.must(err)
 }
 
+// records makes a database with the plant's machines, or returns the one that was made before.
+func (p *plant) records() records {
+	p.Helper()
+	programs.mu.Lock()
+	defer programs.mu.Unlock()
+	if known, ok := programs.records[p.machines]; ok {
+		return known
+	}
+	dir := filepath.Join(programs.dir, fmt.Sprintf("records-%d", p.machines))
+	cluster, err := postgres.StartCluster(p.Context(), dir, slog.New(slog.DiscardHandler), postgres.Throwaway())
+	p.must(err)
+	args := []string{"--database-url", cluster.URL(), "--data", filepath.Join(p.dir, "data")}
+	text := strings.Builder{}
+	text.WriteString("manufacturer,serial,model,name,customer,site\n")
+	for i := range p.machines {
+		fmt.Fprintf(&text, "Acme,%s,GS500,Genset %d,Tongda,\n", key(i), i)
+	}
+	file := filepath.Join(p.dir, "machines.csv")
+	p.must(os.WriteFile(file, []byte(text.String()), 0o600))
+	p.said(append(append([]string{"import", "machines"}, args...), file)...)
+	made := records{dir: dir, token: p.said(append([]string{"token", "create", "--role", "admin"}, args...)...)}
+	p.must(cluster.Stop(p.Context()))
+	programs.records[p.machines] = made
+	return made
+}
+
 func (p *plant) buildBroker() {
 	p.Helper()
 	p.mqtt = p.spare()
@@ -197,21 +238,11 @@ func (p *plant) buildBroker() {
 	p.must(p.broker.BeginAt(p.Context(), p.mqtt))
 }
 
-// buildProgram writes the machines and makes the command, not started yet.
+// buildProgram makes the command, not started yet.
 func (p *plant) buildProgram() {
 	p.Helper()
 	p.web = p.spare()
-	database := p.databaseURL()
-	args := []string{"--database-url", database, "--data", filepath.Join(p.dir, "data")}
-	text := strings.Builder{}
-	text.WriteString("manufacturer,serial,model,name,customer,site\n")
-	for i := range p.machines {
-		fmt.Fprintf(&text, "Acme,%s,GS500,Genset %d,Tongda,\n", key(i), i)
-	}
-	file := filepath.Join(p.dir, "machines.csv")
-	p.must(os.WriteFile(file, []byte(text.String()), 0o600))
-	p.said(append(append([]string{"import", "machines"}, args...), file)...)
-	p.token = p.said(append([]string{"token", "create", "--role", "admin"}, args...)...)
+	args := []string{"--database-url", p.databaseURL(), "--data", filepath.Join(p.dir, "data")}
 	if p.speed == 0 {
 		p.speed = 60
 	}

@@ -30,7 +30,7 @@ max-series-per-database = 0
 store-enabled = false
 [http]
 bind-address = "%[2]s"
-flux-enabled = true
+flux-enabled = false
 log-enabled = false
 `
 

@@ -1,0 +1,130 @@
+package faults
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/publish"
+)
+
+// F13: what stores refuses for 12 s, with the program and the broker as they come.
+func TestF13_InfluxDBRefuses(t *testing.T) {
+	t.Parallel()
+	l := choose(l1(), load{machines: 20, lanes: 4, perSecond: 1_000, horizon: 1_000})
+	p := build(t, plan{influx: true, machines: l.machines})
+	f := p.talk(l)
+	p.hears(f, l.perSecond)
+	p.must(p.influx.End(syscall.SIGTERM))
+	p.lasts(choose(3*time.Second, 12*time.Second))
+	p.must(p.influx.Begin(p.Context()))
+	p.judge(f)
+}
+
+// F16: InfluxDB is away for ten minutes, three million messages long.
+func TestF16_InfluxDBIsAwayForLong(t *testing.T) {
+	t.Parallel()
+	away := choose(4*time.Second, 10*time.Minute)
+	l := choose(load{machines: 24, lanes: 4, perSecond: 960, horizon: 200}, load{machines: 500, lanes: 8, perSecond: 5_000, horizon: 600})
+	p := build(t, plan{influx: true, machines: l.machines, speed: 10})
+	f := p.talk(l)
+	p.hears(f, l.perSecond)
+	p.until("the history keeps up", p.caughtUp)
+	empty := p.figures()
+	p.must(p.influx.End(syscall.SIGTERM))
+	p.lasts(away)
+	n := p.figures()
+	perMessage := (n["thirdstate_log_bytes"] - empty["thirdstate_log_bytes"]) / (n["thirdstate_log_last_lsn"] - empty["thirdstate_log_last_lsn"])
+	waiting := n["thirdstate_log_last_lsn"] - n["thirdstate_history_lsn"]
+	back := time.Now()
+	p.must(p.influx.Begin(p.Context()))
+	behind := 0.0
+	p.until("the history has caught up", func() bool {
+		n := p.figures()
+		behind = max(behind, n["thirdstate_log_last_lsn"]-n["thirdstate_rules_lsn"])
+		return p.caughtUp()
+	})
+	drained := time.Since(back)
+	p.judge(f)
+	lag := time.Duration(behind / float64(l.perSecond) * float64(time.Second))
+	t.Logf("%.0f messages waited in %.0f bytes each of disk; stored %v after InfluxDB was back (%.0f points/s); the rules were at most %v behind meanwhile",
+		waiting, perMessage, drained.Round(time.Millisecond), 5*waiting/drained.Seconds(), lag.Round(time.Millisecond))
+	if full() && perMessage > 120 {
+		t.Errorf("%.0f bytes a message, want 120", perMessage)
+	}
+	if drained > 5*time.Minute || lag > 5*time.Second {
+		t.Errorf("drained after %v, want 5 min; the rules %v behind, want 5 s", drained, lag)
+	}
+}
+
+// F41: machines come back with what they have kept for 24 hours, while others talk.
+func TestF41_MachinesBringADayOfBacklog(t *testing.T) {
+	t.Parallel()
+	const hoard = 24 * 60 // a message a minute
+	late := choose(5, 200)
+	l := choose(l1(), load{machines: 40, lanes: 4, perSecond: 400, horizon: 200})
+	p := build(t, plan{influx: true, machines: l.machines + late, speed: 10})
+	f := p.talk(l)
+	p.hears(f, l.perSecond)
+	from := f.now()
+	bring := make(chan error, late)
+	began := time.Now()
+	for i := range late {
+		go func() { bring <- p.bring(l.machines+i, hoard) }()
+	}
+	behind := 0.0
+	for left := late; left > 0; {
+		select {
+		case err := <-bring:
+			p.must(err)
+			left--
+		default:
+		}
+		n := p.figures()
+		behind = max(behind, n["thirdstate_log_last_lsn"]-n["thirdstate_rules_lsn"])
+	}
+	took := time.Since(began)
+	p.until("the rules have caught up", func() bool {
+		n := p.figures()
+		return n["thirdstate_log_last_lsn"]-n["thirdstate_rules_lsn"] < float64(l.perSecond)
+	})
+	evaluated := time.Since(began)
+	to := f.now()
+	f.finish()
+	p.until("everything is stored and evaluated", p.settled)
+	if _, lost, wrong := p.compare(f); lost+wrong > 0 {
+		t.Errorf("of the others %d are lost and %d wrong", lost, wrong)
+	}
+	stored := p.storedInInflux(l.machines + late)
+	dropped := 0
+	for i := range late {
+		dropped += hoard - len(stored[l.machines+i])
+	}
+	p99, most := f.slowest(from, to)
+	lag := (evaluated - took).Round(time.Millisecond)
+	t.Logf("%d machines brought %d messages in %v, %d dropped; the rules were %.0f records behind at most and had evaluated everything %v later; the others' were acknowledged within %v (99 of 100), %v (all)",
+		late, late*hoard, took.Round(time.Millisecond), dropped, behind, lag, p99, most)
+	if dropped > 0 || lag > 5*time.Second {
+		t.Errorf("%d dropped; others' messages are evaluated after %v, want 5 s", dropped, lag)
+	}
+}
+
+// bring has one machine say what it has kept, a message a minute until now.
+func (p *plant) bring(machine, hoard int) error {
+	s, err := publish.Dial(p.Context(), "mqtt://"+p.mqtt, publish.Options{ClientID: fmt.Sprintf("late-%d", machine)})
+	if err != nil {
+		return err
+	}
+	for seq := 1; seq <= hoard; seq++ {
+		at := begun.Add(-time.Duration(hoard-seq) * time.Minute)
+		payload := fmt.Appendf(nil, `{"seq":%[1]d,"boot":"b","ts":%[2]d,"values":{"seq":%[1]d,"running":1,"power":200.5,"coolant_temp":82,"oil_pressure":4.2}}`, seq, at.UnixMilli())
+		if err := s.Publish(p.Context(), "fleet/"+key(machine)+"/telemetry", payload); err != nil {
+			return err
+		}
+	}
+	if err := s.Flush(p.Context()); err != nil {
+		return err
+	}
+	return s.Close()
+}
