@@ -286,8 +286,14 @@ func (r *reconciling) rewrite(ctx context.Context, from intakelog.LSN, again map
 	return err
 }
 
-// Reconciler reconciles at the start, after each outage of the history, and when it
-// is asked to. Safe for concurrent use.
+// starter is a history whose server says between which two instants it was started;
+// zero where it does not say.
+type starter interface {
+	Started(ctx context.Context) (earliest, latest time.Time, err error)
+}
+
+// Reconciler reconciles at the start, after each outage of the history and each new
+// start of its server, and when it is asked to. Safe for concurrent use.
 type Reconciler struct {
 	config ReconcileConfig
 	status *HistoryStatus
@@ -295,6 +301,9 @@ type Reconciler struct {
 	mu      sync.Mutex
 	due     bool
 	outages uint64
+	started time.Time     // of the history's server, at the latest; zero: not known
+	more    bool          // once more when the history has stored beyond beyond
+	beyond  intakelog.LSN // what was on its way when the server had started again
 	last    *Reconciliation
 }
 
@@ -336,6 +345,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 
 // runOnce reconciles if that is due and the history can be written.
 func (r *Reconciler) runOnce(ctx context.Context) {
+	r.watch(ctx)
 	if r.status.Stored() == 0 || r.status.Trouble() != "" || !r.take() {
 		return
 	}
@@ -357,12 +367,35 @@ func (r *Reconciler) runOnce(ctx context.Context) {
 	r.last, r.due = &found, r.due || err != nil
 }
 
+// watch notices that the history's server was started again. A short outage between
+// two writes fails none of them, and what the server had not yet put on its disk is
+// gone all the same.
+func (r *Reconciler) watch(ctx context.Context) {
+	server, ok := r.config.History.(starter)
+	if !ok {
+		return
+	}
+	earliest, latest, err := server.Started(ctx)
+	if err != nil || latest.IsZero() {
+		return // whoever writes finds out that it is away
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.started.IsZero() && earliest.After(r.started) {
+		r.due, r.more, r.beyond = true, true, r.status.Stored()
+	}
+	r.started = latest
+}
+
 // take says whether a reconciliation is due, and that it is no more.
 func (r *Reconciler) take() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n := r.status.retries.Load(); n != r.outages {
 		r.outages, r.due = n, true
+	}
+	if r.more && r.status.Stored() > r.beyond {
+		r.due, r.more = true, false
 	}
 	due := r.due
 	r.due = false

@@ -130,7 +130,8 @@ func TestReconciler_ReconcilesAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	w := newWorks(t)
 	var status HistoryStatus
-	influx := openInflux(t, telemetrytest.StartInflux(t, false), w.pool)
+	server := telemetrytest.StartInflux(t, false)
+	influx := openInflux(t, server, w.pool)
 	addMachine(t, w.pool, "PM1")
 	r := NewReconciler(ReconcileConfig{Records: w.log, Pool: w.pool, History: influx, Clock: w.clock, Log: quiet(),
 		First: func() intakelog.LSN { return 1 }, Stored: status.Stored}, &status)
@@ -167,5 +168,20 @@ func TestReconciler_ReconcilesAfterAnOutage(t *testing.T) {
 	w.clock.Advance(time.Hour)
 	if r.Ask(); !ran() {
 		t.Fatal("nothing though it was asked to")
+	}
+	server.Kill() // between two writes, so that none of them fails
+	server.Start(t, strings.TrimPrefix(server.URL, "http://"), false)
+	w.clock.Advance(time.Hour)
+	if !ran() {
+		t.Fatal("nothing after the server was started again")
+	}
+	w.clock.Advance(time.Hour)
+	if ran() {
+		t.Fatal("again, for no reason")
+	}
+	last = w.send(t, "", "fleet/PM1/telemetry", telemetry(start, "b", 2, `"a":2`)) // written before the server was killed,
+	status.stored.Store(uint64(last))                                              // and said to be stored only now
+	if !ran() {
+		t.Fatal("nothing when more was stored")
 	}
 }

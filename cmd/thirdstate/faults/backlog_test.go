@@ -27,7 +27,7 @@ func TestF16_InfluxDBIsAwayForLong(t *testing.T) {
 	t.Parallel()
 	away := choose(4*time.Second, 10*time.Minute)
 	l := choose(load{machines: 24, lanes: 4, perSecond: 960, horizon: 200}, load{machines: 500, lanes: 8, perSecond: 5_000, horizon: 600})
-	p := build(t, plan{influx: true, machines: l.machines, speed: 10})
+	p := build(t, plan{influx: true, machines: l.machines})
 	f := p.talk(l)
 	p.hears(f, l.perSecond)
 	p.until("the history keeps up", p.caughtUp)
@@ -64,7 +64,7 @@ func TestF41_MachinesBringADayOfBacklog(t *testing.T) {
 	const hoard = 24 * 60 // a message a minute
 	late := choose(5, 200)
 	l := choose(l1(), load{machines: 40, lanes: 4, perSecond: 400, horizon: 200})
-	p := build(t, plan{influx: true, machines: l.machines + late, speed: 10})
+	p := build(t, plan{influx: true, machines: l.machines + late})
 	f := p.talk(l)
 	p.hears(f, l.perSecond)
 	from := f.now()

@@ -16,9 +16,9 @@ import (
 func TestF04_InfluxDBIsKilled(t *testing.T) {
 	t.Parallel()
 	random, l := seeded(t), l1()
-	p := build(t, plan{influx: true, machines: l.machines})
+	p := build(t, plan{influx: true, forgets: true, machines: l.machines})
 	f := p.talk(l)
-	times := choose(3, 20)
+	times := choose(2, 20)
 	for n := range times {
 		p.hears(f, 1+random.IntN(choose(l.perSecond, 8*l.perSecond)))
 		p.killInflux(n == times/2)

@@ -127,7 +127,7 @@ func (f *fleet) say(s *publish.Publisher, machine int) error {
 		pressure = 1.4
 	}
 	return s.Publish(f.t.Context(), "fleet/"+key(machine)+"/telemetry",
-		fmt.Appendf(nil, `{"seq":%[1]d,"boot":"b","ts":%[2]d,"values":{"seq":%[1]d,"running":1,"power":%[3]d.5,"coolant_temp":82,"oil_pressure":%[4]g}}`, seq, f.at(seq).UnixMilli(), 200+seq%9, pressure))
+		fmt.Appendf(nil, `{"seq":%[1]d,"boot":"b","ts":%[2]d,"values":{"seq":%[1]d,"running":1,"power":%[3]d.5,"coolant_temp":%[4]d,"oil_pressure":%[5]g}}`, seq, f.at(seq).UnixMilli(), 200+seq%9, 80+seq%5, pressure+float64(seq%3)/10))
 }
 
 // heard is how many messages are acknowledged so far.

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -36,8 +37,10 @@ func killed(t *testing.T, c plan) {
 		p.kill()
 	}
 	p.judge(f)
-	t.Logf("%d kills in %v", times, f.now().Round(time.Second))
-	if most := choose(20*time.Second, 2*time.Second); p.slowest > most { // a slow machine's race detector
-		t.Errorf("ready after %v, want %v", p.slowest, most)
+	slices.Sort(p.starts)
+	half, most := p.starts[len(p.starts)/2], p.starts[len(p.starts)-1]
+	t.Logf("%d kills in %v; ready within %v, half of the times within %v", times, f.now().Round(time.Second), most.Round(time.Millisecond), half.Round(time.Millisecond))
+	if limit := choose(20*time.Second, 2*time.Second); half > limit { // a slow machine's race detector
+		t.Errorf("ready after %v half of the times, want %v", half, limit)
 	}
 }

@@ -82,7 +82,7 @@ func TestF36_Nemesis(t *testing.T) {
 		t.Run(map[bool]string{false: "embedded", true: "behind Mosquitto"}[external], func(t *testing.T) {
 			t.Parallel()
 			l := l1()
-			p := build(t, plan{influx: true, external: external, lines: true, machines: l.machines, speed: choose(60, 10)})
+			p := build(t, plan{influx: true, forgets: true, external: external, lines: true, machines: l.machines})
 			p.plague(p.talk(l), seeded(t), nemesisLasts(t))
 		})
 	}

@@ -54,7 +54,7 @@ func (p *plant) judge(f *fleet) verdict {
 		p.Errorf("%d said, %d acknowledged, %d stored, %d of them at a wrong time", v.sent, v.acked, v.stored, v.wrong)
 	}
 	v.findings = p.found(f)
-	p.Logf("%d messages acknowledged, %d sent again, %d lost; %d findings, each with one case; ready within %v; %+v", v.acked, v.resent, v.lost, v.findings, p.slowest.Round(time.Millisecond), v.account)
+	p.Logf("%d messages acknowledged, %d sent again, %d lost; %d findings, each with one case; %+v", v.acked, v.resent, v.lost, v.findings, v.account)
 	return v
 }
 
@@ -105,7 +105,8 @@ func (p *plant) storedInInflux(machines int) []map[int64]int {
 }
 
 const storedSQL = `SELECT m.key, s.at, s.vals[array_position(s.signal_nos, n.no)]
-FROM sample s JOIN machine m ON m.no = s.machine_no JOIN signal_no n ON n.name = 'seq'`
+FROM sample s JOIN machine m ON m.no = s.machine_no JOIN signal_no n ON n.name = 'seq'
+WHERE n.no = ANY (s.signal_nos)`
 
 func (p *plant) storedInPostgres(machines int) []map[int64]int {
 	p.Helper()
@@ -149,6 +150,9 @@ const (
 	casesSQL    = `SELECT m.key, c.failure_mode, count(*)::int FROM service_case c JOIN machine m ON m.id = c.machine_id GROUP BY 1, 2`
 )
 
+// hold is how long an oil pressure must be low, and a little more.
+const hold = 2*time.Minute + 10*time.Second
+
 // found must be one finding and one case of each machine whose oil pressure fell, and
 // none of another; it returns how many there are.
 func (p *plant) found(f *fleet) (n int) {
@@ -165,6 +169,9 @@ func (p *plant) found(f *fleet) (n int) {
 		if f.faultAt(i) > 0 {
 			want = 1
 			n++
+			if time.Duration(len(f.words[i])-f.faultAt(i))*f.step < hold {
+				p.Fatalf("%s did not speak for long enough to be found: say more", key(i))
+			}
 		}
 		for _, what := range []string{" oil-pressure-low", " low_oil_pressure"} {
 			if got := counts[key(i)+what]; got != want {

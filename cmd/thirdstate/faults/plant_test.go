@@ -97,6 +97,7 @@ var begun = time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
 // and the history in PostgreSQL.
 type plan struct {
 	influx   bool // the history is in InfluxDB
+	forgets  bool // which may lose what it has acknowledged
 	external bool // devices speak to Mosquitto
 	lines    bool // to Mosquitto, InfluxDB and PostgreSQL there are lines that can be made bad
 	speed    int  // program seconds a real second; 0 = 60
@@ -120,8 +121,8 @@ type plant struct {
 	mqtt    string // where devices connect to
 	token   string
 
-	toBroker, toInflux, toPostgres *stand.Line // nil without lines
-	slowest                        time.Duration
+	toBroker, toInflux, toPostgres *stand.Line     // nil without lines
+	starts                         []time.Duration // how long each took until it was ready
 }
 
 // build makes a plant; it ends with the test, in good order.
@@ -192,7 +193,7 @@ func (p *plant) buildDatabases() {
 	if !p.plan.influx {
 		return
 	}
-	p.influx, err = stand.StartInflux(p.Context(), programs.influxd, filepath.Join(p.dir, "influx"), p.spare())
+	p.influx, err = stand.StartInflux(p.Context(), programs.influxd, filepath.Join(p.dir, "influx"), p.spare(), p.forgets || full())
 	if p.influx != nil {
 		p.ends(p.influx.Process)
 	}
@@ -308,7 +309,7 @@ func (p *plant) begin() {
 	from := time.Now()
 	p.must(p.program.Start())
 	p.must(p.program.Lasts(p.Context(), "the program is ready", p.ready))
-	p.slowest = max(p.slowest, time.Since(from))
+	p.starts = append(p.starts, time.Since(from))
 }
 
 func (p *plant) ready() bool {

@@ -30,7 +30,7 @@ max-series-per-database = 0
 store-enabled = false
 [http]
 bind-address = "%[2]s"
-flux-enabled = false
+flux-enabled = %[3]t
 log-enabled = false
 `
 
@@ -42,10 +42,11 @@ type Influx struct {
 	before int // points written in earlier lives
 }
 
-// StartInflux starts a fresh InfluxDB in dir and makes Database there.
-func StartInflux(ctx context.Context, program, dir, address string) (*Influx, error) {
+// StartInflux starts a fresh InfluxDB in dir and makes Database there. With Flux it
+// takes seconds of a processor to come up, and without it nothing can be reconciled.
+func StartInflux(ctx context.Context, program, dir, address string, flux bool) (*Influx, error) {
 	config := filepath.Join(dir, "influxd.conf")
-	if err := os.WriteFile(config, fmt.Appendf(nil, influxConfig, dir, address), 0o600); err != nil {
+	if err := os.WriteFile(config, fmt.Appendf(nil, influxConfig, dir, address, flux), 0o600); err != nil {
 		return nil, fmt.Errorf("write the configuration of InfluxDB: %w", err)
 	}
 	s := &Influx{URL: "http://" + address, Process: &Process{Name: "influxd", Command: []string{program, "-config", config}, Log: filepath.Join(dir, "influxd.log")}}
@@ -78,7 +79,17 @@ func (s *Influx) Away(ctx context.Context) error {
 }
 
 func (s *Influx) get(ctx context.Context, method, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, s.URL+path, nil)
+	return s.ask(ctx, method, path, "")
+}
+
+// Write writes lines as a stranger would.
+func (s *Influx) Write(ctx context.Context, lines string) error {
+	_, err := s.ask(ctx, http.MethodPost, "/write?db="+Database, lines)
+	return err
+}
+
+func (s *Influx) ask(ctx context.Context, method, path, sent string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.URL+path, strings.NewReader(sent))
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +99,7 @@ func (s *Influx) get(ctx context.Context, method, path string) ([]byte, error) {
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, 256<<20))
-	if err == nil && answer.StatusCode != http.StatusOK {
+	if err == nil && answer.StatusCode/100 != 2 {
 		err = fmt.Errorf("InfluxDB answers %s: %s", answer.Status, body)
 	}
 	return body, err

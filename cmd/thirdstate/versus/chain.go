@@ -55,7 +55,7 @@ func (r *runner) start(ctx context.Context, kind chainKind, dir string, machines
 	if err != nil {
 		return c, err
 	}
-	if c.influx, err = stand.StartInflux(ctx, r.Influxd, dir, address); err != nil {
+	if c.influx, err = stand.StartInflux(ctx, r.Influxd, dir, address, true); err != nil {
 		return c, err
 	}
 	if address, err = r.ports.Spare(ctx); err != nil {
