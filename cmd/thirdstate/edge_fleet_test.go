@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,13 +15,12 @@ import (
 	"time"
 
 	"github.com/thirdstate/thirdstate/api"
-	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/telemetry/publish"
 )
 
-// The fleet that talks while the program is killed: four connections speak for
+// The fleet that talks while an edge and its centre are killed: four connections speak for
 // four machines each, together 2,000 messages a second. The program clock runs 60
 // times as fast as the wall, so that what lasts minutes is found in seconds.
 const (
@@ -30,7 +28,6 @@ const (
 	killSenders = 4
 	killRate    = 2_000
 	killSpeed   = 60
-	kills       = 4
 	killTalk    = 800 // observations of each machine at least: enough for every fault
 )
 
@@ -124,51 +121,6 @@ func (k *talkers) finish(t *testing.T) (acked int, resent uint64) {
 		resent += p.Resent()
 	}
 	return acked, resent
-}
-
-func TestServe_LosesAndDoublesNothingWhenItIsKilled(t *testing.T) {
-	address := spareAddress(t)
-	killed(t, address, "--mqtt-listen", address)
-}
-
-func TestServe_LosesAndDoublesNothingWhenItIsKilledBehindMosquitto(t *testing.T) {
-	address := fmt.Sprintf("127.0.0.1:%d", startMosquitto(t))
-	killed(t, address, "--mqtt-listen", "", "--mqtt-url", "tcp://"+address)
-}
-
-// killed serves with a private database, kills the program at random while the
-// fleet talks, and in the end compares what it has with what was acknowledged.
-func killed(t *testing.T, address string, args ...string) {
-	t.Helper()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	data := postgrestest.Folder(t)
-	p := startProgram(t, data, append(args, "--clock-start", killStart.Format(time.RFC3339), "--speed", fmt.Sprint(killSpeed))...)
-	fleet := enterKillFleet(t, p, data)
-	p.kill(t)
-	p.start(t) // so that it knows the machines from the first message on
-	until(t, "the program is ready", func() bool { return p.get(t, "/readyz", nil) == http.StatusOK })
-	k := startTalkers(t, address)
-	for range kills {
-		awhile(random, 500*time.Millisecond, 2*time.Second)
-		p.kill(t)
-		p.start(t)
-	}
-	awhile(random, time.Second, 2*time.Second)
-	acked, resent := k.finish(t)
-	until(t, "everything is stored and evaluated", func() bool { return p.settled(t) })
-	lost := p.compare(t, fleet, k.acked)
-	var account api.Intake
-	p.get(t, "/api/v1/intake", &account)
-	t.Logf("%d kills, %d messages acknowledged, %d sent again, %d lost; %+v", kills, acked, resent, lost, account.Account)
-	if acked < killRate || lost > 0 {
-		t.Errorf("%d of %d acknowledged messages are lost", lost, acked)
-	}
-	if !account.Holds || account.Stored != int64(acked) || account.Dead+account.Unclaimed+account.Refused > 0 {
-		t.Errorf("the account of %d messages is %+v", acked, account)
-	}
-	p.findings(t, fleet)
 }
 
 // enterKillFleet imports the machines with the program's own command.
