@@ -83,7 +83,7 @@ const setSeenSQL = `UPDATE machine m SET last_seen_at = GREATEST(m.last_seen_at,
 		health = COALESCE(s.health, m.health), health_since = CASE WHEN s.health IS NULL THEN m.health_since ELSE s.at END
 	FROM unnest(@ids::uuid[], @ats::timestamptz[], @connectivities::text[], @hours::float8[], @volumes::float8[], @scores::smallint[], @contributors::text[], @healths::text[])
 		AS s (id, at, connectivity, hours, volume, score, contributors, health)
-	WHERE m.id = s.id AND m.id = ANY(@ids::uuid[])`
+	WHERE m.id = s.id`
 
 // SetSeen notes signs of life and health scores of many machines in one statement.
 // They are no change that anybody made or decided, so the audit log has none of
