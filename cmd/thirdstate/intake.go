@@ -24,7 +24,7 @@ import (
 // history in PostgreSQL loses nothing that its own place in the log does not know of.
 const intakeKept = 24 * time.Hour
 
-func (y *system) openIntake(context.Context) error {
+func (y *system) openIntake(ctx context.Context) error {
 	options := intakelog.Options{Log: y.log, Consumers: []string{telemetry.HistoryConsumer, "rules", logbook.Consumer}, MaxBytes: y.LogLimit.bytes, ReserveBytes: y.LogReserve.bytes, Plain: !y.LogCompress}
 	if y.LogReserve.given && y.LogReserve.bytes == 0 {
 		options.ReserveBytes = -1
@@ -48,7 +48,27 @@ func (y *system) openIntake(context.Context) error {
 		y.log.Error("the intake log is damaged; what could be saved is in its folder corrupt", "damage", d)
 	}
 	y.stage = telemetry.NewStage(log, y.pool, y.log)
+	y.notBefore(ctx)
 	return nil
+}
+
+// notBefore has the program clock go on where the log ends: after a kill, with a wall
+// that was set back meanwhile, it would begin where it was last saved.
+func (y *system) notBefore(ctx context.Context) {
+	first, last := y.intake.Bounds()
+	if last < first || last == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	records, err := y.intake.Read(ctx, last-1, 1, nil)
+	if err != nil { // a disk that does not give it back is no reason not to start
+		y.log.Warn("end of the intake log not read", "error", err)
+		return
+	}
+	for _, r := range records {
+		y.clock.AdvanceTo(r.Received)
+	}
 }
 
 func (y *system) openHistory(context.Context) error {

@@ -89,7 +89,7 @@ func TestF29_ManyLookAndSomeDoNotRead(t *testing.T) {
 	before, _ := f.slowest(alone, together)
 	after, most := f.slowest(full, end)
 	t.Logf("%d viewers, %d of them deaf, the others read %d KiB; acknowledged within %v (99 of 100) without them, %v with them (all %v)", open.Load(), deaf, heard.Load()>>10, before, after, most)
-	if after > choose(2*time.Second, max(before*11/10, before+5*time.Millisecond)) {
+	if after > choose(2*time.Second, max(50*time.Millisecond, 2*before)) {
 		t.Errorf("acknowledgements take %v with viewers, %v without", after, before)
 	}
 }
