@@ -145,7 +145,7 @@ func (p *plant) fullFor(f *fleet, part string, mend func()) {
 	p.Logf("caught up %v after there was room; meanwhile it said %+v", time.Since(room).Round(time.Millisecond), said.Checks)
 	to := f.now()
 	p.judge(f)
-	p.unhurt(f, from, to)
+	p.tell(f, from, to)
 }
 
 // said503 reads what a page says that is not well.

@@ -41,14 +41,21 @@ func (p *plant) caughtUp() bool {
 	return n["thirdstate_log_last_lsn"] > 0 && n["thirdstate_log_last_lsn"]-n["thirdstate_history_lsn"] < float64(l1().perSecond)
 }
 
+// tell says how long acknowledgements took in a span, 99 of 100 of them, and before it.
+func (p *plant) tell(f *fleet, from, to time.Duration) (p99, before time.Duration) {
+	p.Helper()
+	before, _ = f.slowest(0, from)
+	p99, most := f.slowest(from, to)
+	p.Logf("acknowledged within %v (99 of 100), %v (all); before that within %v", p99, most, before)
+	return p99, before
+}
+
 // unhurt holds acknowledgements to 50 ms, 99 of 100 of them, in a span, or on a busy
 // machine to twice of what they took before; the short form says only that none of them
 // waited for what was away.
 func (p *plant) unhurt(f *fleet, from, to time.Duration) {
 	p.Helper()
-	before, _ := f.slowest(0, from)
-	p99, most := f.slowest(from, to)
-	p.Logf("acknowledged within %v (99 of 100), %v (all); before that within %v", p99, most, before)
+	p99, before := p.tell(f, from, to)
 	if p99 > choose(2*time.Second, max(50*time.Millisecond, 2*before)) {
 		p.Errorf("99 of 100 are acknowledged within %v, before that within %v", p99, before)
 	}

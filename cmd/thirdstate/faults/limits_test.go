@@ -140,6 +140,6 @@ func TestF35_DescriptorsAreFew(t *testing.T) {
 		return c.Close() == nil
 	})
 	p.judge(f)
-	p.unhurt(f, from, to)
+	p.tell(f, from, to)
 	t.Logf("%d let in, %d refused", len(held), refused)
 }
