@@ -21,8 +21,8 @@ import (
 const GapConsumer = "gaps"
 
 const (
-	gapsSavedEvery = 32 * batchRecords // records of a backlog, at most
-	gapsSavedIdle  = time.Second       // wall clock, when nothing more comes
+	gapsSavedEvery = 8 * batchRecords // records of a backlog, at most
+	gapsSavedIdle  = time.Second      // wall clock, when nothing more comes
 )
 
 const readAccountsSQL = `SELECT machine_id, begins, runs, missed, filled, unlisted FROM sequence_account`

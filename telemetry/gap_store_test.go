@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -63,11 +64,23 @@ func TestGaps_AreReadAgainWhereTheyWereNotSaved(t *testing.T) {
 	t.Parallel()
 	w := newWorks(t)
 	addMachine(t, w.pool, "PM1")
-	for seq := range 3*batchRecords + 10 {
-		if seq%1000 == 500 {
+	const messages = 3*batchRecords + 10
+	written := make(chan error, messages)
+	for seq := range messages {
+		if seq%5000 == 500 {
+			written <- nil
 			continue
 		}
-		w.number(t, "PM1", "b", seq)
+		at := w.clock.Advance(time.Second)
+		r := intakelog.Record{Kind: intakelog.Message, Source: "embedded", Received: at, Topic: "fleet/PM1/telemetry", Payload: []byte(telemetry(at, "b", seq, `"a":1`))}
+		if err := w.log.Append(r, func(_ intakelog.LSN, err error) { written <- err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range messages {
+		if err := <-written; err != nil {
+			t.Fatal(err)
+		}
 	}
 	saved := intakelog.LSN(0)
 	stage := NewStage(w.log, w.pool, quiet())
@@ -90,7 +103,7 @@ func TestGaps_AreReadAgainWhereTheyWereNotSaved(t *testing.T) {
 	}
 	want(t, value[int64](t, w.pool, `SELECT count(*) FROM sequence_gap`), int64(0))
 	w.run(t, historyRun{})
-	want(t, value[string](t, w.pool, `SELECT string_agg(first || '-' || last, ' ' ORDER BY first) FROM sequence_gap`), "500-500 1500-1500 2500-2500")
+	want(t, value[string](t, w.pool, `SELECT string_agg(first || '-' || last, ' ' ORDER BY first) FROM sequence_gap`), "500-500 5500-5500 10500-10500")
 	w.run(t, historyRun{})
 	want(t, value[int64](t, w.pool, `SELECT missed FROM sequence_account`), int64(3))
 }

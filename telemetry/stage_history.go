@@ -25,7 +25,7 @@ const HistoryConsumer = "history"
 
 // warmUp is how many records before its place the history reads again at a
 // start, so that it knows their numbers when they are sent again.
-const warmUp = 16 * batchRecords
+const warmUp = 4 * batchRecords
 
 // HistoryConfig is what RunHistory needs. All fields are required except Status.
 type HistoryConfig struct {

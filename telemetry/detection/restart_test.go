@@ -139,11 +139,13 @@ func TestRunner_EqualsOneRunWhereverAndHoweverItIsStopped(t *testing.T) {
 	})
 	t.Run("twice at the same place", func(t *testing.T) { // batches end where they did: so do their findings
 		t.Parallel()
-		j := w.newJob(t)
-		j.every = 100
-		j.run(1024, true)
-		j.run(last, false)
-		same(t, text(t, j.bare()), text(t, whole.bare()))
+		j, unbroken := w.newJob(t), w.newJob(t)
+		for _, run := range []*job{j, unbroken} {
+			run.T, run.every = t, 100
+			run.run(last*2/3, run == j)
+			run.run(last, false)
+		}
+		same(t, text(t, j.bare()), text(t, unbroken.bare()))
 	})
 }
 
