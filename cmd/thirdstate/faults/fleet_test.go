@@ -27,14 +27,18 @@ func l1() load {
 }
 
 // word is one message in the ledger.
-type word struct{ at, took time.Duration } // since the fleet began; took is 0 until it is acknowledged
+type word struct {
+	at, took time.Duration // since the fleet began; took is 0 until it is acknowledged
+	ts       int64         // its own time, in milliseconds
+}
 
 // fleet says numbered things whatever becomes of the program, and keeps a ledger of
 // what was acknowledged on the wire.
 type fleet struct {
 	load
 	t       *testing.T
-	step    time.Duration // between two messages of a machine, in event time
+	clock   time.Time // of the program when the fleet began; its machines' clocks are right
+	speed   int       // of it
 	senders []*publish.Publisher
 	running sync.WaitGroup
 	stop    chan struct{}
@@ -49,8 +53,8 @@ type fleet struct {
 // talk has a fleet talk to a plant.
 func (p *plant) talk(l load) *fleet {
 	p.Helper()
-	f := &fleet{load: l, t: p.T, stop: make(chan struct{}), from: time.Now(), words: make([][]word, l.machines),
-		step: time.Duration(p.speed) * time.Second * time.Duration(l.machines) / time.Duration(l.perSecond)}
+	f := &fleet{load: l, t: p.T, stop: make(chan struct{}), words: make([][]word, l.machines), speed: p.speed}
+	f.clock, f.from = p.clock(), time.Now()
 	for n := range l.lanes {
 		s, err := publish.Dial(p.Context(), "mqtt://"+p.mqtt, publish.Options{ClientID: fmt.Sprintf("sender-%d", n), InFlight: 1_024, OnAck: f.note})
 		p.must(err)
@@ -114,12 +118,15 @@ func (f *fleet) faultAt(machine int) int {
 	return 0
 }
 
-// at is when a machine was as its message says.
-func (f *fleet) at(seq int) time.Time { return begun.Add(time.Duration(seq) * f.step) }
-
 func (f *fleet) say(s *publish.Publisher, machine int) error {
 	f.mu.Lock()
-	f.words[machine] = append(f.words[machine], word{at: f.now()})
+	w := word{at: f.now()}
+	w.ts = f.clock.Add(w.at * time.Duration(f.speed)).UnixMilli()
+	words := f.words[machine]
+	if n := len(words); n > 0 {
+		w.ts = max(w.ts, words[n-1].ts+1)
+	}
+	f.words[machine] = append(words, w)
 	seq := len(f.words[machine])
 	f.mu.Unlock()
 	pressure := 4.2
@@ -127,7 +134,7 @@ func (f *fleet) say(s *publish.Publisher, machine int) error {
 		pressure = 1.4
 	}
 	return s.Publish(f.t.Context(), "fleet/"+key(machine)+"/telemetry",
-		fmt.Appendf(nil, `{"seq":%[1]d,"boot":"b","ts":%[2]d,"values":{"seq":%[1]d,"running":1,"power":%[3]d.5,"coolant_temp":%[4]d,"oil_pressure":%[5]g}}`, seq, f.at(seq).UnixMilli(), 200+seq%9, 80+seq%5, pressure+float64(seq%3)/10))
+		fmt.Appendf(nil, `{"seq":%[1]d,"boot":"b","ts":%[2]d,"values":{"seq":%[1]d,"running":1,"power":%[3]d.5,"coolant_temp":%[4]d,"oil_pressure":%[5]g}}`, seq, w.ts, 200+seq%9, 80+seq%5, pressure+float64(seq%3)/10))
 }
 
 // heard is how many messages are acknowledged so far.

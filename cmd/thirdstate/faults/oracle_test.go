@@ -71,7 +71,7 @@ func (p *plant) compare(f *fleet) (stored, lost, wrong int) {
 	for machine, rows := range read(f.machines) {
 		found := make([]bool, len(f.words[machine])+1)
 		for at, seq := range rows {
-			if seq < 1 || seq >= len(found) || at != f.at(seq).UnixMilli() {
+			if seq < 1 || seq >= len(found) || at != f.words[machine][seq-1].ts {
 				wrong++
 				continue
 			}
@@ -169,7 +169,7 @@ func (p *plant) found(f *fleet) (n int) {
 		if f.faultAt(i) > 0 {
 			want = 1
 			n++
-			if time.Duration(len(f.words[i])-f.faultAt(i))*f.step < hold {
+			if words := f.words[i]; words[len(words)-1].ts-words[f.faultAt(i)-1].ts < hold.Milliseconds() {
 				p.Fatalf("%s did not speak for long enough to be found: say more", key(i))
 			}
 		}

@@ -88,7 +88,7 @@ func choose[T any](short, long T) T {
 }
 
 // patience is how long a test waits for what comes by itself.
-func patience() time.Duration { return choose(90*time.Second, 10*time.Minute) }
+func patience() time.Duration { return choose(90*time.Second, 20*time.Minute) }
 
 // begun is the program time at which every plant starts.
 var begun = time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
@@ -371,6 +371,16 @@ func (p *plant) figures() map[string]float64 {
 		}
 	}
 	return found
+}
+
+// clock is the program's own.
+func (p *plant) clock() time.Time {
+	p.Helper()
+	ms := p.figures()["thirdstate_clock_seconds"] * 1_000
+	if ms < float64(begun.UnixMilli()) {
+		p.Fatal("the program does not tell the time")
+	}
+	return time.UnixMilli(int64(ms))
 }
 
 // until waits for a condition that comes by itself.

@@ -152,7 +152,7 @@ func TestF19_ClocksOfDevicesAreWrong(t *testing.T) {
 	rounds := choose(20, 500)
 	for i := range rounds {
 		p.hears(f, choose(40, 400))
-		now := f.at(f.heard() / l.machines)
+		now := p.clock()
 		for n, at := range []time.Time{now.Add(time.Hour), now.AddDate(-56, 0, 0), now.AddDate(73, 0, 0), now.Add(time.Duration(i) * 10 * time.Minute), now.Add(-time.Duration(i) * time.Minute)} {
 			for twice := range 2 {
 				p.must(s.Publish(t.Context(), "fleet/"+key(l.machines+2*n+twice)+"/telemetry", fmt.Appendf(nil, `{"ts":%d,"boot":"b","seq":%d,"values":{"power":%[2]d}}`, at.UnixMilli(), i)))
@@ -167,7 +167,7 @@ func TestF19_ClocksOfDevicesAreWrong(t *testing.T) {
 	var text string
 	var n int
 	p.read(lettersSQL, []any{&text, &n}, func() { got[text] = n })
-	clock := time.Unix(int64(p.figures()["thirdstate_clock_seconds"]), 0).Add(time.Minute)
+	clock := p.clock().Add(time.Minute)
 	var newest, last time.Time
 	p.read(`SELECT max(at) FROM sample`, []any{&newest}, func() {})
 	p.read(`SELECT max(last_seen_at) FROM machine`, []any{&last}, func() {})
