@@ -1,0 +1,182 @@
+package datasets
+
+import (
+	"bytes"
+	"io"
+	"io/fs"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/watchfile"
+)
+
+func measured(t *testing.T, fsys fs.FS) Result {
+	t.Helper()
+	result, err := Measure(t.Context(), fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+// said is all that the watcher writes about a text, a line a row.
+func said(t *testing.T, r run, text string) string {
+	t.Helper()
+	var out bytes.Buffer
+	opts := r.opts
+	opts.Table = false
+	if _, err := watchfile.Run(t.Context(), strings.NewReader(text), r.name, opts, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func text(t *testing.T, r run) string {
+	t.Helper()
+	f, err := r.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	all, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(all)
+}
+
+// runs are those of all families in a folder.
+func runs(t *testing.T, fsys fs.FS) []run {
+	t.Helper()
+	d, err := look(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []run
+	for _, f := range families() {
+		sets, err := f.find(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(sets) == 0 {
+			t.Errorf("the fixture has nothing of family %s", f.name)
+		}
+		for _, s := range sets {
+			all = append(all, s.runs...)
+		}
+	}
+	return all
+}
+
+func TestWatcher_SaysOfAPrefixWhatItSaysWhenTheRestFollows(t *testing.T) {
+	t.Parallel()
+	for _, r := range runs(t, fixture(t)) {
+		whole := text(t, r)
+		lines := strings.SplitAfter(whole, "\n")
+		full := said(t, r, whole)
+		for _, share := range []int{3, 5, 9} {
+			prefix := strings.Join(lines[:len(lines)*share/10], "")
+			if got := said(t, r, prefix); !strings.HasPrefix(full, got) || strings.Count(got, "\n") < len(lines)/4 {
+				t.Errorf("%s: of the first %d0 %% of the rows it says something else than when the rest follows", r.name, share)
+			}
+		}
+	}
+}
+
+func TestWatcher_SeesNoLabelAndNoFileName(t *testing.T) {
+	t.Parallel()
+	plain := fixture(t)
+	turned := fstest.MapFS{}
+	for name, f := range plain {
+		turned[name] = f
+	}
+	delete(turned, "pump/one.csv.gz")
+	swap := strings.NewReplacer(";1.0;0.0\n", ";0.0;1.0\n", ";0.0;0.0\n", ";1.0;0.0\n")
+	turned["pump/anomaly-free.csv.gz"] = &fstest.MapFile{Data: zipped(t, swap.Replace(pump(1, true)))}
+	of := func(fsys fs.FS, name string) string {
+		for _, r := range runs(t, fsys) {
+			if r.name == name {
+				return said(t, r, text(t, r))
+			}
+		}
+		t.Fatalf("%s is in no set", name)
+		return ""
+	}
+	if of(plain, "pump/one.csv.gz") != of(turned, "pump/anomaly-free.csv.gz") {
+		t.Error("the watcher says something else when labels and file name are others")
+	}
+}
+
+func TestMeasure_TwiceIsTheSame(t *testing.T) {
+	t.Parallel()
+	var first, second bytes.Buffer
+	for _, out := range []*bytes.Buffer{&first, &second} {
+		if err := measured(t, fixture(t)).Print(out, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if first.String() != second.String() {
+		t.Errorf("first\n%s\nthen\n%s", first.String(), second.String())
+	}
+}
+
+func TestMeasure_FindsWhatIsPlainAndBeatsTheClock(t *testing.T) {
+	t.Parallel()
+	lines := map[string]Line{}
+	for _, l := range measured(t, fixture(t)).Lines {
+		lines[l.Set+": "+l.Figure] = l
+	}
+	for _, name := range []string{"SKAB, 8 channels: F1", "SKAB, thermal channels explain: F1"} {
+		if l := lines[name]; l.Watcher < 0.7 || l.Watcher < l.Clock+0.1 || l.Watcher < l.Always+0.1 {
+			t.Errorf("%s is %.2f, clock %.2f, always %.2f", name, l.Watcher, l.Clock, l.Always)
+		}
+	}
+	// 100 of the 300 judged rows are labelled: always is 2*100/(2*100+200).
+	if l := lines["SKAB, 8 channels: F1"]; l.Always != 0.5 {
+		t.Errorf("always in alarm has F1 %v, want 0.5", l.Always)
+	}
+}
+
+func TestMeasure_NamesWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	result := measured(t, fstest.MapFS{"a/b.csv": {Data: []byte("time,x\n1,2\n")}})
+	if len(result.Lines) != 0 || len(result.Missing) != len(families()) {
+		t.Errorf("%d figures, missing %q", len(result.Lines), result.Missing)
+	}
+	full := measured(t, fixture(t))
+	if len(full.Missing) != 0 {
+		t.Errorf("missing %q", full.Missing)
+	}
+}
+
+func TestMeasure_SaysInOneLineWhatIsWrongWithAFile(t *testing.T) {
+	t.Parallel()
+	whole := zipped(t, pump(1, true))
+	for name, data := range map[string][]byte{
+		"cut.csv.gz":  whole[:len(whole)/2],
+		"text.csv.gz": []byte("no gzip at all"),
+		"short.csv":   []byte("datetime;Flow;anomaly;changepoint\n2020-03-09 10:00:00;1\n2020-03-09 10:00:01;1\n"),
+		"rows.csv":    []byte("datetime;Flow;anomaly;changepoint\n"),
+	} {
+		_, err := Measure(t.Context(), fstest.MapFS{name: {Data: data}})
+		if err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestLine_SaysHowMuchIsMissing(t *testing.T) {
+	t.Parallel()
+	got := [][]string{
+		Line{Watcher: 0.5, Goal: 0.75, aim: atLeast}.cells()[6:],
+		Line{Watcher: 12, Goal: 12, aim: atMost}.cells()[6:],
+		Line{Watcher: 15, Goal: 12, aim: atMost}.cells()[6:],
+		Line{Watcher: 15}.cells()[6:],
+	}
+	want := [][]string{{">= 0.75", "0.250"}, {"<= 12", "met"}, {"<= 12", "3.00"}, {"-", "-"}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("cells %v, want %v", got, want)
+	}
+}

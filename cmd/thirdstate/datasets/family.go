@@ -1,0 +1,71 @@
+package datasets
+
+import (
+	"io"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/scoring"
+	"github.com/thirdstate/thirdstate/telemetry/rules/watchfile"
+)
+
+// A family is a kind of public data set. Add yours to families.
+type family struct {
+	name   string
+	layout string // by what it is known
+	find   func(*folder) ([]set, error)
+}
+
+// families are measured and shown in this order.
+func families() []family {
+	return []family{
+		{"SKAB", "tables with the columns anomaly and changepoint", findSKAB},
+	}
+}
+
+// set is what is judged together.
+type set struct {
+	name    string
+	runs    []run
+	gap     int // episodes less than so many rows apart are one
+	figures []figure
+}
+
+// run is one stream of rows as the watcher gets it, and how it is judged.
+type run struct {
+	name  string // for faults
+	open  func() (io.ReadCloser, error)
+	opts  watchfile.Options
+	truth map[string]scoring.Record // by machine, without episodes
+}
+
+// only is the truth of a run of one machine.
+func only(r scoring.Record) map[string]scoring.Record {
+	return map[string]scoring.Record{"1": r}
+}
+
+// figure is one number of a set.
+type figure struct {
+	name      string
+	of        func([]scoring.Record) float64
+	published string // best that is published, "" = none of the same kind
+	goal      float64
+	aim       aim
+}
+
+// aim says on which side of its goal a figure should be.
+type aim uint8
+
+const (
+	noGoal aim = iota
+	atLeast
+	atMost
+)
+
+// percent makes a figure of a share.
+func percent(of func([]scoring.Record) float64) func([]scoring.Record) float64 {
+	return func(r []scoring.Record) float64 { return 100 * of(r) }
+}
+
+// counted makes a figure of the event table.
+func counted(of func(scoring.Table) float64) func([]scoring.Record) float64 {
+	return func(r []scoring.Record) float64 { return of(scoring.Tabulate(r)) }
+}

@@ -1,0 +1,63 @@
+package datasets
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+)
+
+// fixture is a folder with a little of every family, whose faults are large.
+func fixture(t *testing.T) fstest.MapFS {
+	t.Helper()
+	files := fstest.MapFS{"README.md": {Data: []byte("not a table")}}
+	add := func(name, text string) { files[name] = &fstest.MapFile{Data: zipped(t, text)} }
+	add("pump/one.csv.gz", pump(1, true))
+	add("pump/two.csv.gz", pump(2, true))
+	add("rest/quiet.csv.gz", pump(3, false))
+	return files
+}
+
+func zipped(t *testing.T, text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// noise is the same in every run.
+func noise(seed uint64) func() float64 {
+	return rand.New(rand.NewPCG(seed, 7)).NormFloat64
+}
+
+// pump is a run of 700 seconds; with labels, one that fails in the rows 500 to 599.
+func pump(seed uint64, labelled bool) string {
+	var b strings.Builder
+	b.WriteString("datetime;Pressure;Flow;Temperature;Thermocouple")
+	if labelled {
+		b.WriteString(";anomaly;changepoint")
+	}
+	n := noise(seed)
+	at := time.Date(2020, 3, 9, 10, 0, 0, 0, time.UTC)
+	for row := 1; row <= 700; row++ {
+		shift, label := 0.0, "0.0"
+		if labelled && row >= 500 && row < 600 {
+			shift, label = 8, "1.0"
+		}
+		fmt.Fprintf(&b, "\n%s;%.4f;%.4f;%.4f;%.4f", at.Add(time.Duration(row)*time.Second).Format(time.DateTime), 3+0.1*n(), 30+n()+shift, 80+n(), 26+n())
+		if labelled {
+			b.WriteString(";" + label + ";0.0")
+		}
+	}
+	return b.String() + "\n"
+}

@@ -1,0 +1,124 @@
+package datasets
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/scoring"
+	"github.com/thirdstate/thirdstate/telemetry/rules/watchfile"
+)
+
+// Line is one figure of the table.
+type Line struct {
+	Set, Figure string
+	Watcher     float64
+	Clock       float64 // of the alarm clock
+	Always      float64 // of what is always in alarm
+	Published   string  // "" = none of the same kind
+	Goal        float64
+	aim         aim
+}
+
+// Short is how far the watcher falls short of the goal, 0 where it reaches it.
+func (l Line) Short() float64 {
+	switch l.aim {
+	case atLeast:
+		return max(0, l.Goal-l.Watcher)
+	case atMost:
+		return max(0, l.Watcher-l.Goal)
+	case noGoal:
+	}
+	return 0
+}
+
+// Result is the table, and which families were not in the folder.
+type Result struct {
+	Lines   []Line
+	Missing []string
+}
+
+// Measure runs the default watcher over what it knows in a folder. An error is one
+// line with the name of the file.
+func Measure(ctx context.Context, fsys fs.FS) (Result, error) {
+	d, err := look(fsys)
+	if err != nil {
+		return Result{}, err
+	}
+	var result Result
+	for _, f := range families() {
+		sets, err := f.find(d)
+		if err != nil {
+			return Result{}, fmt.Errorf("%s: %w", f.name, err)
+		}
+		if len(sets) == 0 {
+			result.Missing = append(result.Missing, f.name+" ("+f.layout+")")
+		}
+		for _, s := range sets {
+			lines, err := s.measure(ctx)
+			if err != nil {
+				return Result{}, fmt.Errorf("%s: %w", s.name, err)
+			}
+			result.Lines = append(result.Lines, lines...)
+		}
+	}
+	return result, nil
+}
+
+func (s set) measure(ctx context.Context) ([]Line, error) {
+	var records []scoring.Record
+	for _, r := range s.runs {
+		watched, err := r.watch(ctx, s.gap)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, watched...)
+	}
+	clocks, always := scoring.Clocks(records), scoring.Always(records)
+	var lines []Line
+	for _, f := range s.figures {
+		clock := 0.0
+		for _, c := range clocks {
+			clock += f.of(c) / float64(len(clocks))
+		}
+		lines = append(lines, Line{
+			Set: s.name, Figure: f.name, Watcher: f.of(records), Clock: clock, Always: f.of(always),
+			Published: f.published, Goal: f.goal, aim: f.aim,
+		})
+	}
+	return lines, nil
+}
+
+// watch gives a run's machines, in the order of their names, with what the watcher
+// said of them.
+func (r run) watch(ctx context.Context, gap int) ([]scoring.Record, error) {
+	text, err := r.open()
+	if err != nil {
+		return nil, err
+	}
+	defer text.Close()
+	opts := r.opts
+	opts.Table = true // rows are not written, and the table of episodes goes nowhere
+	summary, err := watchfile.Run(ctx, text, r.name, opts, io.Discard)
+	if err != nil {
+		return nil, err
+	}
+	said := map[string][]scoring.Episode{}
+	for _, e := range summary.Episodes {
+		end := e.Closed
+		if end == 0 {
+			end = r.truth[e.Machine].End
+		}
+		said[e.Machine] = append(said[e.Machine], scoring.Episode{Open: e.Opened, Close: end})
+	}
+	var records []scoring.Record
+	for _, machine := range slices.Sorted(maps.Keys(r.truth)) {
+		record := r.truth[machine]
+		record.Episodes = scoring.Merge(said[machine], gap)
+		records = append(records, record)
+	}
+	return records, nil
+}

@@ -1,0 +1,71 @@
+package datasets
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+)
+
+// headings are the columns of the table.
+var headings = []string{"set", "figure", "watcher", "alarm clock", "always", "published", "goal", "short by"} //nolint:gochecknoglobals // never written
+
+// Print writes the table, as text or for a Markdown page.
+func (r Result) Print(w io.Writer, markdown bool) error {
+	t := tabwriter.NewWriter(w, 2, 4, 2, ' ', 0)
+	cells := func(cells []string) {
+		if markdown {
+			fmt.Fprintf(t, "| %s |\n", strings.Join(cells, " | "))
+			return
+		}
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
+	}
+	cells(headings)
+	if markdown {
+		cells(strings.Split(strings.Repeat("---,", len(headings)-1)+"---", ","))
+	}
+	for _, l := range r.Lines {
+		cells(l.cells())
+	}
+	if err := t.Flush(); err != nil {
+		return fmt.Errorf("write the table: %w", err)
+	}
+	for _, name := range r.Missing {
+		if _, err := fmt.Fprintf(w, "\nnot in this folder: %s", name); err != nil {
+			return fmt.Errorf("write the table: %w", err)
+		}
+	}
+	_, err := fmt.Fprintln(w)
+	return err
+}
+
+func (l Line) cells() []string {
+	published, goal, short := "-", "-", "-"
+	if l.Published != "" {
+		published = l.Published
+	}
+	if l.aim != noGoal {
+		goal = map[aim]string{atLeast: ">= ", atMost: "<= "}[l.aim] + strconv.FormatFloat(l.Goal, 'f', -1, 64)
+		if short = "met"; l.Short() > 0 {
+			short = number(l.Short())
+		}
+	}
+	return []string{l.Set, l.Figure, number(l.Watcher), number(l.Clock), number(l.Always), published, goal, short}
+}
+
+// number is a value with three figures, "-" where there is none.
+func number(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return "-"
+	case math.Abs(v) >= 100:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case math.Abs(v) >= 10:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	case math.Abs(v) >= 1, v == 0:
+		return strconv.FormatFloat(v, 'f', 2, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 3, 64)
+}
