@@ -18,6 +18,7 @@ type family struct {
 func families() []family {
 	return []family{
 		{"SKAB", "tables with the columns anomaly and changepoint", findSKAB},
+		{"C-MAPSS", "tables train_* of 26 numbers without a header", findCMAPSS},
 	}
 }
 

@@ -19,6 +19,7 @@ func fixture(t *testing.T) fstest.MapFS {
 	add("pump/one.csv.gz", pump(1, true))
 	add("pump/two.csv.gz", pump(2, true))
 	add("rest/quiet.csv.gz", pump(3, false))
+	add("jets/train_FD001.txt.gz", jets(5))
 	return files
 }
 
@@ -60,4 +61,22 @@ func pump(seed uint64, labelled bool) string {
 		}
 	}
 	return b.String() + "\n"
+}
+
+// jets are engines of 220 to 260 flights that wear for the last 80.
+func jets(engines int) string {
+	var b strings.Builder
+	for unit := range engines {
+		n := noise(uint64(100 + unit)) //nolint:gosec // small
+		last := 220 + 10*unit
+		for flight := 1; flight <= last; flight++ {
+			wear := max(0, float64(flight-last+80)) / 10
+			fmt.Fprintf(&b, "%d %d %.4f %.4f 100.0", unit+1, flight, 0.002*n(), 0.0003*n())
+			for sensor := range 21 {
+				fmt.Fprintf(&b, " %.4f", 600+n()+wear*float64(sensor%2))
+			}
+			b.WriteString("  \n")
+		}
+	}
+	return b.String()
 }

@@ -36,8 +36,6 @@ func (f file) name() string {
 	return strings.TrimSuffix(name, path.Ext(name))
 }
 
-func (f file) dir() string { return path.Dir(f.path) }
-
 // columns are the names in the first line.
 func (f file) columns(sep string) []string {
 	names := strings.Split(f.head, sep)

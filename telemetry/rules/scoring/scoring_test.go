@@ -37,6 +37,7 @@ func TestTabulate_ByHand(t *testing.T) {
 	near(t, "precision", table.Precision(), 1.0/3)
 	near(t, "false per 80 rows", table.FalsePer(80), 1) // two in 160
 	near(t, "time in alarm", table.TimeInAlarm(), 4.0/58)
+	near(t, "early", float64(table.Early), 1)
 	if want := []int{39, 0}; !slices.Equal(table.Leads, want) {
 		t.Errorf("leads %v, want %v", table.Leads, want)
 	}

@@ -13,6 +13,7 @@ type Table struct {
 	Delays   []int // of each event, rows from its begin to the first row in alarm; missed = its length
 	Episodes int   // that opened in the judged rows
 	False    int   // of them, in no event's window
+	Early    int   // of the false ones, before the window of the next event
 	Rows     int   // judged
 	Outside  int   // of them, in no event and not between a window and its failure
 	Alarmed  int   // of those outside, in alarm
@@ -45,6 +46,9 @@ func (t *Table) add(r Record) {
 		t.Episodes++
 		if !slices.ContainsFunc(r.Events, func(v Event) bool { return v.finds(e) }) {
 			t.False++
+			if slices.ContainsFunc(r.Events, func(v Event) bool { return e.Open < v.From }) {
+				t.Early++
+			}
 		}
 	}
 }
