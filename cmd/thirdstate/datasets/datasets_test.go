@@ -136,6 +136,9 @@ func TestMeasure_FindsWhatIsPlainAndBeatsTheClock(t *testing.T) {
 	if l := lines["C-MAPSS FD001: engines warned 150 to 20 flights ahead, %"]; l.Watcher != 100 || l.Clock > 90 || l.Always != 0 {
 		t.Errorf("%v %% of the engines are warned, clock %v, always %v", l.Watcher, l.Clock, l.Always)
 	}
+	if l := lines["NAB, 1 files: score, standard"]; l.Watcher < 80 || l.Clock > 60 {
+		t.Errorf("NAB score %v, clock %v", l.Watcher, l.Clock)
+	}
 	// 100 of the 300 judged rows are labelled: always is 2*100/(2*100+200).
 	if l := lines["SKAB, 8 channels: F1"]; l.Always != 0.5 {
 		t.Errorf("always in alarm has F1 %v, want 0.5", l.Always)

@@ -19,6 +19,7 @@ func families() []family {
 	return []family{
 		{"SKAB", "tables with the columns anomaly and changepoint", findSKAB},
 		{"C-MAPSS", "tables train_* of 26 numbers without a header", findCMAPSS},
+		{"NAB", "tables timestamp,value in folders beside " + nabWindows, findNAB},
 	}
 }
 

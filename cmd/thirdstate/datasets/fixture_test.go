@@ -20,6 +20,8 @@ func fixture(t *testing.T) fstest.MapFS {
 	add("pump/two.csv.gz", pump(2, true))
 	add("rest/quiet.csv.gz", pump(3, false))
 	add("jets/train_FD001.txt.gz", jets(5))
+	add("web/real/load.csv.gz", load())
+	files["web/"+nabWindows] = &fstest.MapFile{Data: []byte(`{"real/load.csv": [["2014-04-09 12:00:00.000000", "2014-04-09 20:00:00.000000"]]}`)}
 	return files
 }
 
@@ -77,6 +79,23 @@ func jets(engines int) string {
 			}
 			b.WriteString("  \n")
 		}
+	}
+	return b.String()
+}
+
+// load is a week at five minutes whose level is another from 13:00 to 20:00 of the last but one day.
+func load() string {
+	var b strings.Builder
+	b.WriteString("timestamp,value\n")
+	n := noise(11)
+	at := time.Date(2014, 4, 4, 0, 0, 0, 0, time.UTC)
+	for range 7 * 288 {
+		shift := 0.0
+		if at.Day() == 9 && at.Hour() >= 13 && at.Hour() < 20 {
+			shift = 12
+		}
+		fmt.Fprintf(&b, "%s,%.4f\n", at.Format(time.DateTime), 50+n()+shift)
+		at = at.Add(5 * time.Minute)
 	}
 	return b.String()
 }

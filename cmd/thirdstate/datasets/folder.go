@@ -84,7 +84,7 @@ func (d *folder) head(name string) (string, error) {
 	return head, err
 }
 
-// lines gives the lines of a file, numbered from 1, until it ends or each says io.EOF.
+// lines gives the lines of a file that are not blank, numbered from 1, until it ends or each says io.EOF.
 func (d *folder) lines(name string, each func(n int, line string) error) error {
 	r, err := d.open(name)
 	if err != nil {
@@ -94,6 +94,9 @@ func (d *folder) lines(name string, each func(n int, line string) error) error {
 	s := bufio.NewScanner(r)
 	s.Buffer(make([]byte, 0, 64<<10), maxLine)
 	for n := 1; s.Scan(); n++ {
+		if strings.TrimSpace(s.Text()) == "" {
+			continue
+		}
 		if err := each(n, s.Text()); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil

@@ -82,7 +82,7 @@ func skabTruth(d *folder, f file, label int) (scoring.Record, error) {
 	var spans spans
 	rows := 0
 	err := d.lines(f.path, func(n int, line string) error {
-		if n == 1 || strings.TrimSpace(line) == "" {
+		if n == 1 {
 			return nil
 		}
 		rows++

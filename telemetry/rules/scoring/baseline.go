@@ -58,7 +58,7 @@ func Always(records []Record) []Record {
 func silent(records []Record) []Record {
 	out := make([]Record, len(records))
 	for i, r := range records {
-		out[i] = Record{First: r.First, End: r.End, Events: r.Events}
+		out[i] = Record{First: r.First, End: r.End, Hours: r.Hours, Events: r.Events}
 	}
 	return out
 }

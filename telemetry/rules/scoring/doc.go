@@ -16,6 +16,7 @@ type Event struct{ From, To, At int }
 // detector said of them. Events and episodes are in order and do not overlap.
 type Record struct {
 	First, End int
+	Hours      float64 // that these rows span, where they have a time
 	Events     []Event
 	Episodes   []Episode
 }

@@ -25,8 +25,8 @@ func TestMerge_AnAlarmThatComesBackIsTheSame(t *testing.T) {
 // and its only alarm, at row 57, comes too late for any use. A has a false alarm too.
 func engines() []Record {
 	return []Record{
-		{First: 0, End: 100, Events: []Event{{49, 89, 99}}, Episodes: []Episode{{10, 14}, {60, 100}}},
-		{First: 0, End: 60, Events: []Event{{9, 49, 59}}, Episodes: []Episode{{57, 60}}},
+		{First: 0, End: 100, Hours: 1000, Events: []Event{{49, 89, 99}}, Episodes: []Episode{{10, 14}, {60, 100}}},
+		{First: 0, End: 60, Hours: 461, Events: []Event{{9, 49, 59}}, Episodes: []Episode{{57, 60}}},
 	}
 }
 
@@ -35,7 +35,8 @@ func TestTabulate_ByHand(t *testing.T) {
 	table := Tabulate(engines())
 	near(t, "recall", table.Recall(), 0.5)
 	near(t, "precision", table.Precision(), 1.0/3)
-	near(t, "false per 80 rows", table.FalsePer(80), 1) // two in 160
+	near(t, "false per 80 rows", table.FalsePer(80), 1)  // two in 160
+	near(t, "false per month", table.FalsePerMonth(), 1) // two in two months
 	near(t, "time in alarm", table.TimeInAlarm(), 4.0/58)
 	near(t, "early", float64(table.Early), 1)
 	if want := []int{39, 0}; !slices.Equal(table.Leads, want) {

@@ -8,15 +8,16 @@ import (
 // Table is the event table of some machines.
 type Table struct {
 	Events   int
-	Found    int   // events in whose window an episode opened
-	Leads    []int // of each event, rows from the first such opening; missed = 0
-	Delays   []int // of each event, rows from its begin to the first row in alarm; missed = its length
-	Episodes int   // that opened in the judged rows
-	False    int   // of them, in no event's window
-	Early    int   // of the false ones, before the window of the next event
-	Rows     int   // judged
-	Outside  int   // of them, in no event and not between a window and its failure
-	Alarmed  int   // of those outside, in alarm
+	Found    int     // events in whose window an episode opened
+	Leads    []int   // of each event, rows from the first such opening; missed = 0
+	Delays   []int   // of each event, rows from its begin to the first row in alarm; missed = its length
+	Episodes int     // that opened in the judged rows
+	False    int     // of them, in no event's window
+	Early    int     // of the false ones, before the window of the next event
+	Rows     int     // judged
+	Hours    float64 // observed
+	Outside  int     // of them, in no event and not between a window and its failure
+	Alarmed  int     // of those outside, in alarm
 }
 
 // Tabulate counts events and episodes over all records.
@@ -30,6 +31,7 @@ func Tabulate(records []Record) Table {
 
 func (t *Table) add(r Record) {
 	t.Rows += r.End - r.First
+	t.Hours += r.Hours
 	t.Outside += r.End - r.First
 	for _, v := range r.Events {
 		t.Outside -= overlap(r.First, r.End, v.From, v.At+1)
@@ -86,6 +88,12 @@ func (t Table) Precision() float64 {
 
 // FalsePer is the number of false episodes in so many rows.
 func (t Table) FalsePer(rows float64) float64 { return float64(t.False) * rows / float64(t.Rows) }
+
+// hoursPerMonth is those of a year, by twelve.
+const hoursPerMonth = 730.5
+
+// FalsePerMonth is the number of false episodes in a machine-month of observation.
+func (t Table) FalsePerMonth() float64 { return float64(t.False) * hoursPerMonth / t.Hours }
 
 // TimeInAlarm is the share of the rows outside all events that were in alarm.
 func (t Table) TimeInAlarm() float64 { return share(t.Alarmed, t.Outside) }
