@@ -139,6 +139,9 @@ func TestMeasure_FindsWhatIsPlainAndBeatsTheClock(t *testing.T) {
 	if l := lines["NAB, 1 files: score, standard"]; l.Watcher < 80 || l.Clock > 60 {
 		t.Errorf("NAB score %v, clock %v", l.Watcher, l.Clock)
 	}
+	if l := lines["TEP without faults 3, 9, 15: faulty rows in alarm, %"]; l.Watcher < 90 || l.Clock > 80 {
+		t.Errorf("%v %% of the faulty rows are in alarm, clock %v", l.Watcher, l.Clock)
+	}
 	// 100 of the 300 judged rows are labelled: always is 2*100/(2*100+200).
 	if l := lines["SKAB, 8 channels: F1"]; l.Always != 0.5 {
 		t.Errorf("always in alarm has F1 %v, want 0.5", l.Always)

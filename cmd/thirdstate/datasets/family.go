@@ -20,6 +20,7 @@ func families() []family {
 		{"SKAB", "tables with the columns anomaly and changepoint", findSKAB},
 		{"C-MAPSS", "tables train_* of 26 numbers without a header", findCMAPSS},
 		{"NAB", "tables timestamp,value in folders beside " + nabWindows, findNAB},
+		{"TEP", "tables dNN_te of 52 numbers beside d00", findTEP},
 	}
 }
 

@@ -22,6 +22,9 @@ func fixture(t *testing.T) fstest.MapFS {
 	add("jets/train_FD001.txt.gz", jets(5))
 	add("web/real/load.csv.gz", load())
 	files["web/"+nabWindows] = &fstest.MapFile{Data: []byte(`{"real/load.csv": [["2014-04-09 12:00:00.000000", "2014-04-09 20:00:00.000000"]]}`)}
+	add("plant/d00.dat.gz", plant(1, 500, 0, true))
+	add("plant/d00_te.dat.gz", plant(2, 400, 0, false))
+	add("plant/d01_te.dat.gz", plant(3, 400, 8, false))
 	return files
 }
 
@@ -96,6 +99,29 @@ func load() string {
 		}
 		fmt.Fprintf(&b, "%s,%.4f\n", at.Format(time.DateTime), 50+n()+shift)
 		at = at.Add(5 * time.Minute)
+	}
+	return b.String()
+}
+
+// plant has 52 signals of which two leave their normal after row 160; lying, it has a line a signal.
+func plant(seed uint64, rows int, shift float64, lying bool) string {
+	n := noise(seed)
+	table := make([][]string, rows)
+	for row := range table {
+		for signal := range 52 {
+			v := 100 + n()
+			if row >= 160 && signal < 2 {
+				v += shift
+			}
+			table[row] = append(table[row], fmt.Sprintf("%.4e", v))
+		}
+	}
+	if lying {
+		table, _ = turned(table) // of equal rows: no error
+	}
+	var b strings.Builder
+	for _, row := range table {
+		b.WriteString("   " + strings.Join(row, "   ") + "\n")
 	}
 	return b.String()
 }
