@@ -38,9 +38,9 @@ func (h *house) working(t *testing.T) {
 		if err := h.s.History.Write(ctx, points); err != nil {
 			t.Fatal(err)
 		}
-		hours := 4211.5
+		hours, seen := 4211.5, maintenancetest.Now.Add(-time.Minute)
 		err := postgres.As(ctx, h.w.Pool, maintenancetest.Program, func(tx pgx.Tx) error {
-			return machines.SetSeen(ctx, tx, []machines.Seen{{MachineID: a.Machine.ID, At: maintenancetest.Now.Add(-time.Minute), Connectivity: "online", Hours: &hours}})
+			return machines.SetSeen(ctx, tx, []machines.Seen{{MachineID: a.Machine.ID, At: seen, First: &seen, Hours: &hours}})
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -26,6 +26,7 @@ type machineFilter struct {
 	SiteID          uuid.UUID `query:"siteId"`
 	Health          string    `query:"health" enum:"well,third_state,faulty,unknown"`
 	OperatingStatus string    `query:"operatingStatus" enum:"working,shut_down,winter_lay_up,stored,locked,unlocated,scrapped"`
+	Connectivity    string    `query:"connectivity" enum:"online,silent,no_coverage,off,unknown,none"`
 	Kind            string    `query:"kind" maxLength:"50"`
 	Search          string    `query:"search" maxLength:"100" doc:"part of key, serial number, name, plate or customer"`
 }
@@ -33,7 +34,7 @@ type machineFilter struct {
 func (s *Server) listMachines(ctx context.Context, in *machineFilter) (*Listed[machines.Row], error) {
 	page, err := read(ctx, s, func(db postgres.DB) (machines.Page[machines.Row], error) {
 		return machines.List(ctx, db, machines.Filter{CustomerID: someID(in.CustomerID), ModelID: someID(in.ModelID), SiteID: someID(in.SiteID),
-			Health: in.Health, OperatingStatus: in.OperatingStatus, Kind: in.Kind, Search: in.Search, Limit: in.Limit, Cursor: in.Cursor})
+			Health: in.Health, OperatingStatus: in.OperatingStatus, Connectivity: in.Connectivity, Kind: in.Kind, Search: in.Search, Limit: in.Limit, Cursor: in.Cursor})
 	})
 	return listed(ctx, page, err)
 }

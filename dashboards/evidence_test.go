@@ -27,6 +27,8 @@ func TestEvidence_IsToldAsFinelyAsItMattersAndWithoutAUnitWhereThereIsNone(t *te
 		"At equal load, oil is 7.4 ℃ above this machine's own normal, for 3 h. Its normal is 56.3 to 64.5 ℃. Below 4.1 ℃ it would not have been raised.":                                                                                 hot,
 		"At equal load, oil is 7.4 ℃ above this machine's own normal, for 3 h. Its normal is 56.3 to 64.5 ℃. The influence of ambient and power is removed. On this trend it reaches the 85 ℃ stop limit in 11–15 days (80 % interval).": hot85,
 		"oil is at 3.0.": {Signal: "oil", Observed: 3},
+		"oil has not come for 3 h, though the machine sends its other signals.": {Signal: "oil", Sign: "absent", Since: now.Add(-3 * time.Hour)},
+		"oil stands at 70.5 ℃ and has not moved for 3 h.":                       {Signal: "oil", Unit: "Cel", Sign: "frozen", Observed: 70.5, Since: now.Add(-3 * time.Hour)},
 	} {
 		if got := strings.ReplaceAll(explained(v, e, labels{}), "\u00a0", " "); got != want {
 			t.Errorf("%q\nwant %q", got, want)

@@ -27,6 +27,7 @@ type machinePage struct {
 	Maps     bool      // may say what its signals mean
 	Ahead    time.Time // since when its clock is ahead, zero while it is not
 	Selected string    // signal shown in the chart
+	Silences []machines.Silence
 	Gaps     []telemetry.SequenceGap
 	Missing  int64 // messages of the gaps that are open and listed
 }
@@ -44,6 +45,11 @@ func showMachine(s *Site, r *request) error {
 		if p.Work, err = maintenance.ReadMachine(r.ctx, tx, id); err != nil {
 			return err
 		}
+		silences, err := machines.Silences(r.ctx, tx, machines.SilenceFilter{MachineID: &id, Limit: shownSilences})
+		if err != nil {
+			return err
+		}
+		p.Silences = silences.Items
 		return p.readGaps(r, tx)
 	})
 	if err != nil {

@@ -18,8 +18,8 @@ type eventKind struct {
 // holds that none is missing. Add yours here, and think of the customer: no other
 // customer's, no engineer's score, no internal note, no secret.
 var eventKinds = []eventKind{
-	{"machine", []string{"added", "operating-status", "health", "transferred", "transferred-away", "claimed-device"},
-		[]string{"id", "key", "manufacturer", "serial", "name", "nameEn", "plate", "modelId", "customerId", "siteId", "hasDevice", "health", "cause", "status", "note", "noteEn", "operatingStatus", "findingId"}},
+	{"machine", []string{"added", "operating-status", "health", "transferred", "transferred-away", "claimed-device", "connectivity", "silence-explained"},
+		[]string{"id", "key", "manufacturer", "serial", "name", "nameEn", "plate", "modelId", "customerId", "siteId", "hasDevice", "health", "cause", "status", "note", "noteEn", "operatingStatus", "findingId", "connectivity", "since", "until", "why"}},
 	{"component", []string{"added"}, []string{"id", "machineId", "parentId", "code", "name", "nameEn", "serial", "installedAt", "removedAt"}},
 	{"reading", []string{"added"}, []string{"id", "machineId", "at", "signal", "value", "unit", "source"}},
 	{"finding", []string{"opened", "updated", "closed", "dismissed"},

@@ -55,6 +55,7 @@ type Filter struct {
 	SiteID          *uuid.UUID
 	Health          string
 	OperatingStatus string
+	Connectivity    string
 	Kind            string
 	Search          string // part of key, serial number, name, plate or customer
 	Limit           int
@@ -77,12 +78,12 @@ type Page[T any] struct {
 
 // Seen is what a batch of observations says of a machine beside its signals.
 type Seen struct {
-	MachineID    uuid.UUID
-	At           time.Time // zero: it was not heard
-	Connectivity string    // online, silent, no_coverage, off
-	Hours        *float64  // operating hours; never go back
-	Volume       *float64  // pumped volume, m³
-	Score        *Score    // nil: as it was
+	MachineID uuid.UUID
+	At        time.Time  // zero: it was not heard
+	First     *time.Time // when it was heard first; nil = before: it is online since then, unless a silence is known that came later
+	Hours     *float64   // operating hours; never go back
+	Volume    *float64   // pumped volume, m³
+	Score     *Score     // nil: as it was
 }
 
 // Score is a machine's health score, 0 to 100, with what takes points off it.

@@ -83,10 +83,10 @@ func TestSeen_NeverGoesBack(t *testing.T) {
 		f.do(func(ctx context.Context, db postgres.DB) error { return machines.SetSeen(ctx, db, list) })
 	}
 	seen()
-	seen(machines.Seen{MachineID: f.machine.ID, At: start, Connectivity: "online", Hours: number(3219), Volume: number(118400)},
-		machines.Seen{MachineID: f.other.ID, At: start, Connectivity: "online"},
-		machines.Seen{MachineID: uuid.New(), At: start, Connectivity: "online"}) // one that was deleted
-	seen(machines.Seen{MachineID: f.machine.ID, At: start.Add(-time.Hour), Connectivity: "silent", Hours: number(3218)})
+	seen(machines.Seen{MachineID: f.machine.ID, At: start, First: &start, Hours: number(3219), Volume: number(118400)},
+		machines.Seen{MachineID: f.other.ID, At: start, First: &start},
+		machines.Seen{MachineID: uuid.New(), At: start}) // one that was deleted
+	seen(machines.Seen{MachineID: f.machine.ID, At: start.Add(-time.Hour), Hours: number(3218)})
 	m := f.get(f.machine.ID)
 	if !m.LastSeenAt.Equal(start) || m.Connectivity != "online" || *m.OperatingHours != 3219 || *m.PumpedVolume != 118400 {
 		t.Errorf("an old sign of life moved the machine back: %+v", m)
@@ -94,10 +94,10 @@ func TestSeen_NeverGoesBack(t *testing.T) {
 	if m.Health != machines.Well {
 		t.Errorf("a machine that speaks is %s", m.Health)
 	}
-	seen(machines.Seen{MachineID: f.machine.ID, At: start.Add(2 * time.Hour), Connectivity: "no_coverage"},
-		machines.Seen{MachineID: f.machine.ID, At: start.Add(time.Hour), Connectivity: "online", Hours: number(3220)})
+	seen(machines.Seen{MachineID: f.machine.ID, At: start.Add(2 * time.Hour)},
+		machines.Seen{MachineID: f.machine.ID, At: start.Add(time.Hour), Hours: number(3220)})
 	m = f.get(f.machine.ID)
-	if !m.LastSeenAt.Equal(start.Add(2*time.Hour)) || m.Connectivity != "no_coverage" || *m.OperatingHours != 3220 {
+	if !m.LastSeenAt.Equal(start.Add(2*time.Hour)) || m.Connectivity != "online" || !m.ConnectedSince.Equal(start) || *m.OperatingHours != 3220 {
 		t.Errorf("two in one batch: %+v", m)
 	}
 	if n := f.count(`SELECT count(*) FROM health_change`, nil); n != 2 {
@@ -141,42 +141,6 @@ func TestSeen_GivesEachMachineItsOwnHealth(t *testing.T) {
 	}
 }
 
-func TestSilence_IsNotedAfterDaysAndEndsWithTheNextMessage(t *testing.T) {
-	f := newFleet(t)
-	speak := func(at time.Time) {
-		t.Helper()
-		f.do(func(ctx context.Context, db postgres.DB) error {
-			return machines.SetSeen(ctx, db, []machines.Seen{{MachineID: f.machine.ID, At: at, Connectivity: "online"}, {MachineID: f.other.ID, At: at, Connectivity: "online"}})
-		})
-	}
-	note := func(at time.Time) (silent int64) {
-		t.Helper()
-		f.do(func(ctx context.Context, db postgres.DB) (err error) {
-			silent, err = machines.NoteSilence(ctx, db, at)
-			return err
-		})
-		return silent
-	}
-	speak(start)
-	f.do(func(ctx context.Context, db postgres.DB) error { // a lock explains its silence
-		return machines.SetOperatingStatus(ctx, db, start, admin, f.other.ID, machines.Locked, "", "")
-	})
-	weekend, longer := start.Add(60*time.Hour), start.Add(80*time.Hour)
-	if n := note(weekend); n != 0 {
-		t.Errorf("%d machines are silent after a weekend", n)
-	}
-	if n := note(longer); n != 1 || f.get(f.machine.ID).Connectivity != "silent" || f.get(f.other.ID).Connectivity != "online" {
-		t.Errorf("%d machines are silent after three days", n)
-	}
-	if n := note(longer); n != 0 {
-		t.Errorf("%d machines fell silent again", n)
-	}
-	speak(longer)
-	if c := f.get(f.machine.ID).Connectivity; c != "online" {
-		t.Errorf("it speaks and is %s", c)
-	}
-}
-
 func TestScore_ShowsItsContributors(t *testing.T) {
 	f := newFleet(t)
 	f.do(func(ctx context.Context, db postgres.DB) error {
@@ -200,10 +164,10 @@ func TestScore_ShowsItsContributors(t *testing.T) {
 // for each other.
 func TestSeen_OfTwoWritersDoNotDeadlock(t *testing.T) {
 	f := newFleet(t)
-	forth := []machines.Seen{{MachineID: f.machine.ID, At: start, Connectivity: "online"}, {MachineID: f.other.ID, At: start, Connectivity: "online"}}
+	forth := []machines.Seen{{MachineID: f.machine.ID, At: start}, {MachineID: f.other.ID, At: start}}
 	for i := range 30 {
 		added := f.add(machines.Machine{Serial: fmt.Sprintf("S%02d", i), CustomerID: &f.tongda.ID})
-		forth = append(forth, machines.Seen{MachineID: added.ID, At: start, Connectivity: "online"})
+		forth = append(forth, machines.Seen{MachineID: added.ID, At: start})
 	}
 	back := slices.Clone(forth)
 	slices.Reverse(back)

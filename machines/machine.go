@@ -131,7 +131,9 @@ type Machine struct {
 	HealthSince     *time.Time      `json:"healthSince" db:"health_since"`
 	Score           *int            `json:"score" db:"score"`
 	Contributors    []Contributor   `json:"contributors" db:"contributors"`
-	Connectivity    string          `json:"connectivity" db:"connectivity" enum:"online,silent,no_coverage,off,unknown,none"`
+	Connectivity    string          `json:"connectivity" db:"connectivity" enum:"online,silent,no_coverage,off,unknown,none" doc:"silent: it says nothing and nobody can tell why; none: it has no telematics"`
+	ConnectedSince  *time.Time      `json:"connectivitySince" db:"connectivity_since" doc:"since when it is so; of a silent machine, its last words"`
+	ConnectedWhy    []string        `json:"connectivityWhy" db:"connectivity_why" doc:"why a silent machine is held to be so, see /silences"`
 	LastSeenAt      *time.Time      `json:"lastSeenAt" db:"last_seen_at"`
 	OperatingHours  *float64        `json:"operatingHours" db:"operating_hours"`
 	PumpedVolume    *float64        `json:"pumpedVolume" db:"pumped_volume"`

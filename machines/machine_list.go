@@ -37,7 +37,7 @@ const listSQL = rowSQL + `
 	WHERE (@after = '' OR m.key > @after)
 		AND (@customerID::uuid IS NULL OR m.customer_id = @customerID) AND (@modelID::uuid IS NULL OR m.model_id = @modelID)
 		AND (@siteID::uuid IS NULL OR m.site_id = @siteID) AND (@health = '' OR m.health = @health)
-		AND (@operatingStatus = '' OR m.operating_status = @operatingStatus) AND (@kind = '' OR d.kind = @kind)
+		AND (@operatingStatus = '' OR m.operating_status = @operatingStatus) AND (@connectivity = '' OR m.connectivity = @connectivity) AND (@kind = '' OR d.kind = @kind)
 		AND (@search = '' OR m.key ILIKE @search OR m.serial ILIKE @search OR m.name ILIKE @search OR m.name_en ILIKE @search
 			OR m.plate ILIKE @search OR c.name ILIKE @search OR c.name_en ILIKE @search)
 	ORDER BY m.key LIMIT @limit`
@@ -50,7 +50,7 @@ func List(ctx context.Context, db postgres.DB, f Filter) (Page[Row], error) {
 	}
 	limit := PageLimit(f.Limit)
 	args := pgx.NamedArgs{"after": "", "customerID": f.CustomerID, "modelID": f.ModelID, "siteID": f.SiteID, "health": f.Health,
-		"operatingStatus": f.OperatingStatus, "kind": f.Kind, "search": contains(f.Search), "limit": limit + 1}
+		"operatingStatus": f.OperatingStatus, "connectivity": f.Connectivity, "kind": f.Kind, "search": contains(f.Search), "limit": limit + 1}
 	if after != nil {
 		args["after"] = after[0]
 	}

@@ -18,7 +18,7 @@ import (
 // machineColumns are the columns of a Machine, with m as the table's alias.
 const machineColumns = `m.id, m.no, m.key, m.manufacturer, m.serial, m.name, m.name_en, m.plate, m.model_id, m.customer_id, m.site_id, m.responsible_id,
 	m.built_on, m.handed_over_on, m.warranty_months, m.warranty_hours, m.contract, m.has_device, m.operating_status, m.operating_note, m.operating_note_en,
-	m.health, m.health_since, m.score, m.contributors, m.connectivity, m.last_seen_at, m.operating_hours, m.pumped_volume, m.created_at, m.version`
+	m.health, m.health_since, m.score, m.contributors, m.connectivity, m.connectivity_since, m.connectivity_why, m.last_seen_at, m.operating_hours, m.pumped_volume, m.created_at, m.version`
 
 const getSQL = `SELECT ` + machineColumns + ` FROM machine m WHERE m.id = @id`
 

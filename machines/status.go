@@ -73,16 +73,18 @@ func SetOperatingStatus(ctx context.Context, db postgres.DB, now time.Time, who 
 const lockUnknownSQL = `WITH locked AS (SELECT id, health FROM machine WHERE id = ANY(@ids::uuid[]) ORDER BY id FOR NO KEY UPDATE)
 	SELECT id FROM locked WHERE health = 'unknown'`
 
-// A sign of life that is older than the newest says nothing of the connection;
-// meters never go back. All of a machine is one update: a second one in the same
+// Meters never go back. How a machine is connected is decided by detection, see
+// NoteSilences; only where it remembers nothing is a first message enough. All of a machine is one update: a second one in the same
 // transaction would check its foreign keys.
 const setSeenSQL = `UPDATE machine m SET last_seen_at = GREATEST(m.last_seen_at, s.at), operating_hours = GREATEST(m.operating_hours, s.hours),
 		pumped_volume = GREATEST(m.pumped_volume, s.volume),
-		connectivity = CASE WHEN s.connectivity <> '' AND (m.last_seen_at IS NULL OR s.at >= m.last_seen_at) THEN s.connectivity ELSE m.connectivity END,
+		connectivity = CASE WHEN f.at IS NULL THEN m.connectivity ELSE 'online' END, connectivity_why = CASE WHEN f.at IS NULL THEN m.connectivity_why ELSE '{}' END,
+		connectivity_since = CASE WHEN f.at IS NULL OR m.connectivity = 'online' THEN m.connectivity_since ELSE f.at END,
 		score = COALESCE(s.score, m.score), contributors = COALESCE(s.contributors::jsonb, m.contributors),
 		health = COALESCE(s.health, m.health), health_since = CASE WHEN s.health IS NULL THEN m.health_since ELSE s.at END
-	FROM unnest(@ids::uuid[], @ats::timestamptz[], @connectivities::text[], @hours::float8[], @volumes::float8[], @scores::smallint[], @contributors::text[], @healths::text[])
-		AS s (id, at, connectivity, hours, volume, score, contributors, health)
+	FROM unnest(@ids::uuid[], @ats::timestamptz[], @firsts::timestamptz[], @hours::float8[], @volumes::float8[], @scores::smallint[], @contributors::text[], @healths::text[])
+		AS s (id, at, first, hours, volume, score, contributors, health)
+		LEFT JOIN LATERAL (SELECT s.first AS at WHERE NOT EXISTS (SELECT FROM silence q WHERE q.machine_id = s.id AND q.since >= s.first)) f ON true
 	WHERE m.id = s.id`
 
 // SetSeen notes signs of life and health scores of many machines in one statement.
@@ -111,18 +113,34 @@ func SetSeen(ctx context.Context, db postgres.DB, seen []Seen) error {
 	for i := range first {
 		healths[c.line[first[i].MachineID]] = &first[i].Health
 	}
-	if _, err := postgres.Run(ctx, db, setSeenSQL, pgx.NamedArgs{"ids": c.ids, "ats": c.ats, "connectivities": c.connectivities, "hours": c.hours, "volumes": c.volumes,
+	if _, err := postgres.Run(ctx, db, setSeenSQL, pgx.NamedArgs{"ids": c.ids, "ats": c.ats, "firsts": c.firsts, "hours": c.hours, "volumes": c.volumes,
 		"scores": c.scores, "contributors": c.contributors, "healths": healths}); err != nil {
 		return fmt.Errorf("note the signs of life of %d machines: %w", len(seen), err)
 	}
+	if err := c.endSilences(ctx, db); err != nil {
+		return err
+	}
 	return keepHealths(ctx, db, identity.Program("detection"), Text{ZH: "收到首批数据", EN: "first data received"}, "", first)
+}
+
+const endSilencesSQL = `UPDATE silence s SET until = GREATEST(n.first, s.noticed_at, s.since + interval '1 microsecond')
+	FROM unnest(@ids::uuid[], @firsts::timestamptz[]) AS n (id, first) WHERE s.machine_id = n.id AND s.until IS NULL AND s.since < n.first`
+
+// endSilences ends what detection does not remember.
+func (c *seenColumns) endSilences(ctx context.Context, db postgres.DB) error {
+	if !slices.ContainsFunc(c.firsts, func(at *time.Time) bool { return at != nil }) {
+		return nil
+	}
+	if _, err := postgres.Run(ctx, db, endSilencesSQL, pgx.NamedArgs{"ids": c.ids, "firsts": c.firsts}); err != nil {
+		return fmt.Errorf("end silences that nobody remembers: %w", err)
+	}
+	return nil
 }
 
 // seenColumns are signs of life as arrays, one line for each machine.
 type seenColumns struct {
 	ids            []uuid.UUID
-	ats            []*time.Time
-	connectivities []string
+	ats, firsts    []*time.Time
 	hours, volumes []*float64
 	scores         []*int16
 	contributors   []*string
@@ -140,11 +158,14 @@ func (c *seenColumns) add(s Seen) error {
 	if !twice {
 		i = len(c.ids)
 		c.line[s.MachineID] = i
-		c.ids, c.ats, c.connectivities = append(c.ids, s.MachineID), append(c.ats, nil), append(c.connectivities, "")
+		c.ids, c.ats, c.firsts = append(c.ids, s.MachineID), append(c.ats, nil), append(c.firsts, nil)
 		c.hours, c.volumes, c.scores, c.contributors = append(c.hours, nil), append(c.volumes, nil), append(c.scores, nil), append(c.contributors, nil)
 	}
+	if c.firsts[i] == nil {
+		c.firsts[i] = s.First
+	}
 	if !s.At.IsZero() && (c.ats[i] == nil || !s.At.Before(*c.ats[i])) {
-		c.ats[i], c.at[s.MachineID], c.connectivities[i] = &s.At, s.At, s.Connectivity
+		c.ats[i], c.at[s.MachineID] = &s.At, s.At
 	}
 	c.hours[i], c.volumes[i] = highest(c.hours[i], s.Hours), highest(c.volumes[i], s.Volume)
 	if s.Score == nil {

@@ -102,14 +102,14 @@ func evidenceOf(f machines.Finding) seen {
 }
 
 // opensCase says whether a finding is a matter for people. A locked machine's
-// lock, and silence where there is no network, are shown and are no faults.
+// lock, and silence that is explained, are shown and are no faults.
 func opensCase(m machines.Machine, f machines.Finding) bool {
 	switch {
 	case f.Severity == machines.Info,
 		m.OperatingStatus == machines.Locked, m.OperatingStatus == machines.Scrapped:
 		return false
 	case evidenceOf(f).Kind == "silence" || f.FailureMode == machines.NoData:
-		return m.Connectivity != "no_coverage"
+		return m.Connectivity != machines.NoCoverage && m.Connectivity != machines.Off
 	}
 	return true
 }

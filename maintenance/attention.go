@@ -91,7 +91,7 @@ func (o oddMachine) line(now time.Time) Attention {
 		said = machines.Text{ZH: "一直没有数据，先查终端", EN: "never heard of, check the device first"}
 		if o.At != nil {
 			at := clockFrom(now, *o.At)
-			said = machines.Text{ZH: at.ZH + " 起没有数据，先查终端", EN: "no data since " + at.EN + ", check the device first"}
+			said = machines.Text{ZH: at.ZH + " 起没有数据，原因不明，先查终端", EN: "no data since " + at.EN + ", cause unknown, check the device first"}
 		}
 	}
 	a.Text, a.TextEN = said.ZH, said.EN

@@ -47,7 +47,7 @@ func TestToday_TellsWhatOnlyLooksLikeAFault(t *testing.T) {
 			{MachineName: "BE365", Kind: "locked", Class: "info", Text: "已锁机（融资租赁），非故障", TextEN: "Locked by the lessor, not a fault"},
 			{MachineName: "PT37", Kind: "site_shut", Class: "info", Text: "高考，停工至6月9日，保养计时暂停", TextEN: "Exams, shut till 9 Jun, service clock paused"},
 			{MachineName: "GS500", Kind: "no_coverage", Class: "info", Text: "无信号工地，最后数据 06:02，不派工", TextEN: "no coverage here, last data 06:02, no visit"},
-			{MachineName: "QY25", Kind: "silent", Class: "advice", Text: "6月3日 06:02 起没有数据，先查终端", TextEN: "no data since 3 Jun 06:02, check the device first"},
+			{MachineName: "QY25", Kind: "silent", Class: "advice", Text: "6月3日 06:02 起没有数据，原因不明，先查终端", TextEN: "no data since 3 Jun 06:02, cause unknown, check the device first"},
 		}
 		if len(board.Attention) != len(want) {
 			t.Fatalf("%d rows: %+v", len(board.Attention), board.Attention)

@@ -8,6 +8,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
+	"github.com/thirdstate/thirdstate/telemetry/silence"
 )
 
 // maxCopy is how much of a refused or unclaimed payload is kept, in bytes.
@@ -20,6 +21,7 @@ type Batch struct {
 	Observations []Located
 	Ticks        []Tick
 	Presences    []LocatedPresence
+	Links        []LocatedLink
 	Numbers      []LocatedNumber
 	Troubles     []LocatedTrouble
 	Frames       []LocatedFrame
@@ -34,10 +36,11 @@ type Batch struct {
 type Located struct {
 	LSN       intakelog.LSN
 	MachineID uuid.UUID
-	MachineNo int     // number of the machine in the history
-	Model     string  // name of its model, "" without one
-	Pack      string  // name of the rule pack that watches it, "" without one
-	Origin    *Origin // in the log of the edge that forwarded it, shared by all that its record holds; nil = none has
+	MachineNo int    // number of the machine in the history
+	Model     string // name of its model, "" without one
+	Pack      string // name of the rule pack that watches it, "" without one
+	Near
+	Origin *Origin // in the log of the edge that forwarded it, shared by all that its record holds; nil = none has
 	observation.Observation
 }
 
@@ -49,13 +52,31 @@ type Tick struct {
 	Excused bool
 }
 
+// Near is what a machine shares with others, so that they may fall silent together.
+type Near struct {
+	Site uuid.UUID // zero without one
+	Via  string    // the gateway, edge or edge node that its messages come by; else the device, "" for nobody
+}
+
 // LocatedPresence is a sender's word that a known machine is connected or not.
 type LocatedPresence struct {
 	LSN       intakelog.LSN
 	MachineID uuid.UUID
 	Machine   string
-	Online    bool
-	At        time.Time
+	Pack      string // name of the rule pack that watches it, "" without one
+	Near
+	Online bool
+	Leave  silence.Leave // how it went, when it is not
+	At     time.Time
+}
+
+// LocatedLink is the end of a connection: of one that all came over who are heard by
+// Via, and of the machines that it has named.
+type LocatedLink struct {
+	LSN      intakelog.LSN
+	Via      string
+	Machines []string // keys
+	Leave    silence.Leave
 }
 
 // LocatedNumber is a message of a known machine by its place in the sender's count.

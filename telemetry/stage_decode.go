@@ -30,6 +30,7 @@ type decoding struct {
 type decodedRecord struct {
 	decoder              string
 	also                 string // a longer name of its machine, which counts first
+	node                 string // the Sparkplug edge node that sent it, "" for others
 	whole                *formats.Fault
 	via                  *forwarded // the edge that sent it; nil = nobody between
 	reading, readingEnd  int
@@ -188,6 +189,8 @@ func (d *decoding) locate(i int) {
 			d.tick(r)
 		case intakelog.Derived:
 			d.derived(r, p, parts)
+		case intakelog.Link:
+			d.link(r)
 		case intakelog.Message, intakelog.Cohort, intakelog.Relay, intakelog.Session, intakelog.Mapping:
 		}
 		return
@@ -218,7 +221,8 @@ func (d *decoding) locate(i int) {
 			continue
 		}
 		if m != nil {
-			d.Presences = append(d.Presences, LocatedPresence{LSN: r.LSN, MachineID: m.ID, Machine: m.Key, Online: presence.Online, At: presence.At})
+			d.Presences = append(d.Presences, LocatedPresence{LSN: r.LSN, MachineID: m.ID, Machine: m.Key, Pack: m.Pack, Near: p.near(r, m),
+				Online: presence.Online, Leave: leaveOf(r, p.via, &presence), At: presence.At})
 			continue
 		}
 		if !presence.IfKnown {
@@ -237,7 +241,7 @@ func (d *decoding) locateReadings(r *intakelog.Record, p *decodedRecord, parts *
 		case allowed && m == nil:
 			unclaimed = d.unclaim(unclaimed, reading.Machine, reading.Values, r, p, parts)
 		case allowed:
-			d.observe(r, m, reading, parts)
+			d.observe(r, p, m, reading, parts)
 		case scope < formats.MaxFaults:
 			scope++
 			d.bury(r, p, formats.MaxFaults+scope, beyondScope(p.who(r), reading.Machine), parts)
@@ -260,7 +264,7 @@ func (d *decoding) tick(r *intakelog.Record) {
 	d.Ticks = append(d.Ticks, Tick{LSN: r.LSN, At: at, Excused: r.Payload[8] == 1})
 }
 
-func (d *decoding) observe(r *intakelog.Record, m *knownMachine, reading *formats.Reading, parts *RecordParts) {
+func (d *decoding) observe(r *intakelog.Record, p *decodedRecord, m *knownMachine, reading *formats.Reading, parts *RecordParts) {
 	reading.InZone(m.zone, r.Received)
 	values := reading.Values
 	if m.own != nil || m.models != nil {
@@ -294,7 +298,7 @@ func (d *decoding) observe(r *intakelog.Record, m *knownMachine, reading *format
 	}
 	d.Counts.Readings += len(values)
 	parts.Observations++
-	d.Observations = append(d.Observations, Located{LSN: r.LSN, MachineID: m.ID, MachineNo: m.No, Model: m.Model, Pack: m.Pack, Origin: parts.Origin, Observation: o})
+	d.Observations = append(d.Observations, Located{LSN: r.LSN, MachineID: m.ID, MachineNo: m.No, Model: m.Model, Pack: m.Pack, Near: p.near(r, m), Origin: parts.Origin, Observation: o})
 }
 
 // number notes that a message has come, whatever became of what it says.

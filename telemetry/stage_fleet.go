@@ -46,6 +46,7 @@ type knownMachine struct {
 	Key     string
 	Model   string
 	Pack    string
+	Site    uuid.UUID           // zero without one
 	zone    *time.Location      // of its site, nil when it has none
 	signals map[string]struct{} // mapped signals of its model
 	own     meanings            // of the names that it sends, nil where none is mapped
@@ -136,7 +137,7 @@ func (f *fleet) changed() {
 
 // A model without a rule pack of its own is watched by the pack of its name.
 const fleetSQL = `SELECT m.id, m.no, m.key, m.serial, m.model_id, coalesce(o.name, '') AS model, coalesce(nullif(o.pack, ''), o.name, '') AS pack,
-  coalesce(t.time_zone, '') AS zone
+  coalesce(t.time_zone, '') AS zone, m.site_id
 FROM machine m LEFT JOIN model o ON o.id = m.model_id LEFT JOIN site t ON t.id = m.site_id`
 
 const fleetAliasSQL = `SELECT alias, machine_id FROM machine_alias`
@@ -155,6 +156,7 @@ type fleetRows struct {
 		Model   string     `db:"model"`
 		Pack    string     `db:"pack"`
 		Zone    string     `db:"zone"`
+		SiteID  *uuid.UUID `db:"site_id"`
 	}
 	aliases []struct {
 		Alias     string    `db:"alias"`
@@ -240,6 +242,9 @@ func (rows *fleetRows) index(log uuid.UUID) (map[string]*knownMachine, map[strin
 	names := make(map[string]*knownMachine, len(rows.machines))
 	for _, m := range rows.machines {
 		k := &knownMachine{ID: m.ID, No: m.No, Key: m.Key, Model: m.Model, Pack: m.Pack, zone: zones.of(m.Zone), own: meant[m.ID]}
+		if m.SiteID != nil {
+			k.Site = *m.SiteID
+		}
 		if m.ModelID != nil {
 			k.signals, k.models = signals[*m.ModelID], meant[*m.ModelID]
 		}

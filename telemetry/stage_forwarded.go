@@ -31,6 +31,7 @@ type forwarded struct {
 	any     bool      // and may speak for any machine
 	names   []string  // else for these
 	size    int       // of the whole payload
+	source  string    // where the edge heard it
 	fault   *formats.Fault
 }
 
@@ -52,8 +53,8 @@ func unwrap(r *intakelog.Record) *forwarded {
 		return f
 	}
 	f.origin = Origin{Edge: id, Log: e.Log, LSN: e.LSN}
-	f.device, f.any, f.names, f.size = e.Device, e.Any || e.Device == "", e.Names, e.Size
-	r.Topic, r.Payload, r.Device, r.Dup, r.Retained = e.Topic, e.Payload, e.Device, e.Dup, e.Retained
+	f.device, f.any, f.names, f.size, f.source = e.Device, e.Any || e.Device == "", e.Names, e.Size, e.Source
+	r.Topic, r.Payload, r.Device, r.Dup, r.Retained, r.Will = e.Topic, e.Payload, e.Device, e.Dup, e.Retained, e.Will
 	if !r.Replayed() { // a replay keeps the time that its letter has, and its name
 		r.Source = "edge:" + id
 		if e.Received.Before(r.Received.Add(clockSlack)) {

@@ -34,7 +34,7 @@ func BenchmarkMapping(b *testing.B) {
 				if _, err := formats.Decode(formats.Message{Topic: r.Topic, Received: r.Received, Payload: r.Payload}, &out); err != nil {
 					b.Fatal(err)
 				}
-				d.observe(&r, c.m, &out.Readings[0], &RecordParts{})
+				d.observe(&r, &decodedRecord{}, c.m, &out.Readings[0], &RecordParts{})
 			}
 		})
 	}

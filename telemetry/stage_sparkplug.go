@@ -200,7 +200,8 @@ func (s *Stage) readSparkplug(ctx context.Context, d *decoding, r *intakelog.Rec
 			m.read(session)
 		}
 		m.more()
-		if p.also = t.Node.String(); t.Device != "" {
+		p.node = t.Node.String()
+		if p.also = p.node; t.Device != "" {
 			p.also += "/" + t.Device
 		}
 	}
@@ -247,9 +248,9 @@ func (m *sparkplugMessage) presences(c sparkplug.Change) {
 			at = placed
 		}
 	}
-	node := m.topic.Node.String()
+	node, told := m.topic.Node.String(), m.topic.Type == sparkplug.DDeath // a node's death is its last will, or looks like it
 	for _, device := range c.Devices {
-		m.out.Presences = append(m.out.Presences, formats.Presence{Machine: device, Also: node + "/" + device, Online: c.Online, At: at, IfKnown: true})
+		m.out.Presences = append(m.out.Presences, formats.Presence{Machine: device, Also: node + "/" + device, Online: c.Online, At: at, IfKnown: true, Told: told})
 	}
 	if c.Node {
 		m.out.Presences = append(m.out.Presences, formats.Presence{Machine: m.topic.ID, Also: node, Online: c.Online, At: at, IfKnown: true})

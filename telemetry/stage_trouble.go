@@ -16,7 +16,7 @@ func (d *decoding) derived(r *intakelog.Record, p *decodedRecord, parts *RecordP
 	for k := range d.stage.out.Readings[p.reading:p.readingEnd] {
 		reading := &d.stage.out.Readings[p.reading+k]
 		if m := d.stage.fleet.called("", reading.Machine); m != nil {
-			d.observe(r, m, reading, parts)
+			d.observe(r, p, m, reading, parts)
 		}
 	}
 }

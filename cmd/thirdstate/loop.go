@@ -33,6 +33,9 @@ func (y *system) commit(ctx context.Context, o detection.Outcome) error {
 		if err := machines.SetSeen(ctx, tx, o.Seen); err != nil {
 			return err
 		}
+		if err := machines.NoteSilences(ctx, tx, now, identity.Program("detection"), o.Silences); err != nil {
+			return err
+		}
 		return detection.Advance(ctx, tx, now, o.Position)
 	})
 }
@@ -45,9 +48,6 @@ const verifyRows = 20_000
 func (y *system) housekeeping(ctx context.Context, now time.Time) error {
 	who := identity.Program("scheduler")
 	if err := postgres.As(ctx, y.pool, who, func(tx pgx.Tx) error {
-		if _, err := machines.NoteSilence(ctx, tx, now); err != nil {
-			return err
-		}
 		_, err := maintenance.RunDue(ctx, tx, now)
 		return err
 	}); err != nil {

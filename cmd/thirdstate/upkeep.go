@@ -10,6 +10,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/webhooks"
+	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/history"
 )
@@ -34,12 +35,15 @@ const lettersKept = 90 * 24 * time.Hour
 // deliveriesKept is how long one can see, and replay, what webhooks were sent.
 const deliveriesKept = 30 * 24 * time.Hour
 
+// silencesKept is how long one can see why a machine said nothing.
+const silencesKept = 400 * 24 * time.Hour
+
 // packAfter is how long after its end a day is packed: most of what is late has come.
 const packAfter = 2 * time.Hour
 
 // runUpkeep packs the telemetry of days that are over, and removes what nobody needs
 // any more: telemetry beyond its retention (rolled up first), ended sessions,
-// remembered answers, old dead letters and deliveries.
+// remembered answers, old silences, dead letters and deliveries.
 func (y *system) runUpkeep(ctx context.Context) error {
 	for {
 		if err := y.upkeep(ctx, y.clock.Now()); err != nil && ctx.Err() == nil {
@@ -65,6 +69,9 @@ func (y *system) upkeep(ctx context.Context, now time.Time) error {
 			return fmt.Errorf("remove remembered answers: %w", err)
 		}
 		if err := webhooks.ForgetOld(ctx, tx, now, now.Add(-deliveriesKept)); err != nil {
+			return err
+		}
+		if err := machines.ForgetSilences(ctx, tx, now.Add(-silencesKept)); err != nil {
 			return err
 		}
 		return telemetry.ForgetOld(ctx, tx, now.Add(-lettersKept))

@@ -25,11 +25,12 @@ var arrows = []arrow{
 	{"maintenance", []string{"maintenance/...", "machines/...", "internal/..."}},
 	{"maintenance/dispatch", []string{"machines", "internal/problem"}},
 	{"machines", []string{"machines/...", "internal/..."}},
-	{"telemetry", []string{"telemetry/edge", "telemetry/history", "telemetry/observation", "telemetry/formats", "telemetry/sparkplug", "telemetry/intakelog", "machines/...", "internal/..."}},
+	{"telemetry", []string{"telemetry/edge", "telemetry/history", "telemetry/observation", "telemetry/formats", "telemetry/sparkplug", "telemetry/intakelog", "telemetry/silence", "machines/...", "internal/..."}},
 	{"telemetry/intake", []string{"telemetry/edge", "telemetry/formats", "telemetry/sparkplug", "telemetry/intakelog", "machines", "internal/..."}}, // it ends at the log; what becomes of a message it does not know
 	{"telemetry/history", []string{"telemetry/formats", "telemetry/observation", "internal/..."}},                                                   // it keeps points, and does not know where they come from
 	{"telemetry/telemetrytest", []string{"telemetry/intakelog", "telemetry/sparkplug", "internal/..."}},
 	{"telemetry/observation", nil},
+	{"telemetry/silence", nil}, // why a machine says nothing follows from what was said, and from nothing else
 	{"telemetry/j1939", nil},
 	{"telemetry/aemp", nil},
 	{"telemetry/aemp/pull", []string{"telemetry/aemp", "telemetry/formats", "telemetry/intakelog"}},

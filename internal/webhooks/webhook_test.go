@@ -97,8 +97,8 @@ func TestEvents_OfManyMachinesAtOnceGoToTheirOwners(t *testing.T) {
 	hisA, _ := p.add(p.a.owner, "https://a.example.com", "machine.*")
 	hisB, _ := p.add(p.b.owner, "https://b.example.com", "case.*")
 	p.do(p.manager, func(ctx context.Context, tx pgx.Tx) error {
-		return machines.SetSeen(ctx, tx, []machines.Seen{{MachineID: p.a.Machine.ID, At: now, Connectivity: "online"}, {MachineID: p.b.Machine.ID, At: now, Connectivity: "online"},
-			{MachineID: p.a.Bare.ID, At: now.Add(time.Minute), Connectivity: "online"}, {MachineID: p.b.Bare.ID, At: now, Connectivity: "online"}})
+		return machines.SetSeen(ctx, tx, []machines.Seen{{MachineID: p.a.Machine.ID, At: now}, {MachineID: p.b.Machine.ID, At: now},
+			{MachineID: p.a.Bare.ID, At: now.Add(time.Minute)}, {MachineID: p.b.Bare.ID, At: now}})
 	})
 	for _, w := range []struct {
 		webhooks.Webhook

@@ -112,6 +112,11 @@ func (w *World) trouble(ctx context.Context, tx pgx.Tx, a *Tenant) error {
 	if err != nil {
 		return err
 	}
+	until := Now.Add(-40 * time.Hour)
+	if err = machines.NoteSilences(ctx, tx, until, Program, []machines.Silence{{MachineID: a.Machine.ID, Since: Now.Add(-50 * time.Hour), NoticedAt: Now.Add(-49 * time.Hour), Until: &until,
+		Cause: machines.Off, FirstCause: machines.Silent, Why: []string{"at_rest"}}}); err != nil {
+		return err
+	}
 	a.Code, err = troubleCode(ctx, tx, a)
 	return err
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/thirdstate/thirdstate/machines"
-	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
@@ -17,10 +16,14 @@ import (
 type touched struct {
 	pending *pending
 	keys    map[string]struct{}
-	all     bool // a tick speaks to every machine
+	told    []machines.Silence
+	spells  map[string]int // in told, by machine and beginning
+	all     bool           // a tick speaks to every machine
 }
 
-func (r *Runner) touch() *touched { return &touched{pending: r.pending, keys: map[string]struct{}{}} }
+func (r *Runner) touch() *touched {
+	return &touched{pending: r.pending, keys: map[string]struct{}{}, spells: map[string]int{}}
+}
 
 // of is what has been told of a machine.
 func (t *touched) of(id uuid.UUID, key string) *machines.Seen {
@@ -28,49 +31,35 @@ func (t *touched) of(id uuid.UUID, key string) *machines.Seen {
 	return t.pending.of(id, key)
 }
 
-// present keeps a sender's word that a machine is connected or not. It counts from
-// the newest that the machine has said itself, whose clock may be ahead of ours.
-func (t *touched) present(p *telemetry.LocatedPresence, w *watched) {
-	s := t.of(p.MachineID, p.Machine)
-	at := p.At
-	if w != nil {
-		if newest := w.rules.Newest(); newest.After(at) {
-			at = newest
-		}
-		w.gone = time.Time{}
-		if !p.Online {
-			w.gone = at
-		}
+// sign keeps that a machine was heard at an instant. Of one that is heard for the
+// first time, what the records say of its connection is of before.
+func (t *touched) sign(w *watched, at time.Time) *machines.Seen {
+	s := t.of(w.ID, w.Key)
+	if w.silence.Last() == 0 {
+		first := at
+		s.First = &first
 	}
-	if s.At.After(at) {
-		at = s.At
+	if !w.heard {
+		t.pending.news[w.Key] = struct{}{}
 	}
-	s.At, s.Connectivity = at, "online"
-	if !p.Online {
-		s.Connectivity = "off"
+	w.heard = true
+	if at.Before(s.At) {
+		return nil
 	}
-	t.pending.news[p.Machine] = struct{}{}
+	s.At = at
+	return s
 }
 
-// note keeps the newest sign of life of a machine. What it has measured earlier
-// is none, and after it was gone anything else is one, whatever its clock says.
+// note keeps the newest sign of life of a machine. What it has measured earlier is
+// none.
 func (t *touched) note(w *watched, o *observation.Observation) {
 	if o.Flags&observation.Historical != 0 {
 		return
 	}
-	s := t.of(w.ID, w.Key)
-	at := o.At
-	if !w.gone.IsZero() && at.Before(w.gone) {
-		at = w.gone
-	}
-	if !w.heard || !w.gone.IsZero() {
-		t.pending.news[w.Key] = struct{}{}
-	}
-	w.heard, w.gone = true, time.Time{}
-	if at.Before(s.At) {
+	s := t.sign(w, o.At)
+	if s == nil {
 		return
 	}
-	s.At, s.Connectivity = at, "online"
 	if v, ok := o.Get("operating_hours"); ok && meter(v) {
 		s.Hours = &v
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
+	"github.com/thirdstate/thirdstate/telemetry/silence"
 )
 
 // Outcome is all that one batch of the log means for the machine files. It must
@@ -22,6 +23,7 @@ import (
 type Outcome struct {
 	Position Position
 	Changes  []machines.FindingChange
+	Silences []machines.Silence
 	Seen     []machines.Seen // and scores
 }
 
@@ -47,11 +49,16 @@ type Runner struct {
 
 	mu      sync.RWMutex // guards what follows; pages read bands
 	watched map[string]*watched
+	crowd   crowd
+	ticked  int64 // event time of the last tick, Unix ns
 	dedup   *telemetry.Dedup
 	lsn     intakelog.LSN // last record that the state holds
 	pos     Position      // last record that is committed
 	whole   intakelog.LSN // last record of which nothing is pending
 	pending *pending
+
+	surroundings silence.Surroundings
+	asked        *watched // of whom they are
 
 	carried   []machines.FindingChange // found while catching up, and not in the records
 	shotEvery int
@@ -64,8 +71,12 @@ type watched struct {
 	pack  *rules.Pack
 	rules *rules.Machine
 	score int
-	gone  time.Time // when it was said to be gone, zero once it has said something again
-	heard bool      // by this run
+	heard bool // by this run
+
+	silence  silence.Watch
+	near     telemetry.Near
+	words    silence.Words // what its last values say of its work
+	listened bool          // words is up to date
 }
 
 // Config of a Runner. Dir holds the snapshots; Released is told up to which
@@ -92,6 +103,7 @@ func NewRunner(c Config) (*Runner, error) {
 		watched: map[string]*watched{}, dedup: telemetry.NewDedup(), pending: newPending(), shotEvery: snapshotEvery,
 		retry: func(attempt int) time.Duration { return min(200*time.Millisecond<<min(attempt, 8), 30*time.Second) },
 	}
+	r.surround()
 	if r.released == nil {
 		r.released = func(intakelog.LSN) {}
 	}
@@ -269,12 +281,14 @@ func (r *Runner) evaluate(batch *telemetry.Batch) Outcome {
 		out.Position.LSN = batch.To
 		out.Changes = append(out.Changes, r.carried...)
 	}
+	touched.told = nil // it is stored
+	clear(touched.spells)
 	for _, s := range steps[known:] {
 		for _, f := range r.step(s, touched) {
 			out.Changes = append(out.Changes, r.fleet.finding(r.watched[f.Machine].Watched, f, r.log))
 		}
 	}
-	r.lsn = batch.To
+	r.lsn, out.Silences = batch.To, touched.told
 	r.scores(touched)
 	return out
 }
@@ -284,16 +298,21 @@ type step struct {
 	obs  *telemetry.Located
 	tick *telemetry.Tick
 	here *telemetry.LocatedPresence
+	link *telemetry.LocatedLink
 }
 
-// merge gives observations, presences and ticks of a batch in log order.
+// merge gives observations, presences, ends of connections and ticks of a batch in
+// log order.
 func merge(b *telemetry.Batch) []step {
-	steps := make([]step, 0, len(b.Observations)+len(b.Presences)+len(b.Ticks))
+	steps := make([]step, 0, len(b.Observations)+len(b.Presences)+len(b.Links)+len(b.Ticks))
 	for i := range b.Observations {
 		steps = append(steps, step{lsn: b.Observations[i].LSN, obs: &b.Observations[i]})
 	}
 	for i := range b.Presences {
 		steps = append(steps, step{lsn: b.Presences[i].LSN, here: &b.Presences[i]})
+	}
+	for i := range b.Links {
+		steps = append(steps, step{lsn: b.Links[i].LSN, link: &b.Links[i]})
 	}
 	for i := range b.Ticks {
 		steps = append(steps, step{lsn: b.Ticks[i].LSN, tick: &b.Ticks[i]})
@@ -303,38 +322,50 @@ func merge(b *telemetry.Batch) []step {
 }
 
 func (r *Runner) step(s step, t *touched) []rules.Finding {
-	if s.tick != nil {
+	switch {
+	case s.tick != nil:
 		t.all = true
-		return r.tick(*s.tick)
-	}
-	if s.here != nil {
-		t.present(s.here, r.watched[s.here.Machine])
+		return r.tick(*s.tick, t)
+	case s.here != nil:
+		r.present(s.here, t)
+		return nil
+	case s.link != nil:
+		r.left(s.link)
 		return nil
 	}
 	if r.dedup.Again(s.obs.Origin) || r.dedup.Seen(&s.obs.Observation) {
 		return nil
 	}
-	w := r.machine(s.obs)
+	w := r.watch(Watched{ID: s.obs.MachineID, Key: s.obs.Machine, Pack: s.obs.Pack})
 	t.note(w, &s.obs.Observation)
+	r.hear(w, s.obs, t)
 	return w.rules.Observe(s.obs.Observation)
 }
 
-func (r *Runner) tick(t telemetry.Tick) []rules.Finding {
+func (r *Runner) tick(tick telemetry.Tick, t *touched) []rules.Finding {
 	var found []rules.Finding
-	for _, key := range slices.Sorted(maps.Keys(r.watched)) { // findings of one tick come in the same order each time
-		found = append(found, r.watched[key].rules.Tick(t.At, t.Excused)...)
+	keys := slices.Sorted(maps.Keys(r.watched)) // findings of one tick come in the same order each time
+	for _, key := range keys {
+		found = append(found, r.watched[key].rules.Tick(tick.At, tick.Excused)...)
 	}
+	r.ticked = max(r.ticked, tick.At.UnixNano())
+	r.crowd.now, r.crowd.peers = r.ticked, map[group]*silence.Peers{}
+	for _, key := range keys {
+		w := r.watched[key]
+		t.silences(w, w.silence.Tick(r.ticked, tick.Excused, r.around(w)))
+	}
+	r.crowd.now = 0
 	return found
 }
 
-func (r *Runner) machine(o *telemetry.Located) *watched {
-	if w := r.watched[o.Machine]; w != nil {
+// watch gives the state of a machine, a new one for whoever says something first.
+func (r *Runner) watch(known Watched) *watched {
+	if w := r.watched[known.Key]; w != nil {
 		return w
 	}
-	known := Watched{ID: o.MachineID, Key: o.Machine, Pack: o.Pack}
 	pack := r.fleet.Pack(known)
-	w := &watched{Watched: known, pack: pack, rules: rules.New(o.Machine, pack), score: -1}
-	r.watched[o.Machine] = w
+	w := &watched{Watched: known, pack: pack, rules: rules.New(known.Key, pack), score: -1}
+	r.watched[known.Key] = w
 	return w
 }
 

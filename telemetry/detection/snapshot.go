@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -34,6 +33,7 @@ type state struct {
 	Log      uuid.UUID
 	LSN      intakelog.LSN
 	Dedup    []byte
+	Ticked   int64 // event time of the last tick, Unix ns
 	Machines []machineState
 }
 
@@ -41,7 +41,9 @@ type machineState struct {
 	Machine Watched
 	Score   int
 	Rules   []byte
-	Gone    time.Time
+	Silence []byte // empty in a snapshot of a program that did not know of it
+	Site    uuid.UUID
+	Via     string
 }
 
 type snapshots struct {
@@ -193,9 +195,9 @@ func (r *Runner) snapshot() {
 func (r *Runner) state() *state {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	st := &state{Version: 1, Log: r.pos.Log, LSN: r.lsn, Dedup: r.dedup.Snapshot(nil)}
+	st := &state{Version: 1, Log: r.pos.Log, LSN: r.lsn, Dedup: r.dedup.Snapshot(nil), Ticked: r.ticked}
 	for _, w := range r.watched {
-		st.Machines = append(st.Machines, machineState{Machine: w.Watched, Score: w.score, Rules: w.rules.Snapshot(nil), Gone: w.gone})
+		st.Machines = append(st.Machines, machineState{Machine: w.Watched, Score: w.score, Rules: w.rules.Snapshot(nil), Silence: w.silence.Snapshot(nil), Site: w.near.Site, Via: w.near.Via})
 	}
 	sort.Slice(st.Machines, func(i, j int) bool { return st.Machines[i].Machine.Key < st.Machines[j].Machine.Key })
 	return st
@@ -225,18 +227,27 @@ func (r *Runner) restore() error {
 }
 
 func (r *Runner) adopt(st *state) error {
-	dedup, machines := telemetry.NewDedup(), make(map[string]*watched, len(st.Machines))
+	dedup, machines, near := telemetry.NewDedup(), make(map[string]*watched, len(st.Machines)), crowd{}
 	if err := dedup.Restore(st.Dedup); err != nil {
 		return fmt.Errorf("restore duplicates: %w", err)
 	}
 	for _, m := range st.Machines {
 		pack := r.fleet.Pack(m.Machine)
-		w := &watched{Watched: m.Machine, pack: pack, rules: rules.New(m.Machine.Key, pack), score: m.Score, gone: m.Gone}
+		w := &watched{Watched: m.Machine, pack: pack, rules: rules.New(m.Machine.Key, pack), score: m.Score}
 		if err := w.rules.Restore(pack, m.Rules); err != nil {
 			return fmt.Errorf("restore the rules of %s: %w", m.Machine.Key, err)
 		}
+		if len(m.Silence) > 0 {
+			if err := w.silence.Restore(m.Silence); err != nil {
+				return fmt.Errorf("restore when %s was heard: %w", m.Machine.Key, err)
+			}
+		}
+		if newest := w.rules.Newest(); w.silence.Last() == 0 && !newest.IsZero() {
+			w.silence.Resume(newest.UnixNano())
+		}
+		near.move(w, telemetry.Near{Site: m.Site, Via: m.Via})
 		machines[m.Machine.Key] = w
 	}
-	r.dedup, r.watched, r.lsn = dedup, machines, st.LSN
+	r.dedup, r.watched, r.crowd, r.ticked, r.lsn = dedup, machines, near, st.Ticked, st.LSN
 	return nil
 }

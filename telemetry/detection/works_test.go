@@ -360,6 +360,9 @@ func (j *job) accept(ctx context.Context, o Outcome) error {
 		if err := machines.SetSeen(ctx, tx, o.Seen); err != nil {
 			return err
 		}
+		if err := machines.NoteSilences(ctx, tx, now, identity.Program("detection"), o.Silences); err != nil {
+			return err
+		}
 		return Advance(ctx, tx, now, o.Position)
 	})
 }
@@ -392,7 +395,7 @@ func (j *job) runner(source telemetry.Records) *Runner {
 func (j *job) run(last intakelog.LSN, killed bool) {
 	j.Helper()
 	r := j.runner(upTo{j.log, last})
-	ctx, cancel := context.WithTimeout(j.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(j.Context(), time.Minute)
 	defer cancel()
 	done := r.Stored
 	if killed { // with signs of life that were not stored
@@ -443,7 +446,8 @@ func (w *works) stored() string {
 }
 
 var storedSQL = []string{
-	`SELECT concat_ws(' ', 'machine', key, health, score, last_seen_at, operating_hours, connectivity) AS text FROM machine ORDER BY key`,
+	`SELECT concat_ws(' ', 'machine', key, health, score, last_seen_at, operating_hours, connectivity, connectivity_since, connectivity_why) AS text FROM machine ORDER BY key`,
+	`SELECT concat_ws(' ', 'silence', m.key, s.since, s.noticed_at, s.until, s.cause, s.first_cause, s.why) AS text FROM silence s JOIN machine m ON m.id = s.machine_id ORDER BY m.key, s.since`,
 	`SELECT concat_ws(' ', 'finding', m.key, f.component, f.rule, f.severity, f.state, f.opened_at, f.updated_at, f.closed_at, f.close_reason, f.evidence, f.case_id IS NOT NULL) AS text
 		FROM finding f JOIN machine m ON m.id = f.machine_id ORDER BY m.key, f.rule, f.opened_at`,
 	`SELECT concat_ws(' ', 'case', m.key, c.failure_mode, c.state, c.severity, c.onset_at) AS text

@@ -34,6 +34,7 @@ const (
 	flagDup      = 1 << 0
 	flagRetained = 1 << 1
 	flagAny      = 1 << 2
+	flagWill     = 1 << 3
 )
 
 var (
@@ -72,13 +73,14 @@ type Envelope struct {
 	Topic    string
 	Dup      bool
 	Retained bool
+	Will     bool
 	Size     int    // bytes of the whole payload; more than Payload when that was too large to be read by anybody
 	Payload  []byte // shares memory with what it was opened from
 }
 
 // Append appends the envelope to b.
 func (e *Envelope) Append(b []byte) []byte {
-	b = append(append(b, magic...), flag(flagDup, e.Dup)|flag(flagRetained, e.Retained)|flag(flagAny, e.Any))
+	b = append(append(b, magic...), flag(flagDup, e.Dup)|flag(flagRetained, e.Retained)|flag(flagAny, e.Any)|flag(flagWill, e.Will))
 	b = binary.BigEndian.AppendUint64(b, uint64(e.Received.UnixNano())) //nolint:gosec // read back as int64
 	b = append(b, e.Log[:]...)
 	b = binary.AppendUvarint(b, e.LSN)
@@ -147,6 +149,7 @@ func Open(payload []byte) (Envelope, error) {
 		return Envelope{}, r.err
 	}
 	copy(e.Log[:], log)
+	e.Will = flags[0]&flagWill != 0
 	e.Dup, e.Retained, e.Any = flags[0]&flagDup != 0, flags[0]&flagRetained != 0, flags[0]&flagAny != 0
 	e.Received = time.Unix(0, int64(binary.BigEndian.Uint64(received))).UTC() //nolint:gosec // written from an int64
 	e.Payload = r.b

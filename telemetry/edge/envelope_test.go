@@ -13,7 +13,7 @@ import (
 
 func sample() Envelope {
 	return Envelope{Log: uuid.MustParse("0198c0de-0000-7000-8000-000000000001"), LSN: 1 << 40, Received: time.Unix(0, 1772431200123456789).UTC(), Source: "embedded", Device: "D1",
-		Names: []string{"PM1", "泵车"}, Topic: "fleet/PM1/telemetry", Dup: true, Retained: true, Size: 4, Payload: []byte{0, 1, 2, 255}}
+		Names: []string{"PM1", "泵车"}, Topic: "fleet/PM1/telemetry", Dup: true, Retained: true, Will: true, Size: 4, Payload: []byte{0, 1, 2, 255}}
 }
 
 func TestEnvelope_ComesBackAsItWas(t *testing.T) {

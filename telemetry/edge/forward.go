@@ -145,7 +145,7 @@ func (f *Forwarder) forward(ctx context.Context, r *intakelog.Record) error {
 
 func (f *Forwarder) seal(ctx context.Context, r *intakelog.Record) (sealed []byte, err error) {
 	e := Envelope{Log: f.Log.ID(), LSN: uint64(r.LSN), Received: r.Received, Source: r.Source, Device: r.Device, Any: true,
-		Topic: r.Topic, Dup: r.Dup, Retained: r.Retained, Size: len(r.Payload), Payload: r.Payload}
+		Topic: r.Topic, Dup: r.Dup, Retained: r.Retained, Will: r.Will, Size: len(r.Payload), Payload: r.Payload}
 	if f.Scope != nil && r.Device != "" {
 		if e.Names, e.Any, err = f.Scope(ctx, r.Device); err != nil {
 			return nil, fmt.Errorf("for whom device %s may speak: %w", r.Device, err)

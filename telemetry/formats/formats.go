@@ -72,6 +72,7 @@ type Presence struct {
 	At      time.Time
 	Also    string // a longer name of the machine, which counts first; "" without one
 	IfKnown bool   // the name may be that of a gateway: nobody has to claim it
+	Told    bool   // said of it by a sender that is still there, and so by no last will
 }
 
 // Number is a message's place in the count of its sender.

@@ -50,7 +50,7 @@ func (d *Decoded) readGatewayPresence(s *jsonScanner, m Message) error {
 	if badName(machine) {
 		return &Fault{Reason: JSONType, Path: "device", Detail: "expected the device's name of at most 200 bytes"}
 	}
-	d.Presences = append(d.Presences, Presence{Machine: machine, Online: m.Topic == "v1/gateway/connect", At: m.Received.UTC()})
+	d.Presences = append(d.Presences, Presence{Machine: machine, Online: m.Topic == "v1/gateway/connect", At: m.Received.UTC(), Told: true})
 	return nil
 }
 

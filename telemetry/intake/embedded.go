@@ -234,6 +234,7 @@ func (e *Embedded) disconnectRevoked() {
 	for _, c := range revoked {
 		e.counts.refuse(reasonRevoked)
 		e.warn("a device was disconnected because its token was revoked or its certificate has ended", "device", c.session.Load().device)
+		c.ours.Store(true)
 		_ = c.Close()
 	}
 }

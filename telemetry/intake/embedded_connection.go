@@ -53,7 +53,9 @@ type connection struct {
 	until   time.Time // the certificate's end
 	browser bool      // a page of some site has opened it
 
-	silentWill bool // its last will has no bytes
+	silentWill bool        // its last will has no bytes
+	said       said        // of its reader alone
+	ours       atomic.Bool // it was ended here, which says nothing of the client
 
 	mu      sync.Mutex
 	out     []byte
@@ -284,6 +286,7 @@ func (c *connection) writeQueued() {
 // turnAway disconnects a client without acknowledging anything: it keeps its
 // messages and sends them again. One that speaks MQTT 5 is told why.
 func (e *Embedded) turnAway(c *connection, code packets.Code) {
+	c.ours.Store(true)
 	if s := c.session.Load(); s != nil && s.client.Properties.ProtocolVersion == 5 {
 		_ = c.raw.SetWriteDeadline(time.Now().Add(time.Second))
 		_, _ = c.Conn.Write([]byte{packets.Disconnect << 4, 2, code.Code, 0})

@@ -199,10 +199,12 @@ func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	}
 }
 
-// OnDisconnect keeps what is meant for a client that may come back.
-func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
+// OnDisconnect keeps what is meant for a client that may come back, and notes how it
+// went: the library has no error for who took leave.
+func (h *hook) OnDisconnect(cl *mqtt.Client, err error, expire bool) {
 	if c, s := at(cl); s != nil {
 		h.broker.relay.goAway(c, s, expire)
+		h.broker.noteEnd(c, s, err == nil)
 	}
 }
 

@@ -126,6 +126,7 @@ func (e *Embedded) refuse(c *connection, cl *mqtt.Client, pk *packets.Packet, re
 		return
 	}
 	if cl.Properties.ProtocolVersion < 5 {
+		c.ours.Store(true)
 		_ = c.Close()
 		return
 	}
@@ -142,6 +143,7 @@ func (e *Embedded) refuse(c *connection, cl *mqtt.Client, pk *packets.Packet, re
 func (e *Embedded) take(c *connection, pk *packets.Packet, m *message) bool {
 	r := e.record(c, pk.TopicName, pk.Payload)
 	r.Dup = pk.FixedHeader.Dup
+	c.said.note(&r)
 	var err error
 	switch pk.FixedHeader.Qos {
 	case 0:
@@ -229,6 +231,7 @@ func (h *hook) OnWillSent(cl *mqtt.Client, _ packets.Packet) {
 		return
 	}
 	r := h.broker.record(c, s.will.topic, s.will.payload)
+	r.Will = true
 	if s.willDelay > 0 {
 		h.broker.relay.delay(s, r, time.Now().Add(s.willDelay))
 		return

@@ -133,7 +133,7 @@ func TestEmbedded_KeepsAWillButNotWhenItLeavesItself(t *testing.T) {
 			}
 		}
 	})
-	if got := records(t, log, 1); len(got) != 1 || string(got[0].Payload) != "offline 1" || got[0].Topic != "fleet/pump-1/status" {
+	if got := records(t, log, 1); len(got) != 1 || !got[0].Will || string(got[0].Payload) != "offline 1" || got[0].Topic != "fleet/pump-1/status" {
 		t.Errorf("the log has %+v, want the will of the one who left", got)
 	}
 }

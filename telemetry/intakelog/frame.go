@@ -29,6 +29,7 @@ const (
 const (
 	flagDup      = 1
 	flagRetained = 2
+	flagWill     = 4
 )
 
 const noTime = math.MinInt64 // how the zero time is stored
@@ -77,6 +78,9 @@ func appendFrame(b []byte, seed uint32, lsn LSN, r *Record) []byte {
 	}
 	if r.Retained {
 		flags |= flagRetained
+	}
+	if r.Will {
+		flags |= flagWill
 	}
 	code, source := sourceCode(r.Source), r.Source
 	if code != 0 {
@@ -145,6 +149,7 @@ func decodeFrame(frame []byte, intern func([]byte) string) Record {
 		Kind:     Kind(body[0]),
 		Dup:      body[1]&flagDup != 0,
 		Retained: body[1]&flagRetained != 0,
+		Will:     body[1]&flagWill != 0,
 		Source:   sources[body[2]],
 		Received: fromNanos(int64(binary.LittleEndian.Uint64(body[8:]))),  //nolint:gosec // stored from an int64
 		Wall:     fromNanos(int64(binary.LittleEndian.Uint64(body[16:]))), //nolint:gosec // stored from an int64

@@ -41,6 +41,7 @@ const (
 	Session Kind = 5 // a source is listened to anew: what it said before may be missing
 	Derived Kind = 6 // what the program worked out of messages, in the product's own profile
 	Mapping Kind = 7 // what names of signals mean has changed for the records after this one
+	Link    Kind = 8 // the connection of a device has ended, as the broker saw it
 )
 
 // Record is one entry of the log. Payload shares memory with the other records
@@ -55,6 +56,7 @@ type Record struct {
 	Topic    string
 	Dup      bool // the sender said that it sends this again
 	Retained bool // a broker kept it: when it was sent, nobody knows
+	Will     bool // the broker said it for a client whose connection broke
 	Payload  []byte
 }
 

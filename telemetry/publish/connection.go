@@ -144,6 +144,9 @@ func (p *Publisher) handshake(conn net.Conn) error {
 		hello.UsernameFlag, hello.Username = true, p.options.Username
 		hello.PasswordFlag, hello.Password = p.options.Password != "", []byte(p.options.Password)
 	}
+	if w := p.options.will; w != nil {
+		hello.WillFlag, hello.WillTopic, hello.WillMessage, hello.WillQos = true, w.Topic, w.Payload, 1
+	}
 	if err := hello.Write(conn); err != nil {
 		return err
 	}

@@ -45,6 +45,8 @@ type Options struct {
 	OnSettled func(n int)
 
 	TLS *tls.Config // of mqtts://; nil = the system's authorities, TLS 1.2 or newer
+
+	will *Will
 }
 
 type message struct {

@@ -1,9 +1,12 @@
 package rules
 
+import "time"
+
 // The rules that no pack holds.
 const (
 	WatcherID  = "watcher"  // on a machine without a pack: every signal
 	UnmappedID = "unmapped" // beside a pack: signals that it does not name
+	SensorsID  = "sensors"  // on every machine: signals that are out or frozen while the others go on
 )
 
 // builtin is a rule that no pack holds, with its hash: all machines share it.
@@ -23,6 +26,13 @@ var (
 		ID: UnmappedID, Kind: "watcher", FailureMode: "unknown", Severity: Info,
 		Title: "Signals without a description have left their own normal", TitleZH: "未映射的信号偏离自身正常状态",
 	})
+	sensorsRule = newBuiltin(Rule{
+		ID: SensorsID, Kind: "sensors", FailureMode: "sensor_failure", Severity: Advice, Clear: 10 * time.Minute,
+		Title: "A sensor is silent or frozen, machine well", TitleZH: "传感器无数据或卡滞，设备正常",
+		Causes:      []Text{{EN: "Sensor or its plug", ZH: "传感器或插头故障"}, {EN: "Cable broken or chafed", ZH: "线束断路或磨损"}},
+		FirstChecks: []Text{{EN: "Plug and cable of the sensor", ZH: "传感器插头与线束"}, {EN: "Has somebody taken the signal off the gateway?", ZH: "是否有人在网关上取消了该信号"}},
+		Skills:      []string{"electrical"}, PFDays: 30, Verify: Repair{RegimeHours: 1},
+	})
 )
 
 func newBuiltin(r Rule) builtin { return builtin{&r, r.Hash()} }
@@ -35,6 +45,8 @@ func Builtin(id string) *Rule {
 		return watcherRule.rule
 	case UnmappedID:
 		return unmappedRule.rule
+	case SensorsID:
+		return sensorsRule.rule
 	}
 	return nil
 }

@@ -71,6 +71,10 @@ var Kinds = []Kind{
 		Needs: []string{"signal"}, Takes: []string{"after", "tolerance"},
 	},
 	{
+		Name: "sensors", Summary: "a signal is out or frozen while the machine's others go on; needs no settings", New: newSensors, sensor: true,
+		Takes: []string{"after", "learn"},
+	},
+	{
 		Name: "watcher", Summary: "several signals away from their own normal; needs no settings", New: newWatcher, patient: true,
 		Takes: []string{"signals", "context", "learn", "smooth"},
 	},

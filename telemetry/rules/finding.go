@@ -60,7 +60,7 @@ type Evidence struct {
 	RegimeRows  int         `json:"regimeRows"`       // rows seen in the regime, run-in included
 	Causes      []Cause     `json:"causes,omitempty"` // signals by earliest departure
 	Model       *Model      `json:"model,omitempty"`  // what "normal" was computed with
-	Sign        string      `json:"sign,omitempty"`   // stuck: "frozen" or "implausible"
+	Sign        string      `json:"sign,omitempty"`   // stuck, sensors: "frozen", "implausible" or "absent"
 }
 
 // bound makes every number one that JSON can say; an open side becomes 0.

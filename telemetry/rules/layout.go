@@ -13,6 +13,8 @@ type layout struct {
 	roles   []Role
 	ranges  []Range // plausible
 	hashes  []string
+	stuck   []bool // signals that have a rule of kind stuck of their own
+	sensors bool   // the pack has a rule of kind sensors
 }
 
 func newLayout(p *Pack) *layout {
@@ -23,8 +25,13 @@ func newLayout(p *Pack) *layout {
 		l.names, l.roles = append(l.names, s.Name), append(l.roles, s.Role)
 		l.ranges = append(l.ranges, Range{or(s.Low, math.Inf(-1)), or(s.High, math.Inf(1))})
 	}
+	l.stuck = make([]bool, len(p.Signals))
 	for i := range p.Rules {
 		l.hashes = append(l.hashes, p.Rules[i].Hash())
+		l.sensors = l.sensors || p.Rules[i].Kind == "sensors"
+		if n, known := l.numbers[p.Rules[i].Signal]; known && p.Rules[i].Kind == "stuck" {
+			l.stuck[n] = true
+		}
 	}
 	return l
 }

@@ -40,6 +40,7 @@ func New(machine string, pack *Pack) *Machine {
 	m := &Machine{name: machine, pack: pack, lateness: int64(DefaultLateness)}
 	if pack == nil {
 		m.numbers = map[string]int{}
+		m.add(sensorsRule.rule, sensorsRule.hash)
 		m.add(watcherRule.rule, watcherRule.hash)
 		return m
 	}
@@ -49,7 +50,10 @@ func New(machine string, pack *Pack) *Machine {
 		common = newLayout(pack)
 	}
 	m.share(common)
-	m.slots = make([]slot, 0, len(pack.Rules)+1)
+	m.slots = make([]slot, 0, len(pack.Rules)+2)
+	if !common.sensors {
+		m.add(sensorsRule.rule, sensorsRule.hash)
+	}
 	// Sensor rules go first, then limits: what they say counts in the same row.
 	for _, wanted := range []func(*Kind) bool{
 		func(k *Kind) bool { return k.sensor },
@@ -63,6 +67,11 @@ func New(machine string, pack *Pack) *Machine {
 		}
 	}
 	m.add(unmappedRule.rule, unmappedRule.hash)
+	for i := range m.slots {
+		if s, ok := m.slots[i].eval.(*sensors); ok {
+			s.own = common.stuck
+		}
+	}
 	return m
 }
 

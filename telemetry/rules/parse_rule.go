@@ -79,7 +79,7 @@ func (t *ruleText) defaults() {
 	switch r.Kind {
 	case "silence":
 		t.fallback("severity", "no_data", Info)
-	case "stuck":
+	case "stuck", "sensors":
 		t.fallback("severity", "sensor_failure", Advice)
 	}
 	if r.FailureMode == "" {

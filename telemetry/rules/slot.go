@@ -67,7 +67,10 @@ func (m *Machine) observe(found []Finding, s *slot) []Finding {
 		return m.open(found, s, m.row.at)
 	case closed:
 		return m.close(found, s, max(m.row.at, s.openedAt))
-	case s.dwell.open && j.State >= Calm && m.row.at-s.toldAt >= tellEvery:
+	case s.dwell.open && s.kind.sensor:
+		m.mark(s)
+	}
+	if s.dwell.open && !opened && j.State >= Calm && m.row.at-s.toldAt >= tellEvery {
 		return m.tell(found, s)
 	}
 	return found
@@ -83,11 +86,18 @@ func (m *Machine) doubts(s *slot) bool {
 	return false
 }
 
+// mark says of which signals a sensor rule no longer believes the values.
+func (m *Machine) mark(s *slot) {
+	if e, ok := s.eval.(*sensors); ok {
+		e.suspect(m.suspect, s.dwell.open)
+	} else if s.kind.sensor {
+		m.suspect[m.numbers[s.rule.Signal]] = s.dwell.open
+	}
+}
+
 func (m *Machine) open(found []Finding, s *slot, at int64) []Finding {
 	s.openedAt, s.toldAt, s.since = at, at, s.dwell.since
-	if s.kind.sensor {
-		m.suspect[m.numbers[s.rule.Signal]] = true
-	}
+	m.mark(s)
 	f := m.finding(s, Opened, at, "")
 	s.told = f.Evidence.Deviation
 	return append(found, f)
@@ -95,9 +105,7 @@ func (m *Machine) open(found []Finding, s *slot, at int64) []Finding {
 
 func (m *Machine) close(found []Finding, s *slot, at int64) []Finding {
 	s.closedAt = at
-	if s.kind.sensor {
-		m.suspect[m.numbers[s.rule.Signal]] = false
-	}
+	m.mark(s)
 	return append(found, m.finding(s, Closed, at, Cleared))
 }
 
@@ -145,18 +153,17 @@ func (m *Machine) finding(s *slot, change Change, at int64, reason string) Findi
 
 func (m *Machine) evidence(s *slot) Evidence {
 	e := Evidence{Kind: s.rule.Kind, Signal: s.rule.Signal, StopAt: s.rule.StopAt, Regime: regimeText(s.rule)}
-	if m.pack != nil {
-		if spec, ok := m.pack.Signal(s.rule.Signal); ok {
-			e.Unit = spec.Unit
-		}
-	}
 	if s.since != 0 {
 		e.Since = unix(s.since)
 	}
 	s.eval.Evidence(&e)
-	if s.kind.sensor {
-		possible := m.ranges[m.numbers[s.rule.Signal]]
-		e.Low, e.High = possible.Low, possible.High
+	if m.pack != nil {
+		if spec, ok := m.pack.Signal(e.Signal); ok {
+			e.Unit = spec.Unit
+		}
+	}
+	if n, known := m.numbers[e.Signal]; known && s.kind.sensor {
+		e.Low, e.High = m.ranges[n].Low, m.ranges[n].High
 	}
 	e.bound()
 	return e

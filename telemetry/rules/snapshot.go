@@ -102,7 +102,7 @@ func (m *Machine) restore(r *reader) {
 		}
 		return numbers[n]
 	})
-	for range r.count(maxRules + 2) {
+	for range r.count(maxRules + 3) {
 		m.restoreSlot(r)
 	}
 	if r.bool() {
@@ -140,9 +140,7 @@ func (m *Machine) restoreSlot(r *reader) {
 		s.dwell.Hold, s.dwell.Clear, s.dwell.Patient = now.dwell.Hold, now.dwell.Clear, now.dwell.Patient
 		s.rule, s.kind, s.eval, s.uses = now.rule, now.kind, now.eval, now.uses
 		*now = s
-		if s.kind.sensor && s.dwell.open {
-			m.suspect[m.numbers[s.rule.Signal]] = true
-		}
+		m.mark(now)
 		return
 	}
 	if s.dwell.open {

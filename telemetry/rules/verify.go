@@ -37,7 +37,7 @@ func Verify(rule *Rule, ev Evidence, after []observation.Observation) Verdict {
 		return v
 	}
 	switch rule.Kind {
-	case "stuck":
+	case "stuck", "sensors":
 		v.Deviation = stillness(rule, rests)
 		v.Limit = 0
 	case "rate":
@@ -173,7 +173,7 @@ func stillness(rule *Rule, list []rest) float64 {
 	for _, r := range list {
 		low, high = math.Min(low, r.value), math.Max(high, r.value)
 	}
-	if rule.After > 0 && high-low <= rule.Tolerance {
+	if (rule.After > 0 || rule.Kind == "sensors") && high-low <= rule.Tolerance {
 		return 1
 	}
 	return 0

@@ -148,7 +148,7 @@ func (d *Demo) Run(ctx context.Context) error {
 	if err != nil {
 		return unlessOver(ctx, fmt.Errorf("connect the simulated fleet: %w", err))
 	}
-	wire := wireTo(publisher, d.Taken, d.Log)
+	wire := d.wireTo(publisher)
 	defer func() { _ = publisher.Close() }()
 	if err := d.listened(ctx); err != nil {
 		return unlessOver(ctx, err)

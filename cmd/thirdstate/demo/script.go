@@ -77,25 +77,25 @@ func (p *people) events() []event {
 
 const shutSiteSQL = `UPDATE site SET shut_until = @until, shut_reason = @reason, shut_reason_en = @reason_en WHERE id = @id`
 
-// gaps are the times in which a machine says nothing for a reason that somebody
-// notes on its file: a lock, a shut site, a place without coverage.
+// gaps are the times in which a machine stands for a reason that somebody notes on
+// its file: a lock, a shut site. That it has no coverage it is found to have by itself.
 func (p *people) gaps(m simulate.Machine) []event {
 	var list []event
 	row := p.machines[m.Key]
 	for _, g := range m.Gaps {
+		if g.Kind == simulate.NoCoverage {
+			continue
+		}
 		begin := event{at: g.From, name: about("gap", m.Key, g.From.Unix())}
 		switch g.Kind {
 		case simulate.Locked:
 			begin.do = p.status(row.ID, machines.Locked, m.Note, m.NoteEN)
 		case simulate.SiteShut:
 			begin.do = p.shut(row, g, m)
-		default:
-			begin.do = func(ctx context.Context, tx pgx.Tx, _ time.Time) error {
-				return machines.SetSeen(ctx, tx, []machines.Seen{{MachineID: row.ID, At: g.From, Connectivity: "no_coverage"}})
-			}
+		case simulate.NoCoverage:
 		}
 		list = append(list, begin)
-		if !g.To.IsZero() && g.Kind != simulate.NoCoverage {
+		if !g.To.IsZero() {
 			list = append(list, event{at: g.To, name: about("gap ends", m.Key, g.To.Unix()), do: p.status(row.ID, machines.Working, "", "")})
 		}
 	}

@@ -13,12 +13,19 @@ import (
 type wire struct {
 	publish func(ctx context.Context, topic string, payload []byte) error
 	flush   func(ctx context.Context) error // returns when all is acknowledged
+	lose    func(ctx context.Context, machine string) error
 	taken   func() uint64
 	log     *slog.Logger
 }
 
-func wireTo(p *publish.Publisher, taken func() uint64, log *slog.Logger) *wire {
-	return &wire{publish: p.Publish, flush: p.Flush, taken: taken, log: log}
+func (d *Demo) wireTo(p *publish.Publisher) *wire {
+	w := &wire{publish: p.Publish, flush: p.Flush, taken: d.Taken, log: d.Log}
+	w.lose = func(ctx context.Context, machine string) error {
+		options := d.Options
+		options.ClientID = "thirdstate-demo-" + machine
+		return publish.Lose(ctx, d.Broker, options, publish.Will{Topic: "fleet/" + machine + "/status", Payload: []byte("offline")})
+	}
+	return w
 }
 
 // listened waits until the program hears the broker: what is said before is said
@@ -47,6 +54,12 @@ func (d *Demo) speak(ctx context.Context, w *wire, from, to time.Time, every tim
 	before, sent := w.taken(), uint64(0)
 	for at := from.Truncate(every).Add(every); !at.After(to); at = at.Add(every) {
 		for _, m := range d.fleet.Machines() {
+			if m.Lost(at.Add(-every), at) { // what it said before comes before its last will
+				if err := w.loses(ctx, m.Key, before+sent); err != nil {
+					return err
+				}
+				sent++
+			}
 			topic, payload, ok := d.fleet.Message(m.Key, at)
 			if !ok {
 				continue
@@ -67,6 +80,21 @@ func (d *Demo) speak(ctx context.Context, w *wire, from, to time.Time, every tim
 		return fmt.Errorf("wait for the broker: %w", err)
 	}
 	return w.arrived(ctx, before+sent)
+}
+
+// loses breaks the connection of a machine when all has arrived that was said before,
+// and waits until the broker has said its last will.
+func (w *wire) loses(ctx context.Context, machine string, said uint64) error {
+	if err := w.flush(ctx); err != nil {
+		return fmt.Errorf("wait for the broker: %w", err)
+	}
+	if err := w.arrived(ctx, said); err != nil {
+		return err
+	}
+	if err := w.lose(ctx, machine); err != nil {
+		return fmt.Errorf("lose the connection of %s: %w", machine, err)
+	}
+	return w.arrived(ctx, said+1)
 }
 
 // arrived waits until the log has taken what an external broker has acknowledged;

@@ -9,7 +9,10 @@
 // The package also plays recorded files (Replay). It knows no broker.
 package simulate
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Days is how long the demo's history is.
 const Days = 30
@@ -92,6 +95,13 @@ const (
 type Gap struct {
 	Kind     GapKind
 	From, To time.Time
+}
+
+// Lost says whether a machine with telematics has lost its coverage in (from, to].
+func (m *Machine) Lost(from, to time.Time) bool {
+	return m.HasDevice && slices.ContainsFunc(m.Gaps, func(g Gap) bool {
+		return g.Kind == NoCoverage && g.From.After(from) && !g.From.After(to)
+	})
 }
 
 func (g *Gap) holds(at int64) bool {
