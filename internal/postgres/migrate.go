@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -69,7 +71,7 @@ func Migrate(ctx context.Context, url string) error {
 	if err := refuseSimple(cfg); err != nil {
 		return err
 	}
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	conn, err := connectPatiently(ctx, cfg)
 	if err != nil {
 		return cannotOpen(cfg, err)
 	}
@@ -139,4 +141,23 @@ func migrateJobs(ctx context.Context, url string) error {
 		return fmt.Errorf("bring the jobs' schema up to date: %w", err)
 	}
 	return nil
+}
+
+// comesUpWithin is how long a server is waited for that is there and says that it
+// starts, or recovers from a crash.
+const comesUpWithin = 5 * time.Minute
+
+func connectPatiently(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
+	for until := time.Now().Add(comesUpWithin); ; {
+		conn, err := pgx.ConnectConfig(ctx, cfg)
+		if err == nil || !comesUp(err) || time.Now().After(until) || !wait(ctx, 200*time.Millisecond) {
+			return conn, err
+		}
+	}
+}
+
+// comesUp says whether a server has answered that it takes nobody in yet.
+func comesUp(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "57P03"
 }

@@ -2,9 +2,14 @@ package postgres_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"io"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -191,5 +196,65 @@ func TestTranslate_KnowsConstraintsThatExist(t *testing.T) {
 		if !slices.Contains(there, name) {
 			t.Errorf("no migration makes %s", name)
 		}
+	}
+}
+
+// After a power cut the program is there before the database has read its own log.
+func TestMigrate_WaitsForADatabaseThatComesUp(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse(postgrestest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	door, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := u.Query().Get("host") + "/.s.PGSQL." + u.Query().Get("port")
+	asked := make(chan struct{}, 100)
+	var passing sync.WaitGroup
+	passing.Go(func() {
+		for n := 0; ; n++ {
+			near, err := door.Accept()
+			if err != nil {
+				return
+			}
+			asked <- struct{}{}
+			if n < 3 {
+				sayStartingUp(t, near)
+				continue
+			}
+			far, err := net.Dial("unix", socket)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for _, pair := range [][2]net.Conn{{near, far}, {far, near}} {
+				passing.Go(func() {
+					_, _ = io.Copy(pair[0], pair[1]) // until one side has enough
+					pair[0].Close()
+				})
+			}
+		}
+	})
+	err = postgres.Migrate(t.Context(), "postgres://"+u.Query().Get("user")+"@"+door.Addr().String()+u.Path+"?sslmode=disable")
+	door.Close()
+	passing.Wait()
+	if err != nil || len(asked) < 4 {
+		t.Errorf("asked %d times: %v", len(asked), err)
+	}
+}
+
+// sayStartingUp answers what PostgreSQL does until it takes connections.
+func sayStartingUp(t *testing.T, c net.Conn) {
+	t.Helper()
+	defer c.Close()
+	if _, err := c.Read(make([]byte, 1_024)); err != nil {
+		t.Error(err)
+	}
+	said := "SFATAL\x00VFATAL\x00C57P03\x00Mthe database system is starting up\x00\x00"
+	answer := append(binary.BigEndian.AppendUint32([]byte{'E'}, uint32(4+len(said))), said...)
+	if _, err := c.Write(answer); err != nil {
+		t.Error(err)
 	}
 }

@@ -16,11 +16,10 @@ func TestF18_TheServersClockJumps(t *testing.T) {
 	l := l1()
 	p := build(t, plan{influx: true, machines: l.machines})
 	f := p.talk(l)
-	before := 0.0
 	for range choose(1, 3) {
 		for _, by := range []time.Duration{time.Hour, -time.Hour, 24 * time.Hour, -24 * time.Hour} {
 			p.hears(f, choose(l.perSecond/2, 10*l.perSecond))
-			before = p.figures()["thirdstate_clock_seconds"]
+			before := p.figures()["thirdstate_clock_seconds"]
 			p.hears(f, l.machines) // the log knows that much of the time
 			p.must(p.program.End(syscall.SIGKILL))
 			p.jump(by)

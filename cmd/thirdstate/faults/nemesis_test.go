@@ -40,7 +40,9 @@ func blows() []blow {
 			p.must(p.program.Start()) // into whatever else is broken
 		}},
 		{"the program is frozen", false, func(p *plant, random *rand.Rand) {
-			p.must(p.program.Freeze())
+			if p.program.Freeze() != nil { // it has ended, see plague
+				return
+			}
 			pause(p, random)
 			p.must(p.program.Thaw())
 		}},
@@ -106,15 +108,23 @@ func nemesisLasts(t *testing.T) time.Duration {
 func (p *plant) plague(f *fleet, random *rand.Rand, lasts time.Duration) {
 	p.Helper()
 	list := slices.DeleteFunc(blows(), func(b blow) bool { return b.external && !p.external })
-	struck := map[string]int{}
+	struck, tried := map[string]int{}, 0
 	for n := 0; f.now() < lasts; n++ {
 		if n%len(list) == 0 { // so that all have their turn
 			random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 		}
 		b := list[n%len(list)]
-		b.strike(p, random)
+		if b.strike(p, random); !p.program.Runs() { // it does not start without its database; whoever looks after it tries again
+			tried++
+			p.must(p.program.End(syscall.SIGKILL))
+			p.must(p.program.Start())
+		}
 		struck[b.name]++
 		p.lasts(time.Duration(random.Int64N(int64(choose(time.Second, 5*time.Second)))))
+	}
+	if p.toPostgres.Make(stand.Trouble{}); !p.program.Runs() {
+		p.must(p.program.End(syscall.SIGKILL))
+		p.must(p.program.Start())
 	}
 	v := p.judge(f)
 	text, times := strings.Builder{}, 0
@@ -123,5 +133,5 @@ func (p *plant) plague(f *fleet, random *rand.Rand, lasts time.Duration) {
 		times += struck[name]
 	}
 	_, most := f.slowest(0, f.now())
-	p.Logf("%d blows of %d kinds in %v, %d messages, %d lost, the slowest acknowledgement %v:%s", times, len(struck), f.now().Round(time.Second), v.acked, v.lost, most.Round(time.Millisecond), text.String())
+	p.Logf("%d blows of %d kinds and %d starts in vain in %v, %d messages, %d lost, the slowest acknowledgement %v:%s", times, len(struck), tried, f.now().Round(time.Second), v.acked, v.lost, most.Round(time.Millisecond), text.String())
 }
