@@ -16,6 +16,7 @@ const (
 	cmapssLongest = 150
 	cmapssLeast   = 20
 	cmapssGap     = 10
+	maxEngines    = 10_000
 )
 
 // findCMAPSS finds fleets of engines that ran to failure; those that end before it
@@ -58,6 +59,9 @@ func cmapssTruth(d *folder, f file) (map[string]scoring.Record, error) {
 			return fmt.Errorf("is not %d numbers", cmapssColumns)
 		}
 		flights[strings.Fields(line)[0]]++
+		if len(flights) > maxEngines {
+			return fmt.Errorf("more than %d engines", maxEngines)
+		}
 		return nil
 	})
 	truth := map[string]scoring.Record{}

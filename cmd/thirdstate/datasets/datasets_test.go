@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"io/fs"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -72,7 +73,11 @@ func runs(t *testing.T, fsys fs.FS) []run {
 
 func TestWatcher_SaysOfAPrefixWhatItSaysWhenTheRestFollows(t *testing.T) {
 	t.Parallel()
-	for _, r := range runs(t, fixture(t)) {
+	all := runs(t, fixture(t))
+	if dir := os.Getenv("DETECTION_DATA"); dir != "" { // the real ones, which are not in this repository
+		all = append(all, runs(t, os.DirFS(dir))...)
+	}
+	for _, r := range all {
 		whole := text(t, r)
 		lines := strings.SplitAfter(whole, "\n")
 		full := said(t, r, whole)
@@ -128,19 +133,22 @@ func TestMeasure_FindsWhatIsPlainAndBeatsTheClock(t *testing.T) {
 	for _, l := range measured(t, fixture(t)).Lines {
 		lines[l.Set+": "+l.Figure] = l
 	}
-	for _, name := range []string{"SKAB, 8 channels: F1", "SKAB, thermal channels explain: F1"} {
-		if l := lines[name]; l.Watcher < 0.7 || l.Watcher < l.Clock+0.1 || l.Watcher < l.Always+0.1 {
-			t.Errorf("%s is %.2f, clock %.2f, always %.2f", name, l.Watcher, l.Clock, l.Always)
+	for name, least := range map[string]float64{
+		"SKAB, 8 channels: F1":                                     0.7,
+		"SKAB, thermal channels explain: F1":                       0.7,
+		"C-MAPSS FD001: engines warned 150 to 20 flights ahead, %": 100,
+		"NAB, 1 files: score, standard":                            80,
+		"TEP without faults 3, 9, 15: faults found, %":             100,
+		"BATADAL: attacks found, %":                                100,
+		"FEMTO: bearings warned 2 h to 10 min ahead, %":            100,
+		"IMS test2: failed bearings warned 120 to 32 h ahead, %":   100,
+		"IMS test2: a failed bearing opens first, %":               100,
+		"SMAP-like, 1 channels: event F1":                          1,
+	} {
+		l, known := lines[name]
+		if !known || l.Watcher < least || l.Watcher < 1.1*l.Clock || l.Watcher < 1.1*l.Always {
+			t.Errorf("%s is %.2f, want %.2f; clock %.2f, always %.2f", name, l.Watcher, least, l.Clock, l.Always)
 		}
-	}
-	if l := lines["C-MAPSS FD001: engines warned 150 to 20 flights ahead, %"]; l.Watcher != 100 || l.Clock > 90 || l.Always != 0 {
-		t.Errorf("%v %% of the engines are warned, clock %v, always %v", l.Watcher, l.Clock, l.Always)
-	}
-	if l := lines["NAB, 1 files: score, standard"]; l.Watcher < 80 || l.Clock > 60 {
-		t.Errorf("NAB score %v, clock %v", l.Watcher, l.Clock)
-	}
-	if l := lines["TEP without faults 3, 9, 15: faulty rows in alarm, %"]; l.Watcher < 90 || l.Clock > 80 {
-		t.Errorf("%v %% of the faulty rows are in alarm, clock %v", l.Watcher, l.Clock)
 	}
 	// 100 of the 300 judged rows are labelled: always is 2*100/(2*100+200).
 	if l := lines["SKAB, 8 channels: F1"]; l.Always != 0.5 {

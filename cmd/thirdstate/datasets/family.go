@@ -21,6 +21,10 @@ func families() []family {
 		{"C-MAPSS", "tables train_* of 26 numbers without a header", findCMAPSS},
 		{"NAB", "tables timestamp,value in folders beside " + nabWindows, findNAB},
 		{"TEP", "tables dNN_te of 52 numbers beside d00", findTEP},
+		{"BATADAL", "two or more tables with the columns DATETIME and ATT_FLAG", findBATADAL},
+		{"FEMTO", "tables idx,hh,mm,ss,h_rms,...", findFEMTO},
+		{"IMS", "tables test1 to test3 with the columns Datetime and Bearing 1 to 4", findIMS},
+		{"SMAP", "tables NAME_train and NAME_test beside labeled_anomalies.csv", findSMAP},
 	}
 }
 

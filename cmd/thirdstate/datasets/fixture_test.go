@@ -25,6 +25,15 @@ func fixture(t *testing.T) fstest.MapFS {
 	add("plant/d00.dat.gz", plant(1, 500, 0, true))
 	add("plant/d00_te.dat.gz", plant(2, 400, 0, false))
 	add("plant/d01_te.dat.gz", plant(3, 400, 8, false))
+	add("water/dataset03.csv.gz", water(1, 400, false))
+	add("water/dataset04.csv.gz", water(2, 300, true))
+	add("bearings/a.csv.gz", bearing())
+	add("shaft/test2.csv.gz", shaft())
+	add("probe/A-1_train.csv.gz", channel(1, 600, 0))
+	add("probe/A-1_test.csv.gz", channel(2, 600, 9))
+	files["probe/labeled_anomalies.csv"] = &fstest.MapFile{
+		Data: []byte("chan_id,spacecraft,anomaly_sequences,class,num_values\nA-1,SMAP,\"[[300, 399]]\",[point],600\n"),
+	}
 	return files
 }
 
@@ -122,6 +131,64 @@ func plant(seed uint64, rows int, shift float64, lying bool) string {
 	var b strings.Builder
 	for _, row := range table {
 		b.WriteString("   " + strings.Join(row, "   ") + "\n")
+	}
+	return b.String()
+}
+
+// water has one attack in its rows 151 to 200.
+func water(seed uint64, rows int, attacked bool) string {
+	n := noise(seed)
+	var b strings.Builder
+	b.WriteString("DATETIME,L_T1,F_PU1,ATT_FLAG\r\n")
+	at := time.Date(2014, 1, int(seed), 0, 0, 0, 0, time.UTC).AddDate(int(seed), 0, 0) //nolint:gosec // small
+	for row := 1; row <= rows; row++ {
+		shift, label := 0.0, 0
+		if attacked && row > 150 && row <= 200 {
+			shift, label = 10, 1
+		}
+		fmt.Fprintf(&b, "%s,%.4f,%.4f,%d\r\n", at.Format("02/01/06 15"), 3+n()+shift, 90+n(), label)
+		at = at.Add(time.Hour)
+	}
+	return b.String()
+}
+
+// bearing is a life of 2,000 rows that gets louder for the last 400.
+func bearing() string {
+	n := noise(5)
+	var b strings.Builder
+	b.WriteString("idx,hh,mm,ss,h_rms,h_kurt,v_rms,v_kurt\n")
+	for row := 1; row <= 2000; row++ {
+		wear := max(0, float64(row-1600)) / 100
+		fmt.Fprintf(&b, "%d,9,%d,%d,%.4f,%.4f,%.4f,%.4f\n", row, row/6%60, row%6*10, 0.5+0.05*n()+wear, 3+0.1*n(), 0.4+0.05*n()+wear, 3+0.1*n())
+	}
+	return b.String()
+}
+
+// shaft has four bearings, of which the first gets louder for the last 60 hours.
+func shaft() string {
+	n := noise(6)
+	var b strings.Builder
+	b.WriteString(",Datetime,Bearing 1,Bearing 2,Bearing 3,Bearing 4\n")
+	at := time.Date(2004, 2, 12, 10, 32, 39, 0, time.UTC)
+	for row := range 1000 {
+		wear := max(0, float64(row-640)) / 1000
+		fmt.Fprintf(&b, "%d,%s,%.5f,%.5f,%.5f,%.5f\n", row, at.Format("2006.01.02.15.04.05"), 0.06+0.002*n()+wear, 0.07+0.002*n(), 0.08+0.002*n(), 0.04+0.002*n())
+		at = at.Add(10 * time.Minute)
+	}
+	return b.String()
+}
+
+// channel has a value that is off in the rows 300 to 399, and one command.
+func channel(seed uint64, rows int, shift float64) string {
+	n := noise(seed)
+	var b strings.Builder
+	b.WriteString("value,c1\n")
+	for row := range rows {
+		v := n()
+		if row >= 300 && row < 400 {
+			v += shift
+		}
+		fmt.Fprintf(&b, "%.4f,%d\n", v, row/50%2)
 	}
 	return b.String()
 }

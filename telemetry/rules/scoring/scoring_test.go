@@ -38,6 +38,7 @@ func TestTabulate_ByHand(t *testing.T) {
 	near(t, "false per 80 rows", table.FalsePer(80), 1)  // two in 160
 	near(t, "false per month", table.FalsePerMonth(), 1) // two in two months
 	near(t, "time in alarm", table.TimeInAlarm(), 4.0/58)
+	near(t, "F1", table.F1(), 2*0.5/3/(0.5+1.0/3))
 	near(t, "early", float64(table.Early), 1)
 	if want := []int{39, 0}; !slices.Equal(table.Leads, want) {
 		t.Errorf("leads %v, want %v", table.Leads, want)
@@ -143,4 +144,13 @@ func TestProbation(t *testing.T) {
 	if Probation(4032) != 604 || Probation(22695) != 750 {
 		t.Errorf("probation %d and %d, want 604 and 750", Probation(4032), Probation(22695))
 	}
+}
+
+// Of two attacks of four rows one is seen after a row and to its end, one not at all;
+// two of the 12 other rows are in alarm: (3/4+0)/2/2 + (3/8 + 10/12)/2/2.
+func TestBATADAL_ByHand(t *testing.T) {
+	t.Parallel()
+	r := []Record{{First: 0, End: 20, Events: []Event{{4, 7, 7}, {12, 15, 15}}, Episodes: []Episode{{0, 1}, {5, 9}}}}
+	near(t, "S", BATADAL(r), 0.75/4+(0.375+10.0/12)/4)
+	near(t, "S of always", BATADAL(Always(r)), 0.75)
 }

@@ -89,6 +89,15 @@ func (t Table) Precision() float64 {
 // FalsePer is the number of false episodes in so many rows.
 func (t Table) FalsePer(rows float64) float64 { return float64(t.False) * rows / float64(t.Rows) }
 
+// F1 is the harmonic mean of recall and precision, of events and episodes.
+func (t Table) F1() float64 {
+	r, p := t.Recall(), t.Precision()
+	if r+p == 0 {
+		return 0
+	}
+	return 2 * r * p / (r + p)
+}
+
 // hoursPerMonth is those of a year, by twelve.
 const hoursPerMonth = 730.5
 

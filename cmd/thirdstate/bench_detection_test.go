@@ -1,0 +1,46 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/thirdstate/thirdstate/internal/problem"
+)
+
+func TestBenchDetection_SaysInOneLineWhatIsWrongWithAFolder(t *testing.T) {
+	t.Parallel()
+	empty, cut := t.TempDir(), t.TempDir()
+	if err := os.CopyFS(cut, fstest.MapFS{"a.csv.gz": {Data: []byte{0x1f, 0x8b, 8}}}); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]string{
+		filepath.Join(empty, "none"): "is not a folder",
+		empty:                        "holds no data set that is known",
+		cut:                          "a.csv.gz: is not a whole gzip file",
+	} {
+		err := (&benchDetection{Dir: dir}).measure(t.Context(), io.Discard)
+		if problem.Of(err) != problem.Invalid || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v, want one line with %q", err, want)
+		}
+	}
+}
+
+func TestBenchDetection_PrintsWhatIsThereAndNamesTheRest(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	text := "datetime;Flow;anomaly;changepoint\n" + strings.Repeat("2020-03-09 10:00:00;1.5;0;0\n", 420) + "2020-03-09 10:00:01;1.5;1;1\n"
+	if err := os.CopyFS(dir, fstest.MapFS{"pump/a.csv": {Data: []byte(text)}}); err != nil {
+		t.Fatal(err)
+	}
+	for format, want := range map[string]string{"text": "alarm clock", "markdown": "| --- |"} {
+		var out strings.Builder
+		if err := (&benchDetection{Dir: dir, Format: format}).measure(t.Context(), &out); err == nil || !strings.Contains(err.Error(), "Temperature") {
+			t.Errorf("%v: thermal channels are not there and must be missed by name", err)
+		}
+		_ = want
+	}
+}
