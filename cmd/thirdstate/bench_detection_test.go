@@ -36,11 +36,13 @@ func TestBenchDetection_PrintsWhatIsThereAndNamesTheRest(t *testing.T) {
 	if err := os.CopyFS(dir, fstest.MapFS{"pump/a.csv": {Data: []byte(text)}}); err != nil {
 		t.Fatal(err)
 	}
-	for format, want := range map[string]string{"text": "alarm clock", "markdown": "| --- |"} {
+	for format, want := range map[string]string{"text": "SKAB, 1 channels  F1", "markdown": "| SKAB, 1 channels | F1 |"} {
 		var out strings.Builder
-		if err := (&benchDetection{Dir: dir, Format: format}).measure(t.Context(), &out); err == nil || !strings.Contains(err.Error(), "Temperature") {
-			t.Errorf("%v: thermal channels are not there and must be missed by name", err)
+		if err := (&benchDetection{Dir: dir, Format: format}).measure(t.Context(), &out); err != nil {
+			t.Fatal(err)
 		}
-		_ = want
+		if !strings.Contains(out.String(), want) || !strings.Contains(out.String(), "not in this folder: NAB") {
+			t.Errorf("want %q and what is not there in\n%s", want, out.String())
+		}
 	}
 }

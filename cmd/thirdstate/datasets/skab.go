@@ -14,6 +14,9 @@ import (
 // results learn from them and are judged on the rest.
 const skabLearn = 400
 
+// skabThermal are the channels that follow the room and not the pump.
+var skabThermal = []string{"Temperature", "Thermocouple"} //nolint:gochecknoglobals // never written
+
 // findSKAB finds the runs of the water loop and, by the same signals without labels,
 // its healthy run, in which every episode is a false one.
 func findSKAB(d *folder) ([]set, error) {
@@ -43,9 +46,9 @@ func findSKAB(d *folder) ([]set, error) {
 	if len(runs) == 0 {
 		return nil, nil
 	}
-	sets := []set{
-		{name: "SKAB, 8 channels", runs: runs, figures: skabFigures(0.82)},
-		{name: "SKAB, thermal channels explain", runs: explained(runs), figures: skabFigures(0.87)},
+	sets := []set{{name: fmt.Sprintf("SKAB, %d channels", len(signals)-1), runs: runs, figures: skabFigures(0.82)}}
+	if slices.Contains(signals, skabThermal[0]) && slices.Contains(signals, skabThermal[1]) {
+		sets = append(sets, set{name: "SKAB, thermal channels explain", runs: explained(runs), figures: skabFigures(0.87)})
 	}
 	if len(healthy) > 0 {
 		sets = append(sets, set{name: "SKAB, healthy run", runs: healthy, figures: []figure{
@@ -68,11 +71,11 @@ func labelsIn(columns []string) []string {
 	return slices.DeleteFunc(columns, func(c string) bool { return c != "anomaly" && c != "changepoint" })
 }
 
-// explained are the runs with the two thermal channels, which follow the room, as context.
+// explained are the runs with the two thermal channels as context.
 func explained(runs []run) []run {
 	with := slices.Clone(runs)
 	for i := range with {
-		with[i].opts.Context = []string{"Temperature", "Thermocouple"}
+		with[i].opts.Context = skabThermal
 	}
 	return with
 }
