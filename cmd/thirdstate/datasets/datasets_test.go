@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -159,12 +160,12 @@ func TestMeasure_FindsWhatIsPlainAndBeatsTheClock(t *testing.T) {
 func TestMeasure_NamesWhatIsNotThere(t *testing.T) {
 	t.Parallel()
 	result := measured(t, fstest.MapFS{"a/b.csv": {Data: []byte("time,x\n1,2\n")}})
-	if len(result.Lines) != 0 || len(result.Missing) != len(families()) {
-		t.Errorf("%d figures, missing %q", len(result.Lines), result.Missing)
+	if len(result.Lines) != 0 || len(result.Missing) != len(families()) || !slices.Equal(result.Unknown, []string{"a"}) {
+		t.Errorf("%d figures, missing %q, unknown %q", len(result.Lines), result.Missing, result.Unknown)
 	}
 	full := measured(t, fixture(t))
-	if len(full.Missing) != 0 {
-		t.Errorf("missing %q", full.Missing)
+	if len(full.Missing)+len(full.Unknown) != 0 {
+		t.Errorf("missing %q, unknown %q", full.Missing, full.Unknown)
 	}
 }
 

@@ -68,6 +68,9 @@ func look(fsys fs.FS) (*folder, error) {
 }
 
 func isTable(name string) bool {
+	if base := path.Base(name); strings.HasPrefix(base, "LICENSE") || strings.HasPrefix(base, "README") {
+		return false
+	}
 	switch path.Ext(strings.TrimSuffix(name, ".gz")) {
 	case ".csv", ".txt", ".dat":
 		return true

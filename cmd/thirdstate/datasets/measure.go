@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
 
 	"github.com/thirdstate/thirdstate/telemetry/rules/scoring"
@@ -35,10 +36,12 @@ func (l Line) Short() float64 {
 	return 0
 }
 
-// Result is the table, and which families were not in the folder.
+// Result is the table, which families were not in the folder, and which folders in
+// it hold tables of which none was measured.
 type Result struct {
 	Lines   []Line
 	Missing []string
+	Unknown []string
 }
 
 // Measure runs the default watcher over what it knows in a folder. An error is one
@@ -49,6 +52,7 @@ func Measure(ctx context.Context, fsys fs.FS) (Result, error) {
 		return Result{}, err
 	}
 	var result Result
+	known := map[string]bool{}
 	for _, f := range families() {
 		sets, err := f.find(d)
 		if err != nil {
@@ -58,11 +62,20 @@ func Measure(ctx context.Context, fsys fs.FS) (Result, error) {
 			result.Missing = append(result.Missing, f.name+" ("+f.layout+")")
 		}
 		for _, s := range sets {
+			for _, r := range s.runs {
+				known[path.Dir(r.name)] = true
+			}
 			lines, err := s.measure(ctx)
 			if err != nil {
 				return Result{}, fmt.Errorf("%s: %w", s.name, err)
 			}
 			result.Lines = append(result.Lines, lines...)
+		}
+	}
+	for _, f := range d.files {
+		if dir := path.Dir(f.path); !known[dir] {
+			known[dir] = true
+			result.Unknown = append(result.Unknown, dir)
 		}
 	}
 	return result, nil

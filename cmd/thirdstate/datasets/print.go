@@ -32,13 +32,20 @@ func (r Result) Print(w io.Writer, markdown bool) error {
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write the table: %w", err)
 	}
+	var notes []string
 	for _, name := range r.Missing {
-		if _, err := fmt.Fprintf(w, "\nnot in this folder: %s", name); err != nil {
-			return fmt.Errorf("write the table: %w", err)
-		}
+		notes = append(notes, "not in this folder: "+name)
 	}
-	_, err := fmt.Fprintln(w)
-	return err
+	for _, name := range r.Unknown {
+		notes = append(notes, "not measured, the tables are of no known family: "+name)
+	}
+	if len(notes) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprintf(w, "\n%s\n", strings.Join(notes, "\n")); err != nil {
+		return fmt.Errorf("write the table: %w", err)
+	}
+	return nil
 }
 
 func (l Line) cells() []string {
