@@ -1862,6 +1862,8 @@ func urgency(c maintenance.CaseRow) string {
 	switch {
 	case c.MachineDown:
 		return "down"
+	case c.FailureMode == machines.RedStopLamp:
+		return "stop"
 	case c.Severity == machines.Alarm:
 		return "now"
 	case c.Severity == machines.Warning:

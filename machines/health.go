@@ -16,6 +16,7 @@ import (
 // a sensor at fault or a silence is no third state.
 const (
 	SensorFailure = "sensor_failure"
+	RedStopLamp   = "red_stop_lamp" // a trouble code says: stop now
 	NoData        = "no_data"
 )
 

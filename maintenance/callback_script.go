@@ -130,6 +130,9 @@ func informScript(m matter) machines.Text {
 	case m.FailureMode == machines.SensorFailure:
 		said = machines.Text{ZH: fmt.Sprintf("您的设备%s：%s，设备本身正常。", machine.ZH, title.ZH),
 			EN: fmt.Sprintf("Your machine %s: %s. The machine itself is well. ", machine.EN, title.EN)}
+	case m.FailureMode == machines.RedStopLamp:
+		said = machines.Text{ZH: fmt.Sprintf("您的设备%s：%s，请立即停机，查明原因前不要再启动。", machine.ZH, title.ZH),
+			EN: fmt.Sprintf("Your machine %s: %s. Please stop it at once and do not start it again before the cause is known. ", machine.EN, title.EN)}
 	case m.MachineDown:
 		said = machines.Text{ZH: fmt.Sprintf("您的设备%s已停机：%s。我们优先安排。", machine.ZH, title.ZH),
 			EN: fmt.Sprintf("Your machine %s is down: %s. It goes before everything else. ", machine.EN, title.EN)}

@@ -94,6 +94,7 @@ func TestInformScript_SaysHowBadItIs(t *testing.T) {
 		matter matter
 		want   string
 	}{
+		{matter{Title: "红色停机灯亮", TitleEN: "Red stop lamp", Serial: "BC1418", FailureMode: machines.RedStopLamp}, "Your machine 1418: Red stop lamp. Please stop it at once and do not start it again before the cause is known. When may we come and check it?"},
 		{matter{Title: "油温", TitleEN: "Oil sensor at fault", Serial: "BC1418", FailureMode: machines.SensorFailure}, "Your machine 1418: Oil sensor at fault. The machine itself is well. When may we come and check it?"},
 		{matter{Title: "泵", TitleEN: "Pump stands", Serial: "BC1418", MachineDown: true, VisitAt: &visit}, "Your machine 1418 is down: Pump stands. It goes before everything else. We propose a visit on 4 Jun 19:30. Does that suit you?"},
 	} {

@@ -94,6 +94,8 @@ func (t message) proposal(now time.Time) machines.Text {
 	switch {
 	case t.MachineDown:
 		return machines.Text{ZH: "。已排在最前，正派人上门。", EN: ". It comes first with us, somebody is being sent."}
+	case t.FailureMode == machines.RedStopLamp:
+		return machines.Text{ZH: "。请立即停机，不要再启动，我们马上联系您。", EN: ". Please stop it at once and do not start it again; we call you right away."}
 	case t.FailureMode == machines.SensorFailure:
 		return machines.Text{ZH: "。可照常使用，传感器随下次上门更换。", EN: ". It can be used as usual; the sensor is changed at the next visit."}
 	}

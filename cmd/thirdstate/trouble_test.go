@@ -50,6 +50,16 @@ func TestProgram_TroubleCodesFromTheWireAndFromAMaker(t *testing.T) {
 	}
 	say(0, "10FF64000101FFFF") // oil pressure low, red lamp
 	p.awaitCodes(t, id, "SPN100-FMI1 critical red active x1", "E360-2 critical active x1")
+	await(t, "the finding of the red stop lamp, and its case", func() bool {
+		var file machines.File
+		p.get(t, "/api/v1/machines/"+id, &file)
+		for _, f := range file.Findings {
+			if f.Rule == "red-stop-lamp" && f.State == "open" && f.CaseID != nil {
+				return f.Severity == machines.Alarm && f.TitleEN == "Red stop lamp: Engine oil pressure: below normal, most severe" && len(f.Facts.FirstChecks) == 3
+			}
+		}
+		return false
+	})
 	say(1, "00FF00000000FFFF")
 	p.awaitCodes(t, id, "SPN100-FMI1 critical red cleared x1", "E360-2 critical active x1")
 	path := "/api/v1/observations?machineId=" + id + "&signals=dtc.spn100.fmi1&from=" + now.Add(-time.Minute).Format(time.RFC3339) + "&to=" + now.Add(time.Minute).Format(time.RFC3339)

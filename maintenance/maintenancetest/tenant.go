@@ -113,7 +113,7 @@ func (w *World) trouble(ctx context.Context, tx pgx.Tx, a *Tenant) error {
 		return err
 	}
 	until := Now.Add(-40 * time.Hour)
-	if err = machines.NoteSilences(ctx, tx, until, Program, []machines.Silence{{MachineID: a.Machine.ID, Since: Now.Add(-50 * time.Hour), NoticedAt: Now.Add(-49 * time.Hour), Until: &until,
+	if err := machines.NoteSilences(ctx, tx, until, Program, []machines.Silence{{MachineID: a.Machine.ID, Since: Now.Add(-50 * time.Hour), NoticedAt: Now.Add(-49 * time.Hour), Until: &until,
 		Cause: machines.Off, FirstCause: machines.Silent, Why: []string{"at_rest"}}}); err != nil {
 		return err
 	}

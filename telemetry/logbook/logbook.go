@@ -74,7 +74,7 @@ type keeper struct {
 	live      map[uuid.UUID]struct{} // machines that have or had an active code
 	buses     map[uuid.UUID]*j1939.Assembler
 	meters    map[uuid.UUID]*meter
-	told      map[uuid.UUID]time.Time // when the signals of a machine's codes were written last
+	told      map[uuid.UUID]told // of the signals of machines' codes
 }
 
 // Run keeps the logbook until ctx ends. While the database is away it waits.
@@ -82,7 +82,7 @@ func Run(ctx context.Context, c Config) error {
 	if c.Status == nil {
 		c.Status = &Status{}
 	}
-	k := &keeper{Config: c, live: map[uuid.UUID]struct{}{}, buses: map[uuid.UUID]*j1939.Assembler{}, meters: map[uuid.UUID]*meter{}, told: map[uuid.UUID]time.Time{}}
+	k := &keeper{Config: c, live: map[uuid.UUID]struct{}{}, buses: map[uuid.UUID]*j1939.Assembler{}, meters: map[uuid.UUID]*meter{}, told: map[uuid.UUID]told{}}
 	ctx = identity.With(ctx, who())
 	if err := k.try(ctx, "open the logbook", k.open); err != nil {
 		return stopped(ctx, err)

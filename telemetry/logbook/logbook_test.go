@@ -150,9 +150,29 @@ func TestLogbook_ACodeLivesAndTellsTheRules(t *testing.T) {
 		t.Error(got)
 	}
 	want := []string{
-		`{"ts":"2026-03-01T08:00:01Z","values":{"dtc.active":1,"dtc.critical":1,"dtc.red_stop":0,"dtc.spn110.fmi0":1}}`,
-		`{"ts":"2026-03-01T08:00:03Z","values":{"dtc.active":0,"dtc.critical":0,"dtc.red_stop":0,"dtc.spn110.fmi0":0}}`,
-		`{"ts":"2026-03-01T08:00:04Z","values":{"dtc.active":1,"dtc.critical":1,"dtc.red_stop":0,"dtc.spn110.fmi0":1}}`,
+		`{"ts":"2026-03-01T08:00:01Z","values":{"dtc.active":1,"dtc.critical":1,"dtc.red_stop":0,"dtc.spn110.fmi0":1,"dtc.warning_lamp":1}}`,
+		`{"ts":"2026-03-01T08:00:03Z","values":{"dtc.active":0,"dtc.critical":0,"dtc.red_stop":0,"dtc.spn110.fmi0":0,"dtc.warning_lamp":0}}`,
+		`{"ts":"2026-03-01T08:00:04Z","values":{"dtc.active":1,"dtc.critical":1,"dtc.red_stop":0,"dtc.spn110.fmi0":1,"dtc.warning_lamp":1}}`,
+	}
+	if got := d.derived(); strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("%s", strings.Join(got, "\n"))
+	}
+}
+
+// That the red lamp goes on is told at once, though the code is there already; it
+// names the code, and the amber lamp beside it no more.
+func TestLogbook_TellsAtOnceThatALampGoesOn(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	const red, dark = "14FF6E000003FFFF", "00FF6E000003FFFF"
+	for i, hex := range []string{hot, red, red, dark} {
+		d.send("fleet/EX215A0007/can", dm1(start.Add(time.Duration(i)*time.Second), hex))
+	}
+	d.keep()
+	want := []string{
+		`{"ts":"2026-03-01T08:00:00Z","values":{"dtc.active":1,"dtc.critical":1,"dtc.red_stop":0,"dtc.spn110.fmi0":1,"dtc.warning_lamp":1}}`,
+		`{"ts":"2026-03-01T08:00:01Z","values":{"dtc.active":1,"dtc.critical":1,"dtc.red_stop":1,"dtc.red_stop.spn110.fmi0":1,"dtc.spn110.fmi0":1,"dtc.warning_lamp":0}}`,
+		`{"ts":"2026-03-01T08:00:03Z","values":{"dtc.active":1,"dtc.critical":1,"dtc.red_stop":0,"dtc.spn110.fmi0":1,"dtc.warning_lamp":0}}`,
 	}
 	if got := d.derived(); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%s", strings.Join(got, "\n"))

@@ -24,7 +24,9 @@ const maxSignals = 200
 
 // signals are what rules see of codes: dtc.spn110.fmi0 is 1 while the code is
 // active and 0 once it has cleared; dtc.active, dtc.critical and dtc.red_stop count
-// the codes that are active, critical, and with the red lamp on.
+// the codes that are active, critical, and with the red lamp on, and
+// dtc.warning_lamp those with the amber or the protect lamp and not the red one.
+// dtc.red_stop.spn110.fmi0 names who has the red one on.
 type signals struct {
 	*keeper
 	book    *machines.TroubleBook
@@ -33,7 +35,14 @@ type signals struct {
 	records []intakelog.Record
 }
 
-// note writes down what an entry has changed, and every minute what has not.
+// told is what was written of a machine last.
+type told struct {
+	at           time.Time
+	red, warning float64 // codes with the lamps on
+}
+
+// note writes down what an entry has changed, and every minute what has not. That a
+// lamp goes on or out is a change, too.
 func (s *signals) note(e entry, news bool) {
 	changes := s.book.Changes()[s.changes:]
 	s.changes += len(changes)
@@ -48,17 +57,23 @@ func (s *signals) note(e entry, news bool) {
 			values[Signal(c.Code)] = 0
 		}
 	}
-	due := news && len(e.trouble.Codes) > 0 && e.at.Sub(s.told[e.machine]) >= tellEvery
-	if len(values) == 0 && !due {
+	before := s.told[e.machine]
+	due := news && len(e.trouble.Codes) > 0 && e.at.Sub(before.at) >= tellEvery
+	if len(values) == 0 && !due && !news {
 		return
 	}
+	changed := len(values) > 0
 	s.count(e.machine, values)
-	s.told[e.machine] = at
+	now := told{at, values["dtc.red_stop"], values["dtc.warning_lamp"]}
+	if !changed && !due && now.red == before.red && now.warning == before.warning {
+		return
+	}
+	s.told[e.machine] = now
 	s.add(s.named[e.machine], at, values)
 }
 
 func (s *signals) count(machine uuid.UUID, values map[string]float64) {
-	values["dtc.active"], values["dtc.critical"], values["dtc.red_stop"] = 0, 0, 0
+	values["dtc.active"], values["dtc.critical"], values["dtc.red_stop"], values["dtc.warning_lamp"] = 0, 0, 0, 0
 	for _, c := range s.book.ActiveOf(machine) {
 		if len(values) < maxSignals {
 			values[Signal(c)] = 1
@@ -67,8 +82,14 @@ func (s *signals) count(machine uuid.UUID, values map[string]float64) {
 		if c.Severity == "critical" {
 			values["dtc.critical"]++
 		}
-		if c.RedStop {
+		switch {
+		case c.RedStop:
 			values["dtc.red_stop"]++
+			if len(values) < maxSignals {
+				values["dtc.red_stop."+strings.TrimPrefix(Signal(c), "dtc.")] = 1
+			}
+		case c.AmberWarning, c.Protect:
+			values["dtc.warning_lamp"]++
 		}
 	}
 }

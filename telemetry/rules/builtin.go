@@ -7,7 +7,13 @@ const (
 	WatcherID  = "watcher"  // on a machine without a pack: every signal
 	UnmappedID = "unmapped" // beside a pack: signals that it does not name
 	SensorsID  = "sensors"  // on every machine: signals that are out or frozen while the others go on
+
+	RedStopID     = "red-stop-lamp" // on machines with trouble codes
+	WarningLampID = "warning-lamp"
 )
+
+// maxBuiltin is how many of them one machine may have.
+const maxBuiltin = 5
 
 // builtin is a rule that no pack holds, with its hash: all machines share it.
 type builtin struct {
@@ -35,6 +41,28 @@ var (
 	})
 )
 
+// Lamps of trouble codes. The codes that have them on are named in the evidence.
+//
+//nolint:gochecknoglobals // never written
+var (
+	redStopRule = newBuiltin(Rule{
+		ID: RedStopID, Kind: "lamp", Signal: redStop, FailureMode: "red_stop_lamp", Severity: Alarm, Clear: 10 * time.Minute,
+		Title: "Red stop lamp", TitleZH: "红色停机灯亮",
+		FirstChecks: []Text{
+			{EN: "Stop the engine at once and do not start it again before the cause is known", ZH: "立即停机，查明原因前不要再启动"},
+			{EN: "Look at what the code names: oil and coolant level, leaks, belts", ZH: "按故障码检查：机油和冷却液液位、渗漏、皮带"},
+			{EN: "Read the codes with the maker's tool before the battery is disconnected", ZH: "断电前用厂家诊断仪读取故障码"},
+		},
+		Verify: Repair{RegimeHours: 1},
+	})
+	warningLampRule = newBuiltin(Rule{
+		ID: WarningLampID, Kind: "lamp", Signal: warningLamp, FailureMode: "warning_lamp", Severity: Warning, Hold: 5 * time.Minute, Clear: 10 * time.Minute,
+		Title: "Warning lamp", TitleZH: "警告灯亮",
+		FirstChecks: []Text{{EN: "Look at what the code names; the machine may go on working", ZH: "按故障码检查，设备可继续工作"}},
+		Verify:      Repair{RegimeHours: 1},
+	})
+)
+
 func newBuiltin(r Rule) builtin { return builtin{&r, r.Hash()} }
 
 // Builtin gives a rule that no pack holds, nil for other ids. It is shared: copy
@@ -47,6 +75,10 @@ func Builtin(id string) *Rule {
 		return unmappedRule.rule
 	case SensorsID:
 		return sensorsRule.rule
+	case RedStopID:
+		return redStopRule.rule
+	case WarningLampID:
+		return warningLampRule.rule
 	}
 	return nil
 }

@@ -75,6 +75,10 @@ var Kinds = []Kind{
 		Takes: []string{"after", "learn"},
 	},
 	{
+		Name: "lamp", Summary: "a trouble code has a lamp on: dtc.red_stop, or dtc.warning_lamp", New: newLamp,
+		Needs: []string{"signal"},
+	},
+	{
 		Name: "watcher", Summary: "several signals away from their own normal; needs no settings", New: newWatcher, patient: true,
 		Takes: []string{"signals", "context", "learn", "smooth"},
 	},

@@ -2,6 +2,8 @@ package rules
 
 import (
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/thirdstate/thirdstate/telemetry/observation"
@@ -20,6 +22,7 @@ type Machine struct {
 	guess   []int   // numbers of the last observation's signals, in its order
 	suspect []bool  // by number: a sensor rule is open on it
 	ignored uint64  // values of signals beyond maxSignals
+	lamps   bool    // it has trouble codes, and the rules on their lamps
 
 	waiting   buffer
 	watermark int64 // greatest event time seen
@@ -72,6 +75,9 @@ func New(machine string, pack *Pack) *Machine {
 			s.own = common.stuck
 		}
 	}
+	if slices.ContainsFunc(common.names, isTrouble) {
+		m.addLamps()
+	}
 	return m
 }
 
@@ -96,7 +102,26 @@ func (m *Machine) number(name string) int {
 	m.ranges = append(m.ranges, Range{math.Inf(-1), math.Inf(1)})
 	m.suspect = append(m.suspect, false)
 	m.row.grow(name)
+	if isTrouble(name) {
+		m.addLamps()
+	}
 	return n
+}
+
+func isTrouble(signal string) bool { return strings.HasPrefix(signal, troubleCodes) }
+
+// addLamps adds the rules on lamps when a machine has its first trouble code: most
+// have none, and a hundred thousand of them need no rules on it.
+func (m *Machine) addLamps() {
+	if m.lamps {
+		return
+	}
+	m.lamps = true
+	for _, b := range []builtin{redStopRule, warningLampRule} {
+		if m.pack == nil || !slices.ContainsFunc(m.pack.Rules, func(r Rule) bool { return r.Signal == b.rule.Signal }) {
+			m.add(b.rule, b.hash)
+		}
+	}
 }
 
 // Observe takes one observation and returns what changed. An observation is

@@ -78,7 +78,7 @@ func (c *check) rules(n ast.Node, p *Pack) {
 		c.at(n, "%d rules, at most %d", len(list.Values), maxRules)
 		return
 	}
-	seen := map[string]bool{WatcherID: true, UnmappedID: true, SensorsID: true}
+	seen := map[string]bool{WatcherID: true, UnmappedID: true, SensorsID: true, RedStopID: true, WarningLampID: true}
 	for _, item := range list.Values {
 		r := c.rule(item, p)
 		if seen[r.ID] {

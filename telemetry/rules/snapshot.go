@@ -102,7 +102,7 @@ func (m *Machine) restore(r *reader) {
 		}
 		return numbers[n]
 	})
-	for range r.count(maxRules + 3) {
+	for range r.count(maxRules + maxBuiltin) {
 		m.restoreSlot(r)
 	}
 	if r.bool() {

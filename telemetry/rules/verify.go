@@ -30,6 +30,9 @@ func Verify(rule *Rule, ev Evidence, after []observation.Observation) Verdict {
 		v.Passed = v.Enough
 		return v
 	}
+	if rule.Kind == "lamp" {
+		return verifyLamp(ev, after, v)
+	}
 	rests, total := rests(rule, ev, after, v.NeededHours)
 	v.RegimeHours = total
 	v.Enough = len(rests) > 0 && total >= v.NeededHours
@@ -52,6 +55,24 @@ func Verify(rule *Rule, ev Evidence, after []observation.Observation) Verdict {
 		v.Deviation = middle(rests)
 	}
 	v.Passed = v.Enough && sided(rule.Direction, v.Deviation) <= v.Limit
+	return v
+}
+
+// verifyLamp passes when a machine has run for a while and none of the codes came again.
+func verifyLamp(ev Evidence, after []observation.Observation, v Verdict) Verdict {
+	for i := range after {
+		if i > 0 {
+			v.RegimeHours += min(after[i].At.Sub(after[i-1].At), 15*time.Minute).Hours()
+		}
+		for _, c := range ev.Causes {
+			if x, ok := after[i].Get(c.Signal); ok && x > 0 {
+				v.Deviation = 1
+			}
+		}
+	}
+	v.Limit = 0
+	v.Enough = v.Deviation > 0 || v.RegimeHours >= v.NeededHours
+	v.Passed = v.Enough && v.Deviation == 0
 	return v
 }
 
