@@ -53,6 +53,7 @@ func (p *plant) judge(f *fleet) verdict {
 	if v.acked != v.sent || v.wrong > 0 || v.stored != v.sent {
 		p.Errorf("%d said, %d acknowledged, %d stored, %d of them at a wrong time", v.sent, v.acked, v.stored, v.wrong)
 	}
+	p.until("what was found is committed", func() bool { return p.committed(f) })
 	v.findings = p.found(f)
 	p.Logf("%d messages acknowledged, %d sent again, %d lost; %d findings, each with one case; %+v", v.acked, v.resent, v.lost, v.findings, v.account)
 	return v
@@ -152,6 +153,22 @@ const (
 
 // hold is how long an oil pressure must be low, and a little more.
 const hold = 2*time.Minute + 10*time.Second
+
+const openSQL = `SELECT count(*)::int FROM finding WHERE rule = 'oil-pressure-low'`
+
+// committed says whether there are as many findings as machines that fail: what is
+// evaluated may wait for a database that has just come back.
+func (p *plant) committed(f *fleet) bool {
+	p.Helper()
+	want, got := 0, 0
+	for i := range f.machines {
+		if f.faultAt(i) > 0 {
+			want++
+		}
+	}
+	p.read(openSQL, []any{&got}, func() {})
+	return got >= want
+}
 
 // found must be one finding and one case of each machine whose oil pressure fell, and
 // none of another; it returns how many there are.

@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -43,6 +44,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	flag.Parse()
+	_ = flag.Set("test.parallel", "4") // most of the time they wait
 	code := m.Run()
 	_ = os.RemoveAll(dir) // of the system's temporary folder
 	os.Exit(code)
