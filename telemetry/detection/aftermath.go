@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
@@ -84,7 +85,12 @@ func (r *Runner) scores(t *touched) {
 		if w == nil {
 			continue // connected, and has said nothing yet
 		}
-		points, contributors := w.rules.Score()
+		var points float64
+		var contributors []rules.Contributor
+		if crash := formats.Contain(func() { points, contributors = w.rules.Score() }); crash != nil {
+			r.fail(w, r.lsn, crash)
+			continue
+		}
 		if rounded := int(math.Round(points)); rounded != w.score {
 			w.score = rounded
 			r.pending.of(w.ID, key).Score = &machines.Score{Points: rounded, Contributors: contributed(contributors)}

@@ -155,7 +155,7 @@ func (j *job) bare() []Outcome {
 	var list []Outcome
 	for _, o := range j.ledger.outcomes {
 		if len(o.Changes) > 0 {
-			list = append(list, Outcome{Position: Position{LSN: o.Position.LSN}, Changes: o.Changes})
+			list = append(list, Outcome{Position: Position{LSN: o.Position.LSN}, News: News{Changes: o.Changes}})
 		}
 	}
 	return list

@@ -13,6 +13,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 	"github.com/thirdstate/thirdstate/telemetry/silence"
@@ -22,9 +23,15 @@ import (
 // be committed whole, together with its position.
 type Outcome struct {
 	Position Position
-	Changes  []machines.FindingChange
-	Silences []machines.Silence
-	Seen     []machines.Seen // and scores
+	News
+	Failures []Failure
+}
+
+// News is what was found and seen of machines.
+type News struct {
+	Changes  []machines.FindingChange `json:"changes"`
+	Silences []machines.Silence       `json:"silences"`
+	Seen     []machines.Seen          `json:"seen"` // and scores
 }
 
 // Commit stores an outcome in one transaction: findings, cases, jobs and the
@@ -61,6 +68,7 @@ type Runner struct {
 	asked        *watched // of whom they are
 
 	carried   []machines.FindingChange // found while catching up, and not in the records
+	failures  []Failure                // of this batch
 	shotEvery int
 	sinceShot int
 	released  func(intakelog.LSN)
@@ -270,12 +278,13 @@ func (r *Runner) evaluate(batch *telemetry.Batch) Outcome {
 	steps := merge(batch)
 	known := sort.Search(len(steps), func(i int) bool { return steps[i].lsn > r.pos.LSN })
 	for _, s := range steps[:known] {
-		for _, f := range r.step(s, touched) {
+		for _, f := range r.contained(s, touched) {
 			if f.CloseReason == rules.RuleChanged { // the run before did not know the new rules
 				r.carried = append(r.carried, r.fleet.finding(r.watched[f.Machine].Watched, f, r.log))
 			}
 		}
 	}
+	r.failures = nil // they are told already
 	if batch.To > r.pos.LSN {
 		r.scores(touched) // as they are in the records
 		out.Position.LSN = batch.To
@@ -284,12 +293,13 @@ func (r *Runner) evaluate(batch *telemetry.Batch) Outcome {
 	touched.told = nil // it is stored
 	clear(touched.spells)
 	for _, s := range steps[known:] {
-		for _, f := range r.step(s, touched) {
+		for _, f := range r.contained(s, touched) {
 			out.Changes = append(out.Changes, r.fleet.finding(r.watched[f.Machine].Watched, f, r.log))
 		}
 	}
 	r.lsn, out.Silences = batch.To, touched.told
 	r.scores(touched)
+	out.Failures, r.failures = r.failures, nil
 	return out
 }
 
@@ -325,7 +335,7 @@ func (r *Runner) step(s step, t *touched) []rules.Finding {
 	switch {
 	case s.tick != nil:
 		t.all = true
-		return r.tick(*s.tick, t)
+		return r.tick(s.lsn, *s.tick, t)
 	case s.here != nil:
 		r.present(s.here, t)
 		return nil
@@ -342,17 +352,26 @@ func (r *Runner) step(s step, t *touched) []rules.Finding {
 	return w.rules.Observe(s.obs.Observation)
 }
 
-func (r *Runner) tick(tick telemetry.Tick, t *touched) []rules.Finding {
+func (r *Runner) tick(lsn intakelog.LSN, tick telemetry.Tick, t *touched) []rules.Finding {
 	var found []rules.Finding
 	keys := slices.Sorted(maps.Keys(r.watched)) // findings of one tick come in the same order each time
 	for _, key := range keys {
-		found = append(found, r.watched[key].rules.Tick(tick.At, tick.Excused)...)
+		w := r.watched[key]
+		var more []rules.Finding
+		if crash := formats.Contain(func() { more = w.rules.Tick(tick.At, tick.Excused) }); crash != nil {
+			r.fail(w, lsn, crash)
+			continue
+		}
+		found = append(found, more...)
 	}
 	r.ticked = max(r.ticked, tick.At.UnixNano())
 	r.crowd.now, r.crowd.peers = r.ticked, map[group]*silence.Peers{}
 	for _, key := range keys {
 		w := r.watched[key]
-		t.silences(w, w.silence.Tick(r.ticked, tick.Excused, r.around(w)))
+		crash := formats.Contain(func() { t.silences(w, w.silence.Tick(r.ticked, tick.Excused, r.around(w))) })
+		if crash != nil {
+			r.fail(w, lsn, crash)
+		}
 	}
 	r.crowd.now = 0
 	return found

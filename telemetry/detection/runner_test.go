@@ -189,7 +189,7 @@ func TestRunner_WaitsForTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := w.newJob(t)
-	j.pool = pool
+	j.on(pool)
 	j.enter()
 	met := map[intakelog.LSN]bool{}
 	j.commit = func(ctx context.Context, o Outcome) error {

@@ -322,15 +322,24 @@ type job struct {
 	dir      string // of the snapshots
 	ledger   *ledger
 	commit   Commit // after which an outcome is in the ledger
-	every    int    // a snapshot every so often
+	store    *Store
+	decoders telemetry.Decoders
+	every    int // a snapshot every so often
 	released func(intakelog.LSN)
 }
 
 // newJob evaluates the log from its start and commits positions alone.
 func (w *works) newJob(t *testing.T) *job {
-	j := &job{works: *w, shard: int(shards.Add(1)), dir: t.TempDir(), ledger: &ledger{}, every: 400}
+	j := &job{works: *w, shard: int(shards.Add(1)), dir: t.TempDir(), ledger: &ledger{}, every: 400, decoders: telemetry.OwnDecoders()}
 	j.T, j.commit = t, j.advance
+	j.on(w.pool)
 	return j
+}
+
+// on puts the job's records into a database.
+func (j *job) on(pool *postgres.Pool) {
+	j.pool = pool
+	j.store = &Store{Pool: pool, Clock: j.clock, Log: j.logger(), Apply: apply}
 }
 
 // shards gives each evaluation of one log a checkpoint of its own.
@@ -340,7 +349,8 @@ var shards atomic.Int32
 func (w *works) records(t *testing.T) *job {
 	t.Helper()
 	j := w.newJob(t)
-	j.pool, j.commit = postgrestest.New(t), j.accept
+	j.commit = j.accept
+	j.on(postgrestest.New(t))
 	j.enter()
 	return j
 }
@@ -351,20 +361,18 @@ func (j *job) advance(ctx context.Context, o Outcome) error {
 }
 
 // accept commits as the program does.
-func (j *job) accept(ctx context.Context, o Outcome) error {
-	now := j.clock.Now()
-	return postgres.As(ctx, j.pool, identity.Program("detection"), func(tx pgx.Tx) error {
-		if err := maintenance.Accept(ctx, tx, now, o.Changes); err != nil {
+func (j *job) accept(ctx context.Context, o Outcome) error { return j.store.Commit(ctx, o) }
+
+func apply(ctx context.Context, tx pgx.Tx, now time.Time, n News) error {
+	if len(n.Changes) > 0 {
+		if err := maintenance.Accept(ctx, tx, now, n.Changes); err != nil {
 			return err
 		}
-		if err := machines.SetSeen(ctx, tx, o.Seen); err != nil {
-			return err
-		}
-		if err := machines.NoteSilences(ctx, tx, now, identity.Program("detection"), o.Silences); err != nil {
-			return err
-		}
-		return Advance(ctx, tx, now, o.Position)
-	})
+	}
+	if err := machines.SetSeen(ctx, tx, n.Seen); err != nil {
+		return err
+	}
+	return machines.NoteSilences(ctx, tx, now, identity.Program("detection"), n.Silences)
 }
 
 func (j *job) runner(source telemetry.Records) *Runner {
@@ -374,7 +382,7 @@ func (j *job) runner(source telemetry.Records) *Runner {
 		at, err = Take(j.Context(), tx, j.clock.Now(), j.shard, j.log.ID())
 		return err
 	})
-	r, err := NewRunner(Config{Fleet: j.fleet, Source: telemetry.NewStage(source, j.pool, j.logger()), Position: at, Dir: j.dir, Log: j.logger(), Released: j.released,
+	r, err := NewRunner(Config{Fleet: j.fleet, Source: telemetry.NewStageOf(source, j.pool, j.logger(), j.decoders), Position: at, Dir: j.dir, Log: j.logger(), Released: j.released,
 		Commit: func(ctx context.Context, o Outcome) error {
 			if err := j.commit(ctx, o); err != nil {
 				return err
