@@ -36,8 +36,15 @@ func (k *keeper) entries(b *telemetry.Batch) []entry {
 		list = append(list, entry{t.LSN, t.MachineID, t.Key, t.At, &t.Trouble})
 	}
 	for i := range b.Frames {
-		if t := k.assemble(&b.Frames[i]); t != nil {
-			list = append(list, entry{b.Frames[i].LSN, b.Frames[i].MachineID, b.Frames[i].Key, t.At, t})
+		f := &b.Frames[i]
+		crash := formats.Contain(func() {
+			if t := k.assemble(f); t != nil {
+				list = append(list, entry{f.LSN, f.MachineID, f.Key, t.At, t})
+			}
+		})
+		if crash != nil {
+			delete(k.buses, f.MachineID)
+			k.fail(f.LSN, f.Key, crash)
 		}
 	}
 	for i := range b.Observations {
@@ -84,32 +91,39 @@ func (k *keeper) concerns(entries []entry) bool {
 	return slices.ContainsFunc(entries, func(e entry) bool { _, live := k.live[e.machine]; return live })
 }
 
-// writeCodes lets the codes live through a batch, and tells the rules.
-func (k *keeper) writeCodes(ctx context.Context, tx pgx.Tx, entries []entry) (*machines.TroubleBook, error) {
+// fail notes a record over which the program has failed.
+func (k *keeper) fail(lsn intakelog.LSN, key string, crash *formats.Fault) {
+	k.failed = append(k.failed, refusal{key: key, lsns: []intakelog.LSN{lsn}, fault: *crash})
+}
+
+// writeCodes lets the codes live through a batch, and finds out what the rules are told.
+func (k *keeper) writeCodes(ctx context.Context, tx pgx.Tx, list []share, w *written) error {
 	var ids []uuid.UUID
-	named := map[uuid.UUID]string{}
-	for _, e := range entries {
-		if _, live := k.live[e.machine]; live && named[e.machine] == "" {
-			ids, named[e.machine] = append(ids, e.machine), e.key
+	for i := range list {
+		if len(list[i].entries) > 0 {
+			ids = append(ids, list[i].machine)
 		}
+	}
+	if len(ids) == 0 {
+		return nil
 	}
 	book, err := machines.LoadTrouble(ctx, tx, ids)
-	if err != nil || len(ids) == 0 {
-		return book, err
+	if err != nil {
+		return err
 	}
-	s := signals{keeper: k, book: book, named: named}
-	for _, e := range entries {
-		if named[e.machine] == "" {
-			continue
+	s := signals{keeper: k, book: book, told: w.told}
+	for i := range list {
+		for _, e := range list[i].entries {
+			news := e.trouble != nil && book.Report(report(e), postgres.NewID)
+			book.Heard(e.machine, e.at)
+			s.note(e, news)
 		}
-		news := e.trouble != nil && book.Report(report(e), postgres.NewID)
-		book.Heard(e.machine, e.at)
-		s.note(e, news)
 	}
 	if err := book.Save(ctx, tx); err != nil {
-		return nil, err
+		return err
 	}
-	return book, s.write(ctx)
+	w.changes, w.dropped, w.signals = len(book.Changes()), book.Dropped(), s.records
+	return nil
 }
 
 // report is a message's word in the terms of the machine file.

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -47,8 +48,12 @@ type Config struct {
 // Status says how the logbook is doing. Safe for concurrent use; the zero value is
 // ready.
 type Status struct {
-	at, changes, dropped, lost, resets atomic.Uint64
+	at, changes, dropped, lost, resets, refused atomic.Uint64
 }
+
+// Refused is how often what was said of a machine could not be kept since the
+// start: the database would not take it, or the program failed over it.
+func (s *Status) Refused() uint64 { return s.refused.Load() }
 
 // At is the last record that has been read.
 func (s *Status) At() intakelog.LSN { return intakelog.LSN(s.at.Load()) }
@@ -75,6 +80,7 @@ type keeper struct {
 	buses     map[uuid.UUID]*j1939.Assembler
 	meters    map[uuid.UUID]*meter
 	told      map[uuid.UUID]told // of the signals of machines' codes
+	failed    []refusal          // records of this batch over which the program failed
 }
 
 // Run keeps the logbook until ctx ends. While the database is away it waits.
@@ -159,10 +165,18 @@ func (k *keeper) open(ctx context.Context) error {
 }
 
 func (k *keeper) runOnce(ctx context.Context, b *telemetry.Batch) error {
+	k.failed = nil
 	entries := k.entries(b)
 	meters := k.readMeters(b)
-	if k.concerns(entries) || len(meters.dirty) > 0 || b.To > k.saved && time.Since(k.savedAt) > saveEvery {
-		err := k.try(ctx, "write into the logbook", func(ctx context.Context) error { return k.write(ctx, b, entries, meters) })
+	if k.concerns(entries) || len(meters.dirty) > 0 || len(k.failed) > 0 || b.To > k.saved && time.Since(k.savedAt) > saveEvery {
+		list := k.shares(entries, meters)
+		err := k.try(ctx, "write into the logbook", func(ctx context.Context) error {
+			err := k.write(ctx, b, list, k.together)
+			if postgres.Refused(err) {
+				err = k.write(ctx, b, list, k.apart)
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -175,25 +189,45 @@ func (k *keeper) runOnce(ctx context.Context, b *telemetry.Batch) error {
 const moveCursorSQL = `INSERT INTO intake_cursor (log, consumer, lsn, saved_at) VALUES (@log, @consumer, @to, @at)
 ON CONFLICT (log, consumer) DO UPDATE SET lsn = @to, saved_at = @at WHERE intake_cursor.lsn < @to`
 
+// written is what one transaction means beside its rows.
+type written struct {
+	changes, dropped, resets int
+	told                     map[uuid.UUID]told
+	signals                  []intakelog.Record
+	refused                  []refusal
+}
+
 // write stores what a batch means, and the place behind it, in one transaction.
-func (k *keeper) write(ctx context.Context, b *telemetry.Batch, entries []entry, m metersRead) error {
-	var book *machines.TroubleBook
-	err := k.as(ctx, func(tx pgx.Tx) (err error) {
-		if book, err = k.writeCodes(ctx, tx, entries); err != nil {
+func (k *keeper) write(ctx context.Context, b *telemetry.Batch, list []share, how func(context.Context, pgx.Tx, []share, *written) error) error {
+	var w *written
+	err := k.as(ctx, func(tx pgx.Tx) error {
+		w = &written{told: map[uuid.UUID]told{}}
+		return postgres.Guard(func() error {
+			if err := how(ctx, tx, list, w); err != nil {
+				return err
+			}
+			w.refused = append(w.refused, k.failed...)
+			if err := k.bury(ctx, tx, w.refused); err != nil {
+				return err
+			}
+			if err := k.append(ctx, w.signals); err != nil {
+				return err
+			}
+			_, err := postgres.Run(ctx, tx, moveCursorSQL, pgx.NamedArgs{"log": k.Log.ID(), "consumer": Consumer, "to": int64(b.To), "at": k.Clock.Now()}) //nolint:gosec // an LSN never reaches 2^63
 			return err
-		}
-		if err := m.write(ctx, tx); err != nil {
-			return err
-		}
-		_, err = postgres.Run(ctx, tx, moveCursorSQL, pgx.NamedArgs{"log": k.Log.ID(), "consumer": Consumer, "to": int64(b.To), "at": k.Clock.Now()}) //nolint:gosec // an LSN never reaches 2^63
-		return err
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("records %d to %d: %w", b.From+1, b.To, err)
 	}
-	k.Status.changes.Add(uint64(len(book.Changes())))
-	k.Status.dropped.Add(uint64(book.Dropped())) //nolint:gosec // a count
-	k.Status.resets.Add(uint64(len(m.resets)))   //nolint:gosec // a count
+	for _, r := range w.refused {
+		k.Logger.Error("the logbook cannot keep what records say of a machine; they are dead letters", "machine", r.key, "records", len(r.lsns), "lsn", r.lsns[0], "error", r.fault.Detail)
+	}
+	maps.Copy(k.told, w.told)
+	k.Status.changes.Add(uint64(w.changes))      //nolint:gosec // a count
+	k.Status.dropped.Add(uint64(w.dropped))      //nolint:gosec // a count
+	k.Status.resets.Add(uint64(w.resets))        //nolint:gosec // a count
+	k.Status.refused.Add(uint64(len(w.refused))) //nolint:gosec // a count
 	k.saved, k.savedAt = max(k.saved, b.To), time.Now()
 	k.Released(k.saved)
 	return nil

@@ -30,6 +30,8 @@ type desk struct {
 	log     *intakelog.Log
 	clock   *clock.Clock
 	machine machines.Machine
+
+	decoders telemetry.Decoders
 }
 
 func newDesk(t *testing.T) *desk {
@@ -43,12 +45,18 @@ func newDesk(t *testing.T) *desk {
 			t.Error(err)
 		}
 	})
-	d := &desk{t: t, pool: postgrestest.New(t), log: log, clock: clock.New(start, 0, nil)}
+	d := &desk{t: t, pool: postgrestest.New(t), log: log, clock: clock.New(start, 0, nil), decoders: telemetry.OwnDecoders()}
+	d.enter()
+	return d
+}
+
+// enter enters the machine of the tests.
+func (d *desk) enter() {
+	d.t.Helper()
 	d.do(func(ctx context.Context, tx pgx.Tx) (err error) {
 		d.machine, err = machines.AddMachine(ctx, tx, start, identity.Program("test"), machines.Machine{Manufacturer: "Beichen", Serial: "EX215A0007", Name: "挖机", HasDevice: true})
 		return err
 	})
-	return d
 }
 
 func (d *desk) do(fn func(ctx context.Context, tx pgx.Tx) error) {
@@ -75,7 +83,7 @@ func (d *desk) keep() *Status {
 	status := &Status{}
 	failed := make(chan error, 1)
 	go func() {
-		failed <- Run(ctx, Config{Stage: telemetry.NewStage(d.log, d.pool, slog.New(slog.DiscardHandler)), Pool: d.pool, Log: d.log, Clock: d.clock,
+		failed <- Run(ctx, Config{Stage: telemetry.NewStageOf(d.log, d.pool, slog.New(slog.DiscardHandler), d.decoders), Pool: d.pool, Log: d.log, Clock: d.clock,
 			Logger: slog.New(slog.DiscardHandler), Released: func(lsn intakelog.LSN) { d.log.Release(Consumer, lsn) }, Status: status})
 	}()
 	ticker := time.NewTicker(2 * time.Millisecond)

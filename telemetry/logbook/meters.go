@@ -8,6 +8,8 @@ import (
 
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
+	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
 // meter is an hour meter and the value that was saved last.
@@ -32,6 +34,12 @@ func (k *keeper) openMeters(ctx context.Context, tx pgx.Tx) error {
 type metersRead struct {
 	dirty  []machines.Meter
 	resets []machineReset
+	read   map[uuid.UUID]meterRead // from which record those that are dirty were read last
+}
+
+type meterRead struct {
+	lsn intakelog.LSN
+	key string
 }
 
 type machineReset struct {
@@ -40,26 +48,24 @@ type machineReset struct {
 }
 
 // readMeters lets the meters follow the observations of a batch.
-func (k *keeper) readMeters(b *telemetry.Batch) (out metersRead) {
+func (k *keeper) readMeters(b *telemetry.Batch) metersRead {
+	out := metersRead{read: map[uuid.UUID]meterRead{}}
 	touched := map[uuid.UUID]*meter{}
 	for i := range b.Observations {
 		o := &b.Observations[i]
-		v, ok := o.Get(machines.OperatingHours)
-		if !ok {
-			continue
-		}
-		m := k.meters[o.MachineID]
-		if m == nil {
-			m = &meter{Meter: machines.Meter{MachineID: o.MachineID}}
-			k.meters[o.MachineID] = m
-		}
-		save, reset := m.Observe(o.At, v, m.saved)
-		if reset != nil {
-			out.resets = append(out.resets, machineReset{o.MachineID, *reset})
-		}
-		if save {
-			m.saved = m.Last
-			touched[o.MachineID] = m
+		crash := formats.Contain(func() {
+			m, reset := k.readMeter(o)
+			if reset != nil {
+				out.resets = append(out.resets, machineReset{o.MachineID, *reset})
+			}
+			if m != nil {
+				m.saved = m.Last
+				touched[o.MachineID] = m
+				out.read[o.MachineID] = meterRead{o.LSN, o.Machine}
+			}
+		})
+		if crash != nil {
+			k.fail(o.LSN, o.Machine, crash)
 		}
 	}
 	for _, m := range touched {
@@ -68,11 +74,20 @@ func (k *keeper) readMeters(b *telemetry.Batch) (out metersRead) {
 	return out
 }
 
-func (r metersRead) write(ctx context.Context, tx pgx.Tx) error {
-	for _, one := range r.resets {
-		if err := machines.NoteReset(ctx, tx, one.machine, one.MeterReset); err != nil {
-			return err
-		}
+// readMeter is a machine's meter where it is worth saving, nil otherwise.
+func (k *keeper) readMeter(o *telemetry.Located) (worth *meter, reset *machines.MeterReset) {
+	v, ok := o.Get(machines.OperatingHours)
+	if !ok {
+		return nil, nil
 	}
-	return machines.SaveMeters(ctx, tx, r.dirty)
+	m := k.meters[o.MachineID]
+	if m == nil {
+		m = &meter{Meter: machines.Meter{MachineID: o.MachineID}}
+		k.meters[o.MachineID] = m
+	}
+	save, reset := m.Observe(o.At, v, m.saved)
+	if save {
+		worth = m
+	}
+	return worth, reset
 }

@@ -30,8 +30,8 @@ const maxSignals = 200
 type signals struct {
 	*keeper
 	book    *machines.TroubleBook
-	named   map[uuid.UUID]string
-	changes int // of the book that have been noted
+	told    map[uuid.UUID]told // by this transaction
+	changes int                // of the book that have been noted
 	records []intakelog.Record
 }
 
@@ -57,7 +57,7 @@ func (s *signals) note(e entry, news bool) {
 			values[Signal(c.Code)] = 0
 		}
 	}
-	before := s.told[e.machine]
+	before := s.toldBefore(e.machine)
 	due := news && len(e.trouble.Codes) > 0 && e.at.Sub(before.at) >= tellEvery
 	if len(values) == 0 && !due && !news {
 		return
@@ -69,7 +69,15 @@ func (s *signals) note(e entry, news bool) {
 		return
 	}
 	s.told[e.machine] = now
-	s.add(s.named[e.machine], at, values)
+	s.add(e.key, at, values)
+}
+
+// toldBefore is what the rules were told last of a machine's codes.
+func (s *signals) toldBefore(machine uuid.UUID) told {
+	if t, now := s.told[machine]; now {
+		return t
+	}
+	return s.keeper.told[machine]
 }
 
 func (s *signals) count(machine uuid.UUID, values map[string]float64) {
@@ -119,20 +127,20 @@ func (s *signals) add(key string, at time.Time, values map[string]float64) {
 	s.records = append(s.records, intakelog.Record{Received: s.Clock.Now(), Kind: intakelog.Derived, Source: Consumer, Topic: "fleet/" + key + "/telemetry", Payload: payload})
 }
 
-// write appends the signals before the codes are committed: a crash in between
+// append writes the signals before the codes are committed: a crash in between
 // writes them twice, which counts once. A log that is full must not hold up who
 // would make room in it.
-func (s *signals) write(ctx context.Context) error {
-	for i, r := range s.records {
+func (k *keeper) append(ctx context.Context, records []intakelog.Record) error {
+	for i, r := range records {
 		var err error
-		if i < len(s.records)-1 {
-			err = s.Log.Append(r, nil)
+		if i < len(records)-1 {
+			err = k.Log.Append(r, nil)
 		} else {
-			_, err = s.Log.AppendWait(ctx, r)
+			_, err = k.Log.AppendWait(ctx, r)
 		}
 		switch {
 		case errors.Is(err, intakelog.ErrFull), errors.Is(err, intakelog.ErrTooLarge):
-			s.Logger.Warn("the log takes no signals of trouble codes", "count", len(s.records)-i, "error", err)
+			k.Logger.Warn("the log takes no signals of trouble codes", "count", len(records)-i, "error", err)
 			return nil
 		case err != nil:
 			return fmt.Errorf("write signals of trouble codes: %w", err)
