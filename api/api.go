@@ -48,6 +48,9 @@ type Config struct {
 	// or an empty list.
 	IntakeLog *intakelog.Log
 	Fleet     *detection.Fleet
+	// Held knows what the records refuse of machines; without one it cannot be
+	// tried again.
+	Held *detection.Store
 	// Reconciler compares InfluxDB with the intake log; nil where the history is in
 	// PostgreSQL.
 	Reconciler *telemetry.Reconciler

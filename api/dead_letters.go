@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
@@ -16,6 +17,10 @@ func deadLetters(s *Server) {
 		EN: "Messages and parts of messages that could not be used, newest first", ZH: "无法使用的消息（死信），最新在前"}, s.listDeadLetters)
 	add(s, route{ID: "list-dead-letter-groups", Method: http.MethodGet, Path: "/dead-letters/groups", Roles: managers,
 		EN: "Open dead letters counted by source, decoder and reason", ZH: "按来源、解码器和原因统计的未处理死信"}, s.listDeadLetterGroups)
+	add(s, route{ID: "replay-dead-letter-group", Method: http.MethodPost, Path: "/dead-letters/groups/replay", Roles: managers,
+		EN: "Write the messages of all open letters with one source, decoder and reason to the intake log again, and see what fails again", ZH: "将同一来源、解码器和原因的未处理死信全部重新写入接收日志"}, s.replayDeadLetterGroup)
+	add(s, route{ID: "discard-dead-letter-group", Method: http.MethodPost, Path: "/dead-letters/groups/discard", Roles: managers,
+		EN: "Settle all open letters with one source, decoder and reason as of no use", ZH: "说明理由后丢弃同一来源、解码器和原因的全部死信"}, s.discardDeadLetterGroup)
 	add(s, route{ID: "get-dead-letter", Method: http.MethodGet, Path: "/dead-letters/{id}", Roles: managers, EN: "One dead letter with its bytes", ZH: "死信及其原始字节"}, s.getDeadLetter)
 	add(s, route{ID: "replay-dead-letter", Method: http.MethodPost, Path: "/dead-letters/{id}/replay", Roles: managers, Status: http.StatusNoContent,
 		EN: "Write the message to the intake log again", ZH: "将消息重新写入接收日志"}, s.replayDeadLetter)
@@ -59,6 +64,28 @@ func letterCursor(cursor string) (int64, error) {
 func (s *Server) listDeadLetterGroups(ctx context.Context, _ *struct{}) (*Listed[telemetry.DeadLetterGroup], error) {
 	items, err := read(ctx, s, func(db postgres.DB) ([]telemetry.DeadLetterGroup, error) { return telemetry.DeadLetterGroups(ctx, db) })
 	return whole(ctx, items, err)
+}
+
+// replayDeadLetterGroup is no single transaction: a key that comes again finds
+// nothing left to settle.
+func (s *Server) replayDeadLetterGroup(ctx context.Context, in *struct{ Body telemetry.LetterGroup }) (*Answer[telemetry.GroupReplay], error) {
+	if err := s.takesMessages(); err != nil {
+		return nil, err
+	}
+	who, _ := identity.From(ctx)
+	out, err := telemetry.ReplayGroup(ctx, s.Pool, s.IntakeLog, s.Clock, who, in.Body)
+	return answered(out, 0, err)
+}
+
+type discardGroup struct {
+	telemetry.LetterGroup
+	Why string `json:"why" minLength:"1" maxLength:"300" doc:"kept with each letter"`
+}
+
+func (s *Server) discardDeadLetterGroup(ctx context.Context, in *struct{ Body discardGroup }) (*Answer[telemetry.GroupDiscard], error) {
+	who, _ := identity.From(ctx)
+	out, err := telemetry.DiscardGroup(ctx, s.Pool, s.Clock, who, in.Body.LetterGroup, in.Body.Why)
+	return answered(out, 0, err)
 }
 
 // ByNumber names one thing by its number.

@@ -7,6 +7,6 @@ var resources = []func(*Server){
 	cases, inspections, workOrders, attachments, plans,
 	technicians, callbacks, complaints, promises,
 	overviews, rulePacks,
-	deadLetters, unclaimed, mappings, devices, intakeAccount, reconciliation, sequenceGaps,
+	deadLetters, heldOutcomes, unclaimed, mappings, devices, intakeAccount, reconciliation, sequenceGaps,
 	users, tokens, subscriptions, audits, programClock,
 }

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
@@ -14,7 +16,10 @@ import (
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
+	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
+	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/history"
 )
 
@@ -49,12 +54,20 @@ func newHouse(t *testing.T) *house {
 	pool := postgrestest.New(t)
 	h := &house{e: echo.New(), w: maintenancetest.New(t, pool), clock: clock.New(maintenancetest.Now, 0, nil), logs: &strings.Builder{}}
 	h.a, h.b = h.w.A, h.w.B
-	s, err := Mount(h.e, Config{Pool: pool, Clock: h.clock, History: history.NewPostgres(pool), Webhooks: maintenancetest.Webhooks(), Log: slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelError}))})
+	held := &detection.Store{Pool: pool, Clock: h.clock, Log: slog.New(slog.DiscardHandler), Apply: keepFindings}
+	s, err := Mount(h.e, Config{Pool: pool, Clock: h.clock, Held: held, History: history.NewPostgres(pool), Webhooks: maintenancetest.Webhooks(), Log: slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelError}))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.s = s
 	return h
+}
+
+func keepFindings(ctx context.Context, tx pgx.Tx, now time.Time, n detection.News) error {
+	if err := maintenance.Accept(ctx, tx, now, n.Changes); err != nil {
+		return err
+	}
+	return machines.SetSeen(ctx, tx, n.Seen)
 }
 
 func (h *house) token(role identity.Role, other bool) string {

@@ -11,6 +11,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/detection"
 )
 
 // callbacksPage is the call centre's queue.
@@ -145,7 +146,10 @@ func showFaultToFix(_ *Site, r *request) error {
 type intakePage struct {
 	Status    IntakeStatus
 	Account   telemetry.Account
-	Dead      []telemetry.DeadLetter
+	Dead      []telemetry.DeadLetter      // the newest ones
+	Groups    []telemetry.DeadLetterGroup // all that are open
+	Open      int64                       // letters of these
+	Held      []detection.Held
 	Unclaimed []telemetry.Unclaimed
 	Sequences telemetry.SequenceTotals
 	Gaps      []telemetry.SequenceGap // the newest ones that are open
@@ -173,6 +177,15 @@ func showIntake(s *Site, r *request) error {
 		}
 		p.Gaps = gaps.Items
 		if p.Dead, err = telemetry.DeadLetters(r.ctx, tx, telemetry.DeadLetterFilter{State: "open", Limit: 50}); err != nil {
+			return err
+		}
+		if p.Groups, err = telemetry.DeadLetterGroups(r.ctx, tx); err != nil {
+			return err
+		}
+		for _, g := range p.Groups {
+			p.Open += g.Open
+		}
+		if p.Held, err = detection.HeldOutcomes(r.ctx, tx); err != nil {
 			return err
 		}
 		p.Unclaimed, err = telemetry.ListUnclaimed(r.ctx, tx, 50)

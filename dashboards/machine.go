@@ -13,6 +13,7 @@ import (
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
@@ -29,7 +30,8 @@ type machinePage struct {
 	Selected string    // signal shown in the chart
 	Silences []machines.Silence
 	Gaps     []telemetry.SequenceGap
-	Missing  int64 // messages of the gaps that are open and listed
+	Missing  int64           // messages of the gaps that are open and listed
+	Held     *detection.Held // what the records refuse of it, for staff; nil where nothing is
 }
 
 func showMachine(s *Site, r *request) error {
@@ -50,6 +52,11 @@ func showMachine(s *Site, r *request) error {
 			return err
 		}
 		p.Silences = silences.Items
+		if p.Maps {
+			if p.Held, err = detection.HeldOf(r.ctx, tx, id); err != nil {
+				return err
+			}
+		}
 		return p.readGaps(r, tx)
 	})
 	if err != nil {

@@ -69,6 +69,7 @@ type action struct {
 	Roles []identity.Role
 	Body  int64 // limit of the form in bytes; 0 means 64 KiB
 	Do    func(*request, pgx.Tx) (message string, err error)
+	Alone func(*request) (message string, err error) // in place of Do: makes transactions of its own
 }
 
 // actions lists every change that a page can make.
@@ -85,6 +86,10 @@ var actions = []action{
 	{Path: "/work-orders/:id/move", API: "move-work-order", Roles: fielders, Do: doMoveOrder},
 	{Path: "/checklist/:id", API: "answer-checklist-item", Roles: fielders, Body: maxPhoto + maxForm, Do: doAnswer},
 	{Path: "/callbacks/:id/attempt", API: "attempt-callback", Roles: callers, Do: doAttempt},
+	{Path: "/dead-letters/groups/replay", API: "replay-dead-letter-group", Roles: managers, Alone: doReplayGroup},
+	{Path: "/dead-letters/groups/discard", API: "discard-dead-letter-group", Roles: managers, Alone: doDiscardGroup},
+	{Path: "/held-outcomes/:id/retry", API: "retry-held-outcome", Roles: managers, Do: doRetryHeld},
+	{Path: "/held-outcomes/:id/discard", API: "discard-held-outcome", Roles: managers, Do: doDiscardHeld},
 	{Path: "/dead-letters/:id/replay", API: "replay-dead-letter", Roles: managers, Do: doReplay},
 	{Path: "/dead-letters/:id/discard", API: "discard-dead-letter", Roles: managers, Do: doDiscard},
 	{Path: "/unclaimed/claim", API: "claim-device", Roles: managers, Do: doClaim},
@@ -139,11 +144,15 @@ func (s *Site) act(r *request, a action) error {
 		return r.refuse(err)
 	}
 	var text string
-	err := r.read(func(tx pgx.Tx) error {
-		var err error
-		text, err = a.Do(r, tx)
-		return err
-	})
+	var err error
+	if a.Alone != nil {
+		text, err = a.Alone(r)
+	} else {
+		err = r.read(func(tx pgx.Tx) (err error) {
+			text, err = a.Do(r, tx)
+			return err
+		})
+	}
 	if err != nil {
 		return r.refuse(err)
 	}

@@ -45,6 +45,7 @@ var eventKinds = []eventKind{
 	{"model", []string{"added", "signals-added"}, nil},
 	{"device", []string{"added", "revoked"}, nil},
 	{"dead_letter", []string{"replayed", "discarded"}, nil},
+	{"dead_letter_group", []string{"replayed", "discarded"}, nil},
 	{"held_outcome", []string{"stored", "discarded"}, nil},
 	{"user", []string{"added", "disabled"}, nil},
 	{"token", []string{"created", "revoked"}, nil},

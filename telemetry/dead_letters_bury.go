@@ -83,8 +83,9 @@ func storable(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "�"), "\x00", "�")
 }
 
+// What was replayed makes room: it may fail again.
 const buriedSQL = `SELECT device, (received_at AT TIME ZONE 'UTC')::date::text AS day, count(*) AS count FROM dead_letter
-WHERE device = ANY (@devices) AND received_at >= @from AND received_at < @to GROUP BY 1, 2`
+WHERE device = ANY (@devices) AND received_at >= @from AND received_at < @to AND state <> 'replayed' GROUP BY 1, 2`
 
 const openLettersSQL = `SELECT count(*) FROM (SELECT 1 FROM dead_letter WHERE state = 'open' LIMIT @limit) AS d`
 

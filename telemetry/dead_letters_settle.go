@@ -70,10 +70,9 @@ const maxReason = 1_000
 
 // DiscardDeadLetter settles a letter as of no use; the reason is kept with it.
 func DiscardDeadLetter(ctx context.Context, tx pgx.Tx, now time.Time, who identity.Principal, id int64, reason string) error {
-	reason = strings.TrimSpace(reason)
-	if reason == "" || len(reason) > maxReason {
-		return problem.New(problem.Invalid, "say in at most %d bytes why the letter is of no use", maxReason).
-			WithFields(problem.Field{Pointer: "/reason", Detail: "is needed"})
+	reason, err := checkedReason(reason)
+	if err != nil {
+		return err
 	}
 	letter, err := openLetter(ctx, tx, id)
 	if err != nil {
@@ -83,6 +82,15 @@ func DiscardDeadLetter(ctx context.Context, tx pgx.Tx, now time.Time, who identi
 		return fmt.Errorf("discard dead letter %d: %w", id, err)
 	}
 	return letter.audit(ctx, tx, now, who, LetterDiscarded, reason)
+}
+
+func checkedReason(reason string) (string, error) {
+	reason = strings.TrimSpace(reason)
+	if reason == "" || len(reason) > maxReason {
+		return "", problem.New(problem.Invalid, "say in at most %d bytes why the letter is of no use", maxReason).
+			WithFields(problem.Field{Pointer: "/reason", Detail: "is needed"})
+	}
+	return reason, nil
 }
 
 // audit notes who settled a letter; its id there is made of its place in the log.

@@ -19,25 +19,19 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
 
-// commit is the one place where telemetry meets maintenance: what detection
-// found, the cases it opens, the jobs those cause and how far the rules are, in
-// one transaction.
-func (y *system) commit(ctx context.Context, o detection.Outcome) error {
-	now := y.clock.Now()
-	return postgres.As(ctx, y.pool, identity.Program("detection"), func(tx pgx.Tx) error {
-		if len(o.Changes) > 0 {
-			if err := maintenance.Accept(ctx, tx, now, o.Changes); err != nil {
-				return err
-			}
-		}
-		if err := machines.SetSeen(ctx, tx, o.Seen); err != nil {
+// apply is the one place where telemetry meets maintenance: what detection found,
+// the cases it opens and the jobs those cause, in the transaction that also says
+// how far the rules are.
+func apply(ctx context.Context, tx pgx.Tx, now time.Time, n detection.News) error {
+	if len(n.Changes) > 0 {
+		if err := maintenance.Accept(ctx, tx, now, n.Changes); err != nil {
 			return err
 		}
-		if err := machines.NoteSilences(ctx, tx, now, identity.Program("detection"), o.Silences); err != nil {
-			return err
-		}
-		return detection.Advance(ctx, tx, now, o.Position)
-	})
+	}
+	if err := machines.SetSeen(ctx, tx, n.Seen); err != nil {
+		return err
+	}
+	return machines.NoteSilences(ctx, tx, now, identity.Program("detection"), n.Silences)
 }
 
 // verifyRows bounds how much telemetry one verification reads.
@@ -162,7 +156,7 @@ func packOf(ctx context.Context, db postgres.DB, m machines.Machine) (string, er
 func (y *system) runHousekeeping(ctx context.Context) error {
 	for {
 		now := y.clock.Now()
-		if err := y.housekeeping(ctx, now); err != nil && ctx.Err() == nil {
+		if err := errors.Join(y.held.TryDue(ctx, now), y.housekeeping(ctx, now)); err != nil && ctx.Err() == nil {
 			y.log.Error("housekeeping failed, trying again", "error", err)
 		}
 		wait := time.Minute

@@ -11,6 +11,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/detection"
 )
 
 // figure is one metric that is read when it is asked for.
@@ -43,6 +44,10 @@ func (y *system) measure() error {
 		{"values_unread_total", "Values that their senders said they could not read, since the start.", prometheus.CounterValue, func() float64 { return float64(y.stored.Unread()) }},
 		{"readings_ahead_total", "Observations whose device's clock was more than two minutes ahead, since the start.", prometheus.CounterValue, func() float64 { return float64(y.stored.ReadAhead()) }},
 		{"machines_clock_ahead", "Machines whose clock is ahead: five observations in a row said so.", prometheus.GaugeValue, func() float64 { return float64(y.stored.ClocksAhead()) }},
+		{"outcomes_held_total", "Times that the records refused what the rules say of a machine, since the start; it is held for that machine alone.", prometheus.CounterValue, func() float64 { return float64(y.held.Held()) }},
+		{"outcomes_dropped_total", "Findings that are lost because too much is held already, since the start.", prometheus.CounterValue, func() float64 { return float64(y.held.Dropped()) }},
+		{"rules_failures_total", "Times that the rules of a machine failed and began anew, since the start.", prometheus.CounterValue, func() float64 { return float64(y.held.Failures()) }},
+		{"logbook_refused_total", "Times that what was said of a machine could not be kept by the logbook, since the start; its records are dead letters.", prometheus.CounterValue, func() float64 { return float64(y.codes.Refused()) }},
 		{"rules_lsn", "Last record that the rules have evaluated.", prometheus.GaugeValue, func() float64 { return float64(y.runner.At()) }},
 		{"logbook_lsn", "Last record that the logbook of trouble codes and meters has read.", prometheus.GaugeValue, func() float64 { return float64(y.codes.At()) }},
 		{"trouble_code_changes_total", "Trouble codes that became active or cleared since the start.", prometheus.CounterValue, func() float64 { return float64(y.codes.Changes()) }},
@@ -63,6 +68,9 @@ func (y *system) measure() error {
 		return err
 	}
 	if err := y.registry.Register(telemetry.NewGapMetrics(y.pool)); err != nil {
+		return err
+	}
+	if err := y.registry.Register(detection.NewHeldMetrics(y.pool)); err != nil {
 		return err
 	}
 	return y.registry.Register(&account{system: y, desc: prometheus.NewDesc("thirdstate_intake_records",

@@ -20,6 +20,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
+	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
@@ -49,7 +50,7 @@ func newSurface(t *testing.T) *surface {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { intake.Close() })
-	s.api, err = api.Mount(s.e, api.Config{IntakeLog: intake, Pool: pool, Clock: s.clock, Log: log, History: store, SessionPrincipal: site.SessionPrincipal, Webhooks: maintenancetest.Webhooks()})
+	s.api, err = api.Mount(s.e, api.Config{IntakeLog: intake, Pool: pool, Clock: s.clock, Log: log, Held: &detection.Store{Pool: pool, Clock: s.clock, Log: log, Apply: apply}, History: store, SessionPrincipal: site.SessionPrincipal, Webhooks: maintenancetest.Webhooks()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,7 @@ type system struct {
 	reconciler *telemetry.Reconciler // nil: the history is in PostgreSQL
 	codes      logbook.Status
 	fleet      *detection.Fleet
+	held       *detection.Store
 	runner     *detection.Runner
 	embedded   *intake.Embedded
 	external   *intake.External
@@ -143,8 +144,9 @@ func (y *system) openRules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	y.held = &detection.Store{Pool: y.pool, Clock: y.clock, Log: y.log, Apply: apply}
 	y.runner, err = detection.NewRunner(detection.Config{
-		Fleet: y.fleet, Source: y.stage, Position: position, Commit: y.commit, Log: y.log,
+		Fleet: y.fleet, Source: y.stage, Position: position, Commit: y.held.Commit, Log: y.log,
 		Dir:      filepath.Join(y.Data, "snapshots"),
 		Released: func(lsn intakelog.LSN) { y.intake.Release("rules", lsn) },
 	})

@@ -44,7 +44,7 @@ func (x things) byCollection(name string) (string, bool) {
 		"users": x.People[identity.OwnerAdmin].ID, "tokens": x.People[identity.OwnerAdmin].TokenID, "models": x.w.Model.ID, "technicians": x.w.Technician,
 		"webhooks": x.Webhook.ID, "webhook-deliveries": x.Delivery.ID,
 	}
-	keys := map[string]string{"observations": x.Machine.Key, "devices": x.Machine.Key, "unclaimed": x.Mark + "-9", "dead-letters": "1", "signal-mappings": x.Machine.ID.String(), "mappings": x.Machine.ID.String(), "rules": "BC5430THB-56"}
+	keys := map[string]string{"observations": x.Machine.Key, "devices": x.Machine.Key, "unclaimed": x.Mark + "-9", "dead-letters": "1", "held-outcomes": x.Machine.ID.String(), "signal-mappings": x.Machine.ID.String(), "mappings": x.Machine.ID.String(), "rules": "BC5430THB-56"}
 	if id, ok := ids[name]; ok {
 		return id.String(), true
 	}

@@ -10,7 +10,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
@@ -377,3 +379,37 @@ func writable(n News, dropped *int64) (out News) {
 }
 
 func heldPause(tries int) time.Duration { return time.Minute << min(tries, heldTries) }
+
+// scrapeTimeout bounds how long a scrape waits for the database.
+const scrapeTimeout = 2 * time.Second
+
+const heldNowSQL = `SELECT count(*) FROM held_outcome`
+
+// HeldMetrics counts the machines of which something is held now. While the
+// database is away the figure is left out.
+type HeldMetrics struct {
+	pool *postgres.Pool
+	desc *prometheus.Desc
+}
+
+// NewHeldMetrics returns a collector to be registered.
+func NewHeldMetrics(pool *postgres.Pool) *HeldMetrics {
+	return &HeldMetrics{pool: pool, desc: prometheus.NewDesc("thirdstate_outcomes_held", "Machines of which the records refuse what their rules found, or whose rules failed.", nil, nil)}
+}
+
+// Describe implements prometheus.Collector.
+func (m *HeldMetrics) Describe(ch chan<- *prometheus.Desc) { ch <- m.desc }
+
+// Collect implements prometheus.Collector.
+func (m *HeldMetrics) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	var n int64
+	err := postgres.As(ctx, m.pool, identity.Program("metrics"), func(tx pgx.Tx) (err error) {
+		n, err = postgres.Value[int64](ctx, tx, heldNowSQL, nil)
+		return err
+	})
+	if err == nil {
+		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, float64(n))
+	}
+}
