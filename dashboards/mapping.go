@@ -125,13 +125,14 @@ func chosen(n telemetry.RawSignal) string {
 	return n.Suggested
 }
 
-// chosenUnit is the unit that stands there: the mapping's, else the signal's own.
+// chosenUnit is the unit that stands there: the mapping's, else the one that the sender
+// names, else the signal's own.
 func chosenUnit(l *telemetry.Legend, n telemetry.RawSignal) string {
 	if n.Mapping != nil {
 		return n.Mapping.Unit
 	}
 	if s := l.Signal(chosen(n)); s != nil {
-		return s.Unit
+		return l.UnitFor(n, s)
 	}
 	return ""
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/internal/ucum"
 	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
@@ -201,8 +202,9 @@ func (m *Mapping) conversion(signals []machines.Signal) (ucum.Linear, error) {
 	return ucum.Linear{}, invalid("/signal", fmt.Sprintf("the model has no signal %q", m.Signal), fmt.Sprintf("机型没有信号 %q", m.Signal))
 }
 
-// UnitMismatch is the code of a mapping whose unit measures something else.
-const UnitMismatch = "E_UNIT_MISMATCH"
+// UnitMismatch is the code of a mapping whose unit measures something else, and of
+// what a sender says in such a unit.
+const UnitMismatch = formats.UnitMismatch
 
 func conversion(unit, canonical string) (ucum.Linear, error) {
 	if unit == canonical { // whatever the model calls its unit

@@ -12,6 +12,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/internal/ucum"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/history"
@@ -26,6 +27,7 @@ type Legend struct {
 	Names   []RawSignal
 
 	mappings []Mapping
+	units    map[string]string // by name, as the sender writes them
 }
 
 // RawSignal is a name as it is sent, with its newest values as they came.
@@ -35,6 +37,7 @@ type RawSignal struct {
 	Mapping   *Mapping `json:"mapping,omitempty" doc:"what it means now"`
 	Known     bool     `json:"known" doc:"the model has a signal of this very name"`
 	Suggested string   `json:"suggested,omitempty" doc:"the signal of the model that the name is most like"`
+	Unit      string   `json:"unit,omitempty" doc:"in which it is sent, as the sender writes it"`
 }
 
 // Sample is a value at an instant.
@@ -84,10 +87,11 @@ func ReadLegend(ctx context.Context, db postgres.DB, machineID uuid.UUID, device
 	if device == "" {
 		return l, nil
 	}
-	samples, err := unclaimedSamples(ctx, db, device)
+	samples, units, err := unclaimedSamples(ctx, db, device)
 	if err != nil {
 		return nil, err
 	}
+	l.units = units
 	l.explain(samples)
 	return l, nil
 }
@@ -153,7 +157,7 @@ func (l *Legend) explain(samples map[string][]Sample) {
 		}
 	}
 	for _, raw := range sortedKeys(samples) {
-		name := RawSignal{Raw: raw, Samples: newest(samples[raw]), Mapping: byRaw[raw]}
+		name := RawSignal{Raw: raw, Samples: newest(samples[raw]), Mapping: byRaw[raw], Unit: l.units[raw]}
 		name.Known = slices.ContainsFunc(l.Signals, func(s machines.Signal) bool { return s.Name == raw })
 		if !name.Known {
 			name.Suggested = Nearest(raw, l.Signals)
@@ -188,6 +192,15 @@ func (l *Legend) Signal(name string) *machines.Signal {
 	return nil
 }
 
+// UnitFor is the unit that the sender names for a name, in UCUM, where it can become
+// that of a signal; else the signal's own.
+func (l *Legend) UnitFor(n RawSignal, s *machines.Signal) string {
+	if _, unit, err := ucum.ConvertSpoken(n.Unit, s.Unit); err == nil {
+		return unit
+	}
+	return s.Unit
+}
+
 // Preview says what the newest values of a name would be as a signal, sent in a
 // unit; "" is the unit in which the signal is stored.
 func (l *Legend) Preview(raw, signal, unit string) (MappingPreview, error) {
@@ -217,20 +230,20 @@ const unclaimedNamesSQL = `SELECT unnest(signals) AS name FROM unclaimed WHERE k
 
 // unclaimedSamples are the values in the messages that are kept of an unclaimed
 // name. Of messages that need others to be read, as Sparkplug's need births, only
-// the names are known.
-func unclaimedSamples(ctx context.Context, db postgres.DB, key string) (map[string][]Sample, error) {
+// the names are known. With them come the units that the messages name.
+func unclaimedSamples(ctx context.Context, db postgres.DB, key string) (samples map[string][]Sample, units map[string]string, err error) {
 	type named struct {
 		Name string `db:"name"`
 	}
 	names, err := postgres.All[named](ctx, db, unclaimedNamesSQL, pgx.NamedArgs{"key": key})
 	if err != nil {
-		return nil, fmt.Errorf("read what %s sends: %w", key, err)
+		return nil, nil, fmt.Errorf("read what %s sends: %w", key, err)
 	}
 	kept, err := postgres.All[keptMessage](ctx, db, unclaimedSampleSQL, pgx.NamedArgs{"key": key, "limit": messagesSeen})
 	if err != nil {
-		return nil, fmt.Errorf("read messages of %s: %w", key, err)
+		return nil, nil, fmt.Errorf("read messages of %s: %w", key, err)
 	}
-	samples := map[string][]Sample{}
+	samples, units = map[string][]Sample{}, map[string]string{}
 	for _, n := range names {
 		samples = withName(samples, n.Name)
 	}
@@ -243,11 +256,14 @@ func unclaimedSamples(ctx context.Context, db postgres.DB, key string) (map[stri
 		}
 		for k := range out.Readings {
 			if r := &out.Readings[k]; r.Machine == key {
-				for _, v := range r.Values {
+				for i, v := range r.Values {
 					samples[v.Signal] = append(samples[v.Signal], Sample{At: r.At, Value: v.Value})
+					if i < len(r.Units) && r.Units[i] != "" && units[v.Signal] == "" {
+						units[v.Signal] = r.Units[i] // messages come newest first
+					}
 				}
 			}
 		}
 	}
-	return samples, nil
+	return samples, units, nil
 }

@@ -50,6 +50,8 @@ type Stage struct {
 	out  formats.Decoded
 	kept []*Batch // newest last
 
+	units conversions
+
 	views        []*sparkplugView // used last stands last
 	eventsStored int              // births and deaths, since old ones were forgotten
 }
@@ -70,7 +72,7 @@ func NewStage(records Records, pool *postgres.Pool, log *slog.Logger) *Stage {
 
 // NewStageOf returns a stage that reads by decoders of the caller's.
 func NewStageOf(records Records, pool *postgres.Pool, log *slog.Logger, decoders Decoders) *Stage {
-	return &Stage{records: records, pool: pool, log: log, decoders: decoders}
+	return &Stage{records: records, pool: pool, log: log, decoders: decoders, units: conversions{}}
 }
 
 // MachinesChanged says that machines, aliases or devices were added or changed:

@@ -39,6 +39,8 @@ type decodedRecord struct {
 	trouble, troubleEnd  int
 	frame, frameEnd      int
 	fault, faultEnd      int
+	mismatches           []formats.Fault // values whose units measure something else, at most MaxFaults
+	unnamed              int             // more of them
 }
 
 func (s *Stage) decode(ctx context.Context, after intakelog.LSN, records []intakelog.Record) (*Batch, error) {
@@ -247,6 +249,7 @@ func (d *decoding) locateReadings(r *intakelog.Record, p *decodedRecord, parts *
 			d.bury(r, p, formats.MaxFaults+scope, beyondScope(p.who(r), reading.Machine), parts)
 		}
 	}
+	d.buryMismatches(r, p, parts)
 	return unclaimed
 }
 
@@ -266,11 +269,11 @@ func (d *decoding) tick(r *intakelog.Record) {
 
 func (d *decoding) observe(r *intakelog.Record, p *decodedRecord, m *knownMachine, reading *formats.Reading, parts *RecordParts) {
 	reading.InZone(m.zone, r.Received)
-	values := reading.Values
-	if m.own != nil || m.models != nil {
-		values = m.mean(r.LSN, values)
+	values, sent := reading.Values, len(reading.Values)
+	if m.own != nil || m.models != nil || reading.Units != nil {
+		values = d.mean(r, p, m, reading)
 	}
-	unwanted := len(values) < len(reading.Values) && len(values) == 0
+	unwanted := len(values) < sent && len(values) == 0
 	values = lastOfEach(values)
 	for i := range values {
 		if _, mapped := m.signals[values[i].Signal]; !mapped && values[i].Quality == observation.Good {

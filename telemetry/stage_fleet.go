@@ -46,11 +46,11 @@ type knownMachine struct {
 	Key     string
 	Model   string
 	Pack    string
-	Site    uuid.UUID           // zero without one
-	zone    *time.Location      // of its site, nil when it has none
-	signals map[string]struct{} // mapped signals of its model
-	own     meanings            // of the names that it sends, nil where none is mapped
-	models  meanings            // of the names that all of its model send
+	Site    uuid.UUID         // zero without one
+	zone    *time.Location    // of its site, nil when it has none
+	signals map[string]string // mapped signals of its model, with their units
+	own     meanings          // of the names that it sends, nil where none is mapped
+	models  meanings          // of the names that all of its model send
 }
 
 type knownDevice struct {
@@ -144,7 +144,7 @@ const fleetAliasSQL = `SELECT alias, machine_id FROM machine_alias`
 
 const fleetDeviceSQL = `SELECT DISTINCT ON (key) key, machine_id, gateway, revoked_at IS NOT NULL AS revoked FROM device ORDER BY key, revoked_at DESC NULLS FIRST`
 
-const fleetSignalSQL = `SELECT model_id, name FROM signal`
+const fleetSignalSQL = `SELECT model_id, name, unit FROM signal`
 
 type fleetRows struct {
 	machines []struct {
@@ -171,6 +171,7 @@ type fleetRows struct {
 	signals []struct {
 		ModelID uuid.UUID `db:"model_id"`
 		Name    string    `db:"name"`
+		Unit    string    `db:"unit"`
 	}
 	mappings []mappingRow
 }
@@ -229,12 +230,12 @@ func all[T any](ctx context.Context, tx pgx.Tx, sql string, _ []T) ([]T, error) 
 }
 
 func (rows *fleetRows) index(log uuid.UUID) (map[string]*knownMachine, map[string]knownDevice) {
-	signals := map[uuid.UUID]map[string]struct{}{}
+	signals := map[uuid.UUID]map[string]string{}
 	for _, s := range rows.signals {
 		if signals[s.ModelID] == nil {
-			signals[s.ModelID] = map[string]struct{}{}
+			signals[s.ModelID] = map[string]string{}
 		}
-		signals[s.ModelID][s.Name] = struct{}{}
+		signals[s.ModelID][s.Name] = s.Unit
 	}
 	meant := meant(rows.mappings, log)
 	zones := zones{}

@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/thirdstate/thirdstate/internal/ucum"
+	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
@@ -18,6 +19,7 @@ type meaning struct {
 	after, upTo intakelog.LSN
 	ignored     bool
 	signal      string
+	canonical   string
 	linear      ucum.Linear
 	lowest      float64 // what is below cannot be
 	changes     bool    // the unit is another
@@ -45,7 +47,7 @@ func meant(rows []mappingRow, log uuid.UUID) map[uuid.UUID]meanings {
 	out := map[uuid.UUID]meanings{}
 	for i := range rows {
 		r := &rows[i]
-		m := meaning{upTo: math.MaxUint64, ignored: r.Ignored, signal: r.Signal, lowest: ucum.Lowest(r.Canonical), changes: r.Unit != r.Canonical}
+		m := meaning{upTo: math.MaxUint64, ignored: r.Ignored, signal: r.Signal, canonical: r.Canonical, lowest: ucum.Lowest(r.Canonical), changes: r.Unit != r.Canonical}
 		if r.FromLog == log {
 			m.after = intakelog.LSN(r.FromLSN) //nolint:gosec // never negative
 		}
@@ -81,14 +83,22 @@ func (of meanings) at(raw string, lsn intakelog.LSN) *meaning {
 }
 
 // mean gives values as they came the names and units of the model's signals, in
-// place. A value that cannot be, such as one below absolute zero, says so.
-func (m *knownMachine) mean(lsn intakelog.LSN, values []observation.Value) []observation.Value {
-	kept := values[:0]
-	for _, v := range values {
-		means := m.own.at(v.Signal, lsn)
-		if means == nil {
-			means = m.models.at(v.Signal, lsn)
+// place. A value that cannot be, such as one below absolute zero, says so. What the
+// sender says of its unit counts, unless somebody has said otherwise of the name; who
+// names a unit of something else is refused.
+func (d *decoding) mean(r *intakelog.Record, p *decodedRecord, m *knownMachine, reading *formats.Reading) []observation.Value {
+	kept := reading.Values[:0]
+	for i, v := range reading.Values {
+		unit := ""
+		if i < len(reading.Units) {
+			unit = reading.Units[i]
 		}
+		means := m.meaningOf(v.Signal, r.LSN)
+		canonical := m.signals[v.Signal]
+		if means != nil {
+			canonical = means.canonical
+		}
+		raw := v.Signal
 		switch {
 		case means == nil:
 		case means.ignored:
@@ -96,13 +106,28 @@ func (m *knownMachine) mean(lsn intakelog.LSN, values []observation.Value) []obs
 		default:
 			v.Signal = means.signal
 			if means.changes {
-				v.Value = means.linear.Of(v.Value)
+				v.Value, unit = means.linear.Of(v.Value), ""
 			}
 			if v.Quality == observation.Good && v.Value < means.lowest {
 				v.Quality = observation.Implausible
 			}
 		}
+		if unit != "" && unit != canonical && canonical != "" {
+			c := d.stage.units.of(unit, canonical)
+			if c.mismatch != nil {
+				p.refuseUnit(raw, c.mismatch)
+				continue
+			}
+			c.apply(&v)
+		}
 		kept = append(kept, v)
 	}
 	return kept
+}
+
+func (m *knownMachine) meaningOf(raw string, lsn intakelog.LSN) *meaning {
+	if means := m.own.at(raw, lsn); means != nil {
+		return means
+	}
+	return m.models.at(raw, lsn)
 }

@@ -282,6 +282,12 @@ func (m *sparkplugMessage) read(session *sparkplug.Session) {
 		if place >= 0 {
 			r := &m.out.Readings[place]
 			r.Values = append(r.Values, observation.Value{Signal: p.Signal, Value: p.Value, Quality: qualityOf(p.Quality)})
+			if p.Unit != "" && r.Units == nil {
+				r.Units = make([]string, len(r.Values)-1)
+			}
+			if r.Units != nil {
+				r.Units = append(r.Units, p.Unit)
+			}
 		}
 	}
 }

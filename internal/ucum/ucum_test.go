@@ -100,3 +100,30 @@ func FuzzConvert(f *testing.F) {
 		}
 	})
 }
+
+func TestConvertSpoken_ReadsWhatPeopleWrite(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text, to, unit string
+		value, want    float64
+	}{
+		{"°C", "Cel", "Cel", 60, 60}, {"C", "Cel", "Cel", 60, 60}, {"C", "A.h", "C", 3600, 1}, {"degF", "Cel", "[degF]", 212, 100}, {"℉", "Cel", "[degF]", 212, 100}, {"F", "Cel", "[degF]", 32, 0},
+		{"PSI", "bar", "[psi]", 145.0377377, 10}, {"kPa", "bar", "kPa", 100, 1}, {"KPA", "bar", "kPa", 100, 1}, {"RPM", "/min", "/min", 1500, 1500}, {"1/s", "/min", "1/s", 1, 60},
+		{"%RH", "%", "%", 40, 40}, {"/", "%", "1", 0.4, 40}, {"m³ / h", "L/min", "m3/h", 6, 100}, {"l/hr", "L/h", "L/h", 5, 5}, {"Hours", "h", "h", 2, 2}, {"a", "A", "A", 3, 3}, {"Nm", "N.m", "N.m", 7, 7}, {" km/h ", "m/s", "km/h", 36, 10},
+	} {
+		l, unit, err := ConvertSpoken(c.text, c.to)
+		if err != nil || unit != c.unit || math.Abs(l.Of(c.value)-c.want) > 1e-6 {
+			t.Errorf("%v %s is %v %s (%s), %v; want %v", c.value, c.text, l.Of(c.value), c.to, unit, err, c.want)
+		}
+	}
+	for text, want := range map[string]string{"PSI": "unit PSI cannot become Cel", "C.m": "unit C.m cannot become Cel", "furlong": `"furlong" is no unit that is known`, "": `"" is no unit that is known`} {
+		if _, _, err := ConvertSpoken(text, "Cel"); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+	for text, unit := range spoken {
+		if !Known(unit) {
+			t.Errorf("%s stands for %s, which is no unit", text, unit)
+		}
+	}
+}

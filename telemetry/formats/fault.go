@@ -45,8 +45,9 @@ const (
 	MachineUnknown  = "E_MACHINE_UNKNOWN"
 	RecordMalformed = "E_RECORD" // a record of the intake log itself that makes no sense
 	NothingToUse    = "E_EMPTY"
-	Crashed         = "E_PANIC"   // the program failed over it: a fault of ours
-	StoreRefused    = "E_REFUSED" // the database will not take what it says
+	UnitMismatch    = "E_UNIT_MISMATCH" // the unit that the sender names measures something else than the signal
+	Crashed         = "E_PANIC"         // the program failed over it: a fault of ours
+	StoreRefused    = "E_REFUSED"       // the database will not take what it says
 )
 
 // Fault says why a message or a part of it was refused.

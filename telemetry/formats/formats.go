@@ -59,6 +59,7 @@ type Reading struct {
 	Seq     uint64
 	Flags   observation.Flag
 	Values  []observation.Value
+	Units   []string // of the values, as the sender writes them, "" where it says none; nil = it says nothing of units
 
 	// Clock is what the sender's clock showed when it named no zone, zero
 	// otherwise. At is the receive time until InZone has placed it.

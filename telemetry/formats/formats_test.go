@@ -35,6 +35,7 @@ type wantedItem struct {
 	Flags   uint8              `json:"flags,omitempty"`
 	Clock   string             `json:"clock,omitempty"` // what a clock without a zone showed
 	Values  map[string]float64 `json:"values"`
+	Units   map[string]string  `json:"units,omitempty"`   // as the sender writes them
 	Doubted []string           `json:"doubted,omitempty"` // signals that the source does not vouch for
 }
 
@@ -106,8 +107,14 @@ func seen(decoder string, out *Decoded) wanted {
 		if !r.Clock.IsZero() {
 			item.Clock = r.Clock.Format("2006-01-02T15:04:05.999")
 		}
-		for _, v := range r.Values {
+		for i, v := range r.Values {
 			item.Values[v.Signal] = v.Value
+			if i < len(r.Units) && r.Units[i] != "" {
+				if item.Units == nil {
+					item.Units = map[string]string{}
+				}
+				item.Units[v.Signal] = r.Units[i]
+			}
 			if v.Quality != observation.Good {
 				item.Doubted = append(item.Doubted, v.Signal)
 			}

@@ -25,8 +25,9 @@ func (neuron) Match(topic string, payload []byte) bool {
 
 func (neuron) Decode(m Message, out *Decoded) error {
 	s := out.scanner.open(m)
-	mark, start := len(out.values), s.pos
+	mark, start, before := len(out.values), s.pos, len(out.Readings)
 	it, node := m.item(out, ""), ""
+	units := map[string]string{}
 	for o := s.object(); o.next(); {
 		switch string(o.key) {
 		case "timestamp":
@@ -47,7 +48,7 @@ func (neuron) Decode(m Message, out *Decoded) error {
 			}
 		case "tags":
 			for a := s.array(); a.next(); {
-				out.readTag(s, it.first)
+				out.readTag(s, it.first, units)
 			}
 		default: // group, metas and what a version adds
 			s.skip()
@@ -60,6 +61,7 @@ func (neuron) Decode(m Message, out *Decoded) error {
 		node = neuronDriver(m.Topic)
 	}
 	out.settle(m, it, node, mark, Fault{Offset: start})
+	out.giveUnits(before, func(signal string) string { return units[signal] })
 	return nil
 }
 
@@ -72,10 +74,12 @@ func neuronDriver(topic string) string {
 	return ""
 }
 
-// readTag reads {"name":…,"value":…} or {"name":…,"error":…}; the name may come last.
-func (d *Decoded) readTag(s *jsonScanner, first int) {
+// readTag reads {"name":…,"value":…} or {"name":…,"error":…}, with a unit where the
+// tag has one; the name may come last.
+func (d *Decoded) readTag(s *jsonScanner, first int, units map[string]string) {
 	mark, start := len(d.values), s.pos
 	var name []byte
+	unit := ""
 	for o := s.object(); o.next(); {
 		switch string(o.key) {
 		case "name":
@@ -84,6 +88,15 @@ func (d *Decoded) readTag(s *jsonScanner, first int) {
 		case "value":
 			d.signal = append(d.signal[:0], "value"...)
 			d.readValue(s, first)
+		case "unit":
+			if s.peek() == '"' {
+				name = bytes.Clone(name) // the next text may stand where an escaped one stood
+				text, _ := s.text()
+				unit = d.unitIn(text)
+				s.count()
+			} else {
+				s.skip()
+			}
 		case "error":
 			if s.peek() != '0' {
 				d.Unread++
@@ -102,6 +115,9 @@ func (d *Decoded) readTag(s *jsonScanner, first int) {
 		return
 	}
 	d.rename(mark, name)
+	if unit != "" {
+		units[d.values[mark].Signal] = unit
+	}
 }
 
 // rename puts a name in the place of "value", with which the signals since mark begin.

@@ -112,6 +112,8 @@ type senMLRecord struct {
 	fault  *Fault
 
 	baseName, name            string
+	baseUnit, unit            string
+	hasBaseUnit               bool
 	hasBaseName               bool
 	baseTime, baseValue       float64
 	baseSum                   float64
@@ -129,6 +131,10 @@ func (r *senMLRecord) text(f senMLField, text string) {
 		r.baseName, r.hasBaseName = text, true
 	case "n":
 		r.name = text
+	case "bu":
+		r.baseUnit, r.hasBaseUnit = text, true
+	case "u":
+		r.unit = text
 	case "vs":
 		r.words, r.isText = text, true
 	case "vd":
@@ -168,8 +174,10 @@ type senMLPack struct {
 	m                Message
 	out              *Decoded
 	first            int
-	base             string
+	base, unit       string
 	time, value, sum float64
+	units            []string // of the values since mark
+	said             bool     // one of them says something
 	machine          string
 	at               float64
 	mark             int
@@ -197,6 +205,9 @@ func (p *senMLPack) add(r *senMLRecord) {
 	if r.hasTime {
 		p.time = r.baseTime
 	}
+	if r.hasBaseUnit {
+		p.unit = r.baseUnit
+	}
 	if r.hasValue {
 		p.value = r.baseValue
 	}
@@ -214,7 +225,7 @@ func (p *senMLPack) add(r *senMLRecord) {
 	case r.isText || r.isData:
 		p.addText(r, machine, signal, refuse)
 		return
-	case !r.has && !r.hasOwnSum && r.name == "" && (r.hasBaseName || r.hasTime || r.hasValue || r.hasSum || r.version > 0):
+	case !r.has && !r.hasOwnSum && r.name == "" && (r.hasBaseName || r.hasTime || r.hasBaseUnit || r.hasValue || r.hasSum || r.version > 0):
 		return // only a base for those that follow
 	case !r.has && !r.hasOwnSum:
 		refuse(SenMLRecord, "a record without a value")
@@ -262,10 +273,29 @@ func (p *senMLPack) keep(r *senMLRecord, machine, signal string, refuse func(rea
 	}
 	if r.has {
 		p.out.keepAs([]byte(signal), value)
+		p.note(p.unitOf(r))
 	}
 	if r.hasOwnSum {
 		p.out.keepAs([]byte(signal+".sum"), sum)
+		p.note("") // the unit's integral over time
 	}
+}
+
+// unitOf is the unit of a record's value; of a truth value there is none.
+func (p *senMLPack) unitOf(r *senMLRecord) string {
+	unit := r.unit
+	if unit == "" {
+		unit = p.unit
+	}
+	if r.isBoolean || len(unit) > longestUnit {
+		return ""
+	}
+	return unit
+}
+
+func (p *senMLPack) note(unit string) {
+	p.units = append(p.units, unit)
+	p.said = p.said || unit != ""
 }
 
 // flush places the values since the last one as a reading.
@@ -285,15 +315,19 @@ func (p *senMLPack) flush() {
 		}
 		it.at.Time, it.timed = base.Add(time.Duration(p.at*1e6)*time.Microsecond), true
 	case p.at < 0 || p.at >= secondsBelow:
-		p.out.values = p.out.values[:p.mark]
+		p.out.values, p.units, p.said = p.out.values[:p.mark], nil, false
 		p.out.refuse(p.first, Fault{Reason: TimeUnit, Detail: "SenML has its times in seconds", Path: p.where.Path, Offset: p.where.Offset})
 		return
 	default:
 		sec, frac := math.Modf(p.at)
 		it.at, it.timed = moment{Time: time.Unix(int64(sec), int64(math.Round(frac*1e6))*1000)}, true
 	}
+	before := len(p.out.Readings)
 	p.out.place(&it, p.out.take(p.mark), p.where)
-	p.mark = len(p.out.values)
+	if p.said && len(p.out.Readings) > before {
+		p.out.Readings[before].Units = p.units
+	}
+	p.mark, p.units, p.said = len(p.out.values), nil, false
 }
 
 // names splits base name and name into machine and signal. On fleet/{machine}/senml

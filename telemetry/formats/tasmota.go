@@ -35,12 +35,21 @@ func (tasmota) Decode(m Message, out *Decoded) error {
 		return out.readPresence(m, machine)
 	}
 	s := out.scanner.open(m)
-	mark, start := len(out.values), s.pos
+	mark, start, before := len(out.values), s.pos, len(out.Readings)
 	it := m.item(out, "")
 	it.local, out.lists = true, true
+	var units tasmotaUnits
 	for o := s.object(); o.next(); {
 		if string(o.key) == "Time" {
 			it.readTime(s)
+			continue
+		}
+		if unit := units.named(string(o.key)); unit != nil && s.peek() == '"' {
+			text, _ := s.text()
+			*unit = out.unitIn(text)
+			if s.count() {
+				out.Attributes++
+			}
 			continue
 		}
 		out.signal = append(out.signal[:0], o.key...)
@@ -51,5 +60,34 @@ func (tasmota) Decode(m Message, out *Decoded) error {
 		return err
 	}
 	out.settle(m, it, machine, mark, Fault{Offset: start})
+	out.giveUnits(before, units.of)
 	return nil
+}
+
+// tasmotaUnits are the units that a device has for all its sensors.
+type tasmotaUnits struct{ temperature, pressure, speed string }
+
+func (u *tasmotaUnits) named(key string) *string {
+	switch key {
+	case "TempUnit":
+		return &u.temperature
+	case "PressureUnit":
+		return &u.pressure
+	case "SpeedUnit":
+		return &u.speed
+	}
+	return nil
+}
+
+// of is the unit of a signal such as BME280.Temperature.
+func (u *tasmotaUnits) of(signal string) string {
+	switch _, what := cutLast(strings.ReplaceAll(signal, ".", "/")); what {
+	case "Temperature", "DewPoint":
+		return u.temperature
+	case "Pressure", "SeaPressure":
+		return u.pressure
+	case "Speed":
+		return u.speed
+	}
+	return ""
 }
