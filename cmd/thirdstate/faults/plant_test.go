@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	flag.Parse()
-	_ = flag.Set("test.parallel", "4") // most of the time they wait
+	_ = flag.Set("test.parallel", choose("4", "1")) // in the short form most of the time they wait
 	code := m.Run()
 	_ = os.RemoveAll(dir) // of the system's temporary folder
 	os.Exit(code)
