@@ -19,6 +19,26 @@ import (
 // called so.
 const ignoreSignal = "-"
 
+// showSignalMachines lists the machines with telematics: the signals of each have a
+// page of their own.
+func showSignalMachines(_ *Site, r *request) error {
+	p := signalMachinesPage{Search: r.QueryParam("q")}
+	err := r.read(func(tx pgx.Tx) (err error) {
+		p.Machines, err = machines.List(r.ctx, tx, machines.Filter{Search: p.Search, Limit: 100, Cursor: r.QueryParam("cursor")})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.render(http.StatusOK, "nav.signals", signalMachinesView(r.view, p))
+}
+
+// signalMachinesPage is a part of the machines, to choose from.
+type signalMachinesPage struct {
+	Search   string
+	Machines machines.Page[machines.Row]
+}
+
 func showSignals(s *Site, r *request) error {
 	id, err := r.id()
 	if err != nil {

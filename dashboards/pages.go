@@ -13,6 +13,7 @@ import (
 type page struct {
 	Path   string
 	Key    string // text of its entry in the navigation, "" = not in it
+	Menu   string // text of the menu that its entry stands in, "" = in none
 	Params []string
 	Roles  []identity.Role
 	Show   func(*Site, *request) error
@@ -46,8 +47,9 @@ var pages = []page{
 	{Path: "/machines", Key: "nav.machines", Params: []string{"q", "health", "kind", "cursor"}, Roles: everyone, Show: showMachines},
 	{Path: "/fault-to-fix", Key: "nav.fault_to_fix", Params: []string{"days"}, Roles: managers, Show: showFaultToFix},
 	{Path: "/meeting", Key: "nav.meeting", Params: []string{"month"}, Roles: meeters, Show: showMeeting},
-	{Path: "/intake", Key: "nav.intake", Roles: managers, Show: showIntake},
-	{Path: "/webhooks", Key: "nav.webhooks", Roles: subscribers, Show: showWebhooks},
+	{Path: "/intake", Key: "nav.intake", Menu: "nav.admin", Roles: managers, Show: showIntake},
+	{Path: "/signals", Key: "nav.signals", Menu: "nav.admin", Params: []string{"q", "cursor"}, Roles: managers, Show: showSignalMachines},
+	{Path: "/webhooks", Key: "nav.webhooks", Menu: "nav.admin", Roles: subscribers, Show: showWebhooks},
 	{Path: "/webhooks/:id", Params: []string{"state", "cursor"}, Roles: subscribers, Show: showWebhook},
 	{Path: "/webhook-deliveries/:id", Roles: subscribers, Show: showDelivery},
 	{Path: "/cases/:id", Roles: everyone, Show: showCase},
@@ -166,12 +168,31 @@ func (s *Site) act(r *request, a action) error {
 	return r.back()
 }
 
+// navigation is what a role can go to. A menu stands where its first page would; one
+// page alone needs none.
 func navigation(role identity.Role, path string) []navItem {
 	var items []navItem
 	who := identity.Principal{Role: role}
 	for _, p := range pages {
-		if p.Key != "" && who.Has(p.Roles...) {
-			items = append(items, navItem{Path: p.Path, Key: p.Key, Current: path == p.Path})
+		if p.Key == "" || !who.Has(p.Roles...) {
+			continue
+		}
+		item := navItem{Path: p.Path, Key: p.Key, Current: path == p.Path}
+		if p.Menu == "" {
+			items = append(items, item)
+			continue
+		}
+		at := slices.IndexFunc(items, func(i navItem) bool { return i.Key == p.Menu })
+		if at < 0 {
+			at = len(items)
+			items = append(items, navItem{Key: p.Menu})
+		}
+		items[at].Items = append(items[at].Items, item)
+		items[at].Current = items[at].Current || item.Current
+	}
+	for i := range items {
+		if len(items[i].Items) == 1 {
+			items[i] = items[i].Items[0]
 		}
 	}
 	return items

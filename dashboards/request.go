@@ -57,6 +57,7 @@ type view struct {
 type navItem struct {
 	Path, Key string
 	Current   bool
+	Items     []navItem // of a menu, which has no path
 }
 
 // open wraps a handler that needs nobody signed in.

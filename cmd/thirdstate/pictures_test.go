@@ -17,7 +17,7 @@ import (
 func looks(a *maintenancetest.Tenant) map[identity.Role][]string {
 	machine, matter, order, call := "/machines/"+a.Machine.ID.String(), "/cases/"+a.Case.ID.String(), "/work-orders/"+a.Order.ID.String(), "/callbacks/"+a.Callback.String()
 	return map[identity.Role][]string{
-		identity.ServiceManager:         {"/today", "/today?show=promises", "/fault-to-fix", "/intake", "/meeting", "/cases", "/machines", machine, matter},
+		identity.ServiceManager:         {"/today", "/today?show=promises", "/fault-to-fix", "/intake", "/signals", machine + "/signals", "/webhooks", "/meeting", "/cases", "/machines", machine, matter},
 		identity.Dispatcher:             {"/dispatch", order},
 		identity.FieldEngineer:          {"/my-day", order, machine},
 		identity.CallCentre:             {"/callbacks", call, "/caller?phone=%2B" + a.Phone[1:], "/caller?phone=110"},

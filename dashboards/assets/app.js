@@ -7,6 +7,16 @@
     var at = document.activeElement;
     return live.dataset.dirty === "1" || (at && live.contains(at) && at.matches("input, select, textarea"));
   }
+  document.addEventListener("keydown", function (e) { // a menu is left as it was opened
+    var menu = e.key === "Escape" && document.activeElement.closest("details.menu[open]");
+    if (menu) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
+  document.addEventListener("click", function (e) {
+    document.querySelectorAll("details.menu[open]").forEach(function (menu) { menu.open = menu.contains(e.target); });
+  });
   document.addEventListener("input", function (e) {
     var live = e.target.closest && e.target.closest("#live");
     if (live) { live.dataset.dirty = "1"; }

@@ -54,11 +54,12 @@ func (d *Demo) speak(ctx context.Context, w *wire, from, to time.Time, every tim
 	before, sent := w.taken(), uint64(0)
 	for at := from.Truncate(every).Add(every); !at.After(to); at = at.Add(every) {
 		for _, m := range d.fleet.Machines() {
-			if m.Lost(at.Add(-every), at) { // what it said before comes before its last will
-				if err := w.loses(ctx, m.Key, before+sent); err != nil {
+			if lost, is := m.Lost(at.Add(-every), at); is {
+				n, err := d.lose(ctx, w, m.Key, lost, before+sent)
+				if err != nil {
 					return err
 				}
-				sent++
+				sent += n
 			}
 			topic, payload, ok := d.fleet.Message(m.Key, at)
 			if !ok {
@@ -82,19 +83,25 @@ func (d *Demo) speak(ctx context.Context, w *wire, from, to time.Time, every tim
 	return w.arrived(ctx, before+sent)
 }
 
-// loses breaks the connection of a machine when all has arrived that was said before,
-// and waits until the broker has said its last will.
-func (w *wire) loses(ctx context.Context, machine string, said uint64) error {
-	if err := w.flush(ctx); err != nil {
-		return fmt.Errorf("wait for the broker: %w", err)
+// lose lets a machine say its last words and breaks its connection when they have
+// arrived, and waits until the broker has said its last will.
+func (d *Demo) lose(ctx context.Context, w *wire, machine string, at time.Time, said uint64) (sent uint64, err error) {
+	if topic, payload, ok := d.fleet.Message(machine, at.Add(-time.Second)); ok {
+		if err := w.publish(ctx, topic, payload); err != nil {
+			return 0, fmt.Errorf("publish what %s says: %w", machine, err)
+		}
+		sent++
 	}
-	if err := w.arrived(ctx, said); err != nil {
-		return err
+	if err := w.flush(ctx); err != nil {
+		return 0, fmt.Errorf("wait for the broker: %w", err)
+	}
+	if err := w.arrived(ctx, said+sent); err != nil {
+		return 0, err
 	}
 	if err := w.lose(ctx, machine); err != nil {
-		return fmt.Errorf("lose the connection of %s: %w", machine, err)
+		return 0, fmt.Errorf("lose the connection of %s: %w", machine, err)
 	}
-	return w.arrived(ctx, said+1)
+	return sent + 1, w.arrived(ctx, said+sent+1)
 }
 
 // arrived waits until the log has taken what an external broker has acknowledged;

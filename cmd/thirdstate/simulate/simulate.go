@@ -9,10 +9,7 @@
 // The package also plays recorded files (Replay). It knows no broker.
 package simulate
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Days is how long the demo's history is.
 const Days = 30
@@ -97,11 +94,14 @@ type Gap struct {
 	From, To time.Time
 }
 
-// Lost says whether a machine with telematics has lost its coverage in (from, to].
-func (m *Machine) Lost(from, to time.Time) bool {
-	return m.HasDevice && slices.ContainsFunc(m.Gaps, func(g Gap) bool {
-		return g.Kind == NoCoverage && g.From.After(from) && !g.From.After(to)
-	})
+// Lost says when in (from, to] a machine with telematics has lost its coverage.
+func (m *Machine) Lost(from, to time.Time) (at time.Time, lost bool) {
+	for _, g := range m.Gaps {
+		if m.HasDevice && g.Kind == NoCoverage && g.From.After(from) && !g.From.After(to) {
+			return g.From, true
+		}
+	}
+	return time.Time{}, false
 }
 
 func (g *Gap) holds(at int64) bool {
