@@ -138,11 +138,12 @@ const (
 )
 
 // ForgetOld removes dead letters that were received, and unclaimed devices that
-// were heard last, before an instant.
+// were heard last, before an instant, and the births beside logs that nobody has
+// read since then.
 func ForgetOld(ctx context.Context, tx pgx.Tx, before time.Time) error {
-	for _, sql := range []string{oldLettersSQL, oldCountsSQL, oldUnclaimedSQL} {
+	for _, sql := range []string{oldLettersSQL, oldCountsSQL, oldUnclaimedSQL, forgetLogsSQL} {
 		if _, err := postgres.Run(ctx, tx, sql, pgx.NamedArgs{"before": before}); err != nil {
-			return fmt.Errorf("forget old dead letters and devices: %w", err)
+			return fmt.Errorf("forget old dead letters, devices and births: %w", err)
 		}
 	}
 	return nil

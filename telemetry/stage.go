@@ -27,9 +27,11 @@ const (
 )
 
 // Records is the intake log as the stage reads it. Read waits until there is a
-// record after the given one and returns at most limit of them, in order.
+// record after the given one and returns at most limit of them, in order. Bounds
+// are the oldest and the newest record that is there.
 type Records interface {
 	ID() uuid.UUID
+	Bounds() (first, last intakelog.LSN)
 	Read(ctx context.Context, after intakelog.LSN, limit int, buf []intakelog.Record) ([]intakelog.Record, error)
 }
 
@@ -52,8 +54,10 @@ type Stage struct {
 
 	units conversions
 
-	views        []*sparkplugView // used last stands last
-	eventsStored int              // births and deaths, since old ones were forgotten
+	views      []*sparkplugView // used last stands last
+	eventsCame int              // births and deaths, since old ones were forgotten
+
+	births birthLimits
 }
 
 // Decoders read what stands in records. What they make panic is a dead letter.
@@ -72,7 +76,7 @@ func NewStage(records Records, pool *postgres.Pool, log *slog.Logger) *Stage {
 
 // NewStageOf returns a stage that reads by decoders of the caller's.
 func NewStageOf(records Records, pool *postgres.Pool, log *slog.Logger, decoders Decoders) *Stage {
-	return &Stage{records: records, pool: pool, log: log, decoders: decoders, units: conversions{}}
+	return &Stage{records: records, pool: pool, log: log, decoders: decoders, units: conversions{}, births: ownBirthLimits()}
 }
 
 // MachinesChanged says that machines, aliases or devices were added or changed:

@@ -23,7 +23,8 @@ type decoding struct {
 	records []intakelog.Record
 	parts   []decodedRecord
 	view    *sparkplugView
-	remap   bool // the batch holds a note that mappings have changed
+	unkept  lsnSet // births and deaths that are not kept
+	remap   bool   // the batch holds a note that mappings have changed
 }
 
 // decodedRecord is where a record's readings and faults lie in Stage.out.
@@ -32,7 +33,8 @@ type decodedRecord struct {
 	also                 string // a longer name of its machine, which counts first
 	node                 string // the Sparkplug edge node that sent it, "" for others
 	whole                *formats.Fault
-	via                  *forwarded // the edge that sent it; nil = nobody between
+	via                  *forwarded      // the edge that sent it; nil = nobody between
+	spoke                *sparkplug.Node // the edge node that speaks here; nil = none does
 	reading, readingEnd  int
 	presence, presentEnd int
 	number, numberEnd    int
@@ -81,6 +83,9 @@ func (d *decoding) decodeRecord(ctx context.Context, i int) (err error) {
 	p := &d.parts[i]
 	p.begin(out)
 	if p.whole == nil {
+		if err := d.stage.readyNode(ctx, d, i); err != nil {
+			return err
+		}
 		d.contain(i, func() { err = d.read(ctx, &d.records[i], p) })
 	}
 	if p.crashed() {

@@ -1,10 +1,17 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
@@ -15,7 +22,7 @@ const (
 	maxViews     = 4      // places of the log for which sessions are kept in memory
 	maxViewNodes = 20_000 // edge nodes of one view
 
-	maxViewMetrics = 250_000 // that their births define, before a batch
+	maxViewMetrics = 250_000 // that the births of one view define; one edge node more is looked at beyond it
 	sparkplugB     = "sparkplug-b"
 )
 
@@ -27,12 +34,16 @@ type sparkplugView struct {
 	at     intakelog.LSN
 	anew   map[string]intakelog.LSN // by source: where it was listened to anew last
 	nodes  map[sparkplug.Node]*viewedNode
+	size   int  // metrics that their births define
+	atOnce int  // nodes that are asked for together
 	loaded bool // anew is
 }
 
 type viewedNode struct {
 	session sparkplug.Session
-	source  string // of its newest birth
+	source  string        // of its newest birth
+	used    intakelog.LSN // its newest record
+	heard   intakelog.LSN // the one that the database knows of
 }
 
 // view takes the view at a place out of the stage, an empty one where there is none.
@@ -43,7 +54,7 @@ func (s *Stage) view(at intakelog.LSN) *sparkplugView {
 			return v
 		}
 	}
-	return &sparkplugView{at: at, anew: map[string]intakelog.LSN{}, nodes: map[sparkplug.Node]*viewedNode{}}
+	return &sparkplugView{at: at, anew: map[string]intakelog.LSN{}, nodes: map[sparkplug.Node]*viewedNode{}, atOnce: nodesAtOnce / 4}
 }
 
 // keepView gives a view back that has moved to a place.
@@ -65,40 +76,65 @@ func (v *sparkplugView) node(id sparkplug.Node) *viewedNode {
 	return n
 }
 
-func (v *sparkplugView) metrics() (n int) {
-	for _, node := range v.nodes {
-		n += node.session.Size()
-	}
-	return n
-}
-
 // begin forgets the sessions of a source that is listened to anew.
 func (v *sparkplugView) begin(source string, at intakelog.LSN) {
 	v.anew[source] = at
 	for _, n := range v.nodes {
 		if n.source == source {
-			n.session.Forget()
+			v.forget(n)
 		}
+	}
+}
+
+func (v *sparkplugView) forget(n *viewedNode) {
+	v.size -= n.session.Size()
+	n.session.Forget()
+}
+
+func (v *sparkplugView) drop(id sparkplug.Node) {
+	if n := v.nodes[id]; n != nil {
+		v.size -= n.session.Size()
+		delete(v.nodes, id)
+	}
+}
+
+// shrink drops the nodes that were heard longest ago until what is left fits with
+// some room; they come back when they speak.
+func (v *sparkplugView) shrink() {
+	if len(v.nodes)+nodesAtOnce <= maxViewNodes && v.size <= maxViewMetrics {
+		return
+	}
+	ids := slices.SortedFunc(maps.Keys(v.nodes), func(a, b sparkplug.Node) int { return cmp.Compare(v.nodes[a].used, v.nodes[b].used) })
+	for _, id := range ids {
+		if len(v.nodes) <= maxViewNodes*3/4 && v.size <= maxViewMetrics*3/4 {
+			return
+		}
+		v.drop(id)
 	}
 }
 
 // apply moves a node on by an event. Of a source that was listened to anew after
 // it, an event says nothing any more.
-func (v *sparkplugView) apply(e *sparkplugEvent, p *sparkplug.Payload) sparkplug.Change {
-	if e.LSN < v.anew[e.Source] {
-		return sparkplug.Change{}
-	}
+func (v *sparkplugView) apply(e *sparkplugEvent, p *sparkplug.Payload) (c sparkplug.Change) {
 	n := v.node(e.topic().Node)
+	if e.Type == refusedEvent {
+		v.forget(n)
+		return c
+	}
+	if e.LSN < v.anew[e.Source] {
+		return c
+	}
 	if t := e.topic().Type; t == sparkplug.NBirth || t == sparkplug.DBirth {
 		n.source = e.Source
 	}
-	applied := false
+	before, applied := n.session.Size(), false
 	defer func() {
 		if !applied { // it panics: what is left is no session, wherever it is made of its births
 			n.session.Forget()
 		}
+		v.size += n.session.Size() - before
 	}()
-	c := n.session.Apply(e.topic(), p)
+	c = n.session.Apply(e.topic(), p)
 	applied = true
 	return c
 }
@@ -122,11 +158,11 @@ func isSparkplug(r *intakelog.Record) bool {
 	return r.Kind == intakelog.Session || r.Kind == intakelog.Message && strings.HasPrefix(r.Topic, sparkplug.Namespace)
 }
 
-// readySparkplug stores the births and deaths of a batch and loads the sessions
-// that its messages need, as they were before the batch.
+// readySparkplug keeps the births and deaths of a batch before it is decoded, and
+// notes which of them are not kept.
 func (s *Stage) readySparkplug(ctx context.Context, d *decoding) error {
 	var events []sparkplugEvent
-	missing := map[sparkplug.Node]struct{}{}
+	some := false
 	for i := range d.records {
 		r := &d.records[i]
 		if !isSparkplug(r) || d.parts[i].whole != nil {
@@ -136,27 +172,88 @@ func (s *Stage) readySparkplug(ctx context.Context, d *decoding) error {
 			if e, ok := eventOf(r); ok {
 				events = append(events, e)
 			}
-			if t, _, fault := sparkplug.ParseTopic(r.Topic); r.Kind == intakelog.Message && fault == nil && t.ID != "" && d.view.nodes[t.Node] == nil {
-				missing[t.Node] = struct{}{}
+			if t, _, fault := sparkplug.ParseTopic(r.Topic); r.Kind == intakelog.Message && fault == nil && t.ID != "" {
+				d.parts[i].spoke, some = &t.Node, true
 			}
 		})
 	}
-	if len(events) == 0 && len(missing) == 0 {
+	if len(events) == 0 && !some {
 		return nil
 	}
-	if len(d.view.nodes)+len(missing) > maxViewNodes || d.view.metrics() > maxViewMetrics {
-		clear(d.view.nodes) // they come back when they speak
-		for i := range d.records {
-			if d.parts[i].whole != nil {
-				continue
-			}
-			if t, ok, fault := sparkplug.ParseTopic(d.records[i].Topic); ok && fault == nil && t.ID != "" {
-				missing[t.Node] = struct{}{}
+	heard := d.unsaidNodes()
+	if len(events)+len(heard) == 0 {
+		return nil
+	}
+	err := s.insist(ctx, "births of edge nodes cannot be kept, trying again", func() (err error) {
+		d.unkept, err = s.keepEvents(ctx, d, events, heard)
+		return err
+	})
+	if err == nil {
+		for _, id := range heard {
+			if n := d.view.nodes[id]; n != nil {
+				n.heard = d.To
 			}
 		}
 	}
-	return s.insist(ctx, "births of edge nodes cannot be kept or read, trying again", func() error {
-		return s.loadSparkplug(ctx, d.view, events, missing)
+	return err
+}
+
+// readyNode loads the session of the node of record i, as it is before the record,
+// and those of the next nodes of the batch that are not in the view.
+func (s *Stage) readyNode(ctx context.Context, d *decoding, i int) error {
+	id := d.parts[i].spoke
+	if id == nil {
+		return nil
+	}
+	if n := d.view.nodes[*id]; n != nil {
+		n.used = d.records[i].LSN
+		return nil
+	}
+	d.view.shrink()
+	var nodes []sparkplug.Node
+	asked := map[sparkplug.Node]bool{}
+	for k := i; k < len(d.records) && len(nodes) < max(d.view.atOnce, 1); k++ {
+		next := d.parts[k].spoke
+		if next == nil || asked[*next] || d.view.nodes[*next] != nil {
+			continue
+		}
+		asked[*next] = true
+		if e, ok := eventOf(&d.records[k]); ok && e.Type == string(sparkplug.NBirth) && !d.unkept.has(e.LSN) {
+			if k == i {
+				break
+			}
+			continue // whatever was before it does not count any more
+		}
+		nodes = append(nodes, *next)
+	}
+	if len(nodes) == 0 {
+		n := d.view.node(*id)
+		n.used, n.heard = d.records[i].LSN, d.To
+		return nil
+	}
+	at := d.records[i].LSN - 1
+	return s.insist(ctx, "births of edge nodes cannot be read, trying again", func() error {
+		return postgres.As(ctx, s.pool, identity.Program("intake"), func(tx pgx.Tx) error {
+			if !d.view.loaded {
+				if err := s.loadBeginnings(ctx, tx, d.view, at); err != nil {
+					return err
+				}
+			}
+			fresh, err := s.loadNodes(ctx, tx, d.view, at, nodes, maxViewMetrics-d.view.size)
+			if err != nil {
+				return err
+			}
+			for id, n := range fresh {
+				n.used, n.heard = d.records[i].LSN, d.To
+				d.view.nodes[id] = n
+				d.view.size += n.session.Size()
+			}
+			d.view.loaded = true
+			if d.view.atOnce = min(2*len(fresh), nodesAtOnce); len(fresh) < len(nodes) { // as many as there was room for
+				d.view.atOnce = len(fresh)
+			}
+			return nil
+		})
 	})
 }
 
@@ -174,6 +271,11 @@ func (s *Stage) readSparkplug(ctx context.Context, d *decoding, r *intakelog.Rec
 	payload, refused := s.readPayload(r.Payload)
 	if refused != nil {
 		p.whole, payload = refused, nil
+	}
+	if d.unkept.has(r.LSN) {
+		d.view.forget(d.view.node(t.Node))
+		p.whole = &formats.Fault{Reason: formats.Unkept, Detail: "too many births of edge nodes are kept already: this one is not, and its node means nothing until a birth of it is"}
+		return nil
 	}
 	session := &d.view.node(t.Node).session
 	var change sparkplug.Change

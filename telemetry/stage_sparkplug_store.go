@@ -14,14 +14,11 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/sparkplug"
 )
 
-// Bounds of the births that are kept.
 const (
-	keptEvents   = 256     // of one edge node or device
-	manyEvents   = 100_000 // of all; beyond it, fewEvents of each are kept
-	fewEvents    = 8
-	forgetEvery  = 1_000 // events stored, between two times of forgetting
-	nodesAtOnce  = 50
-	sessionEvent = "SESSION"
+	nodesAtOnce   = 200 // edge nodes whose sessions are asked for together, at most
+	sessionEvent  = "SESSION"
+	refusedEvent  = "REFUSED" // ends what is known of a node: its births are not kept
+	eventOverhead = 128       // bytes of a row beside its payload, about
 )
 
 // sparkplugEvent is a birth, a death or the beginning of a source, as it stands in
@@ -62,144 +59,84 @@ func eventOf(r *intakelog.Record) (e sparkplugEvent, ok bool) {
 	return e, false
 }
 
-// loadSparkplug stores events and puts the sessions of nodes into a view.
-func (s *Stage) loadSparkplug(ctx context.Context, v *sparkplugView, events []sparkplugEvent, missing map[sparkplug.Node]struct{}) error {
-	fresh := map[sparkplug.Node]*viewedNode{}
-	err := postgres.As(ctx, s.pool, identity.Program("intake"), func(tx pgx.Tx) error {
-		if err := s.storeEvents(ctx, tx, events); err != nil {
-			return err
-		}
-		if !v.loaded {
-			if err := s.loadBeginnings(ctx, tx, v); err != nil {
-				return err
-			}
-		}
-		nodes := make([]sparkplug.Node, 0, len(missing))
-		for id := range missing {
-			nodes = append(nodes, id)
-		}
-		clear(fresh)
-		for len(nodes) > 0 {
-			n := min(len(nodes), nodesAtOnce)
-			if err := s.loadNodes(ctx, tx, v, nodes[:n], fresh); err != nil {
-				return err
-			}
-			nodes = nodes[n:]
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("keep and read births: %w", err)
-	}
-	for id, n := range fresh {
-		v.nodes[id] = n
-	}
-	v.loaded = true
-	return nil
-}
-
-const storeEventsSQL = `INSERT INTO sparkplug_event (log, lsn, source, group_id, edge_node, device, type, received_at, payload)
-SELECT @log, e.lsn, e.source, e.group_id, e.edge_node, e.device, e.type, e.received_at, e.payload
-FROM unnest(@lsns::bigint[], @sources::text[], @groups::text[], @nodes::text[], @devices::text[], @types::text[], @received::timestamptz[], @payloads::bytea[])
-  AS e(lsn, source, group_id, edge_node, device, type, received_at, payload)
-ON CONFLICT (log, lsn) DO NOTHING`
-
-func (s *Stage) storeEvents(ctx context.Context, tx pgx.Tx, events []sparkplugEvent) error {
-	if len(events) == 0 {
-		return nil
-	}
-	var lsns []int64
-	var sources, groups, nodes, devices, types []string
-	var received []time.Time
-	var payloads [][]byte
-	for i := range events {
-		e := &events[i]
-		lsns, received = append(lsns, int64(e.LSN)), append(received, e.Received) //nolint:gosec // an LSN never reaches 2^63
-		sources, groups, nodes = append(sources, e.Source), append(groups, e.Group), append(nodes, e.Node)
-		devices, types, payloads = append(devices, e.Device), append(types, e.Type), append(payloads, append([]byte{}, e.Payload...))
-	}
-	_, err := postgres.Run(ctx, tx, storeEventsSQL, pgx.NamedArgs{"log": s.records.ID(), "lsns": lsns, "sources": sources, "groups": groups,
-		"nodes": nodes, "devices": devices, "types": types, "received": received, "payloads": payloads})
-	if err != nil {
-		return fmt.Errorf("store %d births and deaths: %w", len(events), err)
-	}
-	if s.eventsStored += len(events); s.eventsStored < forgetEvery {
-		return nil
-	}
-	s.eventsStored = 0
-	return forgetEvents(ctx, tx)
-}
-
-const countEventsSQL = `SELECT count(*) FROM (SELECT 1 FROM sparkplug_event LIMIT @limit) AS e`
-
-const forgetEventsSQL = `DELETE FROM sparkplug_event e USING (SELECT log, lsn, row_number() OVER (PARTITION BY log, group_id, edge_node, device ORDER BY lsn DESC) AS nth
-  FROM sparkplug_event) AS o WHERE e.log = o.log AND e.lsn = o.lsn AND o.nth > @keep`
-
-func forgetEvents(ctx context.Context, tx pgx.Tx) error {
-	count, err := postgres.Value[int](ctx, tx, countEventsSQL, pgx.NamedArgs{"limit": manyEvents})
-	if err != nil {
-		return fmt.Errorf("count births: %w", err)
-	}
-	keep := keptEvents
-	if count == manyEvents {
-		keep = fewEvents
-	}
-	if _, err := postgres.Run(ctx, tx, forgetEventsSQL, pgx.NamedArgs{"keep": keep}); err != nil {
-		return fmt.Errorf("forget old births: %w", err)
-	}
-	return nil
-}
-
 const beginningsSQL = `SELECT source, max(lsn) AS lsn FROM sparkplug_event WHERE log = @log AND group_id = '' AND edge_node = '' AND lsn <= @at GROUP BY source`
 
-func (s *Stage) loadBeginnings(ctx context.Context, tx pgx.Tx, v *sparkplugView) error {
+// loadBeginnings reads when sources were listened to anew last, up to a place.
+func (s *Stage) loadBeginnings(ctx context.Context, tx pgx.Tx, v *sparkplugView, at intakelog.LSN) error {
 	type row struct {
 		Source string        `db:"source"`
 		LSN    intakelog.LSN `db:"lsn"`
 	}
-	rows, err := postgres.All[row](ctx, tx, beginningsSQL, pgx.NamedArgs{"log": s.records.ID(), "at": int64(v.at)}) //nolint:gosec // an LSN never reaches 2^63
+	rows, err := postgres.All[row](ctx, tx, beginningsSQL, pgx.NamedArgs{"log": s.records.ID(), "at": int64(at)}) //nolint:gosec // an LSN never reaches 2^63
 	if err != nil {
 		return fmt.Errorf("read when sources began: %w", err)
 	}
 	for _, r := range rows {
-		v.anew[r.Source] = r.LSN
+		v.anew[r.Source] = max(v.anew[r.Source], r.LSN)
 	}
 	return nil
 }
 
-const nodeEventsSQL = `SELECT e.lsn, e.source, e.group_id, e.edge_node, e.device, e.type, e.received_at, e.payload
-FROM unnest(@groups::text[], @nodes::text[]) AS n(group_id, edge_node)
+// What is retired at or before a place says nothing of the records after it. OFFSET
+// keeps the planner from reading the events of all nodes.
+const nodeEventsSQL = `SELECT n.nth, e.lsn, e.source, e.group_id, e.edge_node, e.device, e.type, e.received_at, e.payload
+FROM unnest(@groups::text[], @nodes::text[]) WITH ORDINALITY AS n(group_id, edge_node, nth)
 CROSS JOIN LATERAL (SELECT coalesce(max(b.lsn), 0) AS lsn FROM sparkplug_event b
-  WHERE b.log = @log AND b.group_id = n.group_id AND b.edge_node = n.edge_node AND b.type = 'NBIRTH' AND b.lsn <= @at) AS birth
-JOIN sparkplug_event e ON e.log = @log AND e.group_id = n.group_id AND e.edge_node = n.edge_node AND e.lsn >= birth.lsn AND e.lsn <= @at
-ORDER BY e.lsn`
+  WHERE b.log = @log AND b.group_id = n.group_id AND b.edge_node = n.edge_node AND b.type = 'NBIRTH' AND b.lsn <= @at AND (b.retired_lsn IS NULL OR b.retired_lsn > @at)) AS birth
+CROSS JOIN LATERAL (SELECT s.lsn, s.source, s.group_id, s.edge_node, s.device, s.type, s.received_at, s.payload FROM sparkplug_event s
+  WHERE s.log = @log AND s.group_id = n.group_id AND s.edge_node = n.edge_node AND s.lsn >= birth.lsn AND s.lsn <= @at
+    AND (s.retired_lsn IS NULL OR s.retired_lsn > @at) ORDER BY s.lsn OFFSET 0) AS e
+ORDER BY n.nth, e.lsn`
 
-// loadNodes makes the sessions of nodes as they were at the view's place.
-func (s *Stage) loadNodes(ctx context.Context, tx pgx.Tx, v *sparkplugView, nodes []sparkplug.Node, into map[sparkplug.Node]*viewedNode) error {
-	past := &sparkplugView{at: v.at, anew: v.anew, nodes: into}
+// loadNodes makes the sessions of nodes as they were at a place, one after the
+// other and from one event at a time, until they define more metrics than there is
+// room for; the first is made in any case. What is left is not in the answer.
+func (s *Stage) loadNodes(ctx context.Context, tx pgx.Tx, v *sparkplugView, at intakelog.LSN, nodes []sparkplug.Node, room int) (map[sparkplug.Node]*viewedNode, error) {
+	past := &sparkplugView{anew: v.anew, nodes: map[sparkplug.Node]*viewedNode{}}
 	groups, ids := make([]string, len(nodes)), make([]string, len(nodes))
 	for i, n := range nodes {
 		groups[i], ids[i] = n.Group, n.ID
-		into[n] = &viewedNode{}
 	}
-	events, err := postgres.All[sparkplugEvent](ctx, tx, nodeEventsSQL, pgx.NamedArgs{"log": s.records.ID(), "at": int64(v.at), "groups": groups, "nodes": ids}) //nolint:gosec // an LSN never reaches 2^63
+	rows, err := tx.Query(ctx, nodeEventsSQL, pgx.NamedArgs{"log": s.records.ID(), "at": int64(at), "groups": groups, "nodes": ids}) //nolint:gosec // an LSN never reaches 2^63
 	if err != nil {
-		return fmt.Errorf("read births: %w", err)
+		return nil, fmt.Errorf("read births: %w", err)
 	}
-	for i := range events {
-		p, _ := s.readPayload(events[i].Payload) // a fault was told when it came
-		_ = formats.Contain(func() { past.apply(&events[i], p) })
+	defer rows.Close()
+	begun := -1 // of nodes, the one whose events are read
+	for rows.Next() {
+		var e sparkplugEvent
+		nth := 0
+		if err := rows.Scan(&nth, &e.LSN, &e.Source, &e.Group, &e.Node, &e.Device, &e.Type, &e.Received, &e.Payload); err != nil {
+			return nil, fmt.Errorf("read a birth: %w", err)
+		}
+		if nth-1 > begun {
+			if begun >= 0 && past.size > room {
+				return past.nodes, nil // whole as far as they are there
+			}
+			for begun++; begun < nth-1; begun++ {
+				past.node(nodes[begun]) // of which nothing is kept
+			}
+		}
+		p, _ := s.readPayload(e.Payload) // a fault was told when it came
+		_ = formats.Contain(func() { past.apply(&e, p) })
 	}
-	return nil
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read births: %w", err)
+	}
+	for _, n := range nodes[begun+1:] {
+		past.node(n)
+	}
+	return past.nodes, nil
 }
 
 const sessionThenSQL = `WITH birth AS (
-  SELECT coalesce((SELECT max(b.lsn) FROM sparkplug_event b WHERE b.log = @log AND b.group_id = @group AND b.edge_node = @node AND b.type = 'NBIRTH' AND b.lsn < @below AND b.received_at <= @received),
-    (SELECT min(b.lsn) FROM sparkplug_event b WHERE b.log = @log AND b.group_id = @group AND b.edge_node = @node AND b.type = 'NBIRTH' AND b.lsn < @below)) AS lsn),
+  SELECT coalesce((SELECT max(b.lsn) FROM sparkplug_event b WHERE b.log = @log AND b.group_id = @group AND b.edge_node = @node AND b.type = 'NBIRTH' AND b.lsn < @below AND b.received_at <= @received AND (b.retired_lsn IS NULL OR b.retired_lsn >= @below)),
+    (SELECT min(b.lsn) FROM sparkplug_event b WHERE b.log = @log AND b.group_id = @group AND b.edge_node = @node AND b.type = 'NBIRTH' AND b.lsn < @below AND (b.retired_lsn IS NULL OR b.retired_lsn >= @below))) AS lsn),
 ended AS (SELECT coalesce(min(b.lsn), @below) AS lsn FROM sparkplug_event b, birth
-  WHERE b.log = @log AND b.group_id = @group AND b.edge_node = @node AND b.type = 'NBIRTH' AND b.lsn > birth.lsn AND b.lsn < @below)
+  WHERE b.log = @log AND b.group_id = @group AND b.edge_node = @node AND b.type = 'NBIRTH' AND b.lsn > birth.lsn AND b.lsn < @below AND (b.retired_lsn IS NULL OR b.retired_lsn >= @below))
 SELECT e.lsn, e.source, e.group_id, e.edge_node, e.device, e.type, e.received_at, e.payload FROM sparkplug_event e, birth, ended
-WHERE e.log = @log AND e.group_id = @group AND e.edge_node = @node AND e.type IN ('NBIRTH', 'DBIRTH') AND e.lsn >= birth.lsn AND e.lsn < ended.lsn ORDER BY e.lsn`
+WHERE e.log = @log AND e.group_id = @group AND e.edge_node = @node AND e.type IN ('NBIRTH', 'DBIRTH') AND e.lsn >= birth.lsn AND e.lsn < ended.lsn
+  AND (e.retired_lsn IS NULL OR e.retired_lsn >= @below) ORDER BY e.lsn`
 
 // sessionThen is the session in which a replayed record fell when it came, else
 // the first one after it: the birth that we asked for because of it.

@@ -124,7 +124,7 @@ func TestStage_ReadsSparkplugTheSameFromEveryPlace(t *testing.T) {
 	}
 	for cut := intakelog.LSN(0); cut < last; cut += 31 {
 		do(t, w.pool, func(tx pgx.Tx) error {
-			_, err := tx.Exec(t.Context(), `DELETE FROM sparkplug_event`)
+			_, err := tx.Exec(t.Context(), `DELETE FROM sparkplug_event; DELETE FROM sparkplug_node; DELETE FROM sparkplug_kept`)
 			return err
 		})
 		ahead := NewStage(slowly{upTo{w.log, last}, 1 + int(cut)%29}, w.pool, quiet()) // one reader goes to cut

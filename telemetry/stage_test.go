@@ -68,10 +68,10 @@ func (w *works) append(t *testing.T, r intakelog.Record) intakelog.LSN {
 	return lsn
 }
 
-func (w *works) tick(t *testing.T) {
+func (w *works) tick(t *testing.T) intakelog.LSN {
 	t.Helper()
 	payload := append(binary.BigEndian.AppendUint64(nil, uint64(w.clock.Now().UnixNano())), 0)
-	w.append(t, intakelog.Record{Kind: intakelog.Tick, Source: "clock", Payload: payload})
+	return w.append(t, intakelog.Record{Kind: intakelog.Tick, Source: "clock", Payload: payload})
 }
 
 // telemetry is a message of the product's own profile.

@@ -73,6 +73,9 @@ func (y *system) measure() error {
 	if err := y.registry.Register(detection.NewHeldMetrics(y.pool)); err != nil {
 		return err
 	}
+	if err := y.registry.Register(telemetry.NewBirthMetrics(y.pool, y.intake)); err != nil {
+		return err
+	}
 	return y.registry.Register(&account{system: y, desc: prometheus.NewDesc("thirdstate_intake_records",
 		"Records of the intake log: received = stored + duplicates + dead + unclaimed + refused + waiting.", []string{"state"}, nil)})
 }

@@ -47,6 +47,7 @@ const (
 	NothingToUse    = "E_EMPTY"
 	UnitMismatch    = "E_UNIT_MISMATCH" // the unit that the sender names measures something else than the signal
 	Crashed         = "E_PANIC"         // the program failed over it: a fault of ours
+	Unkept          = "E_SPB_LIMIT"     // a birth of Sparkplug beyond what is kept of them
 	StoreRefused    = "E_REFUSED"       // the database will not take what it says
 )
 

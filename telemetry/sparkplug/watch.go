@@ -9,6 +9,7 @@ import (
 const (
 	Reordered = "reorder_timeout" // a sequence number did not come in time
 	Malformed = "malformed"
+	Long      = "long_session" // so many births of devices came since the node's own that it should begin anew
 )
 
 const (
@@ -19,6 +20,7 @@ const (
 	maxWatched = 20_000           // edge nodes
 	maxDefined = 500_000          // metrics of all of them, 200 to 400 bytes each
 	maxPending = 128              // sequence numbers that came before their turn
+	longEvents = 10_000           // births and deaths of devices since their node's birth
 )
 
 // Ask is a request for an edge node's births, and its reason.
@@ -55,6 +57,7 @@ type watchedNode struct {
 	after    time.Time // when it may
 	asked    time.Time // the last one
 	interval time.Duration
+	events   int // births and deaths of devices since its birth, or since it was asked for being long
 }
 
 // NewWatch returns a watch that knows no edge node.
@@ -97,7 +100,7 @@ func (w *Watch) See(t Topic, p *Payload, now time.Time) {
 		return
 	case NBirth:
 		n.session.Apply(t, p)
-		n.sequence, n.want = sequence{}, ""
+		n.sequence, n.want, n.events = sequence{}, "", 0
 		n.sequence.begin(p.Seq)
 		return
 	case DBirth, DDeath:
@@ -105,6 +108,10 @@ func (w *Watch) See(t Topic, p *Payload, now time.Time) {
 			n.wants(NoBirth, now)
 		}
 		n.session.Apply(t, p)
+		if n.events++; n.events >= longEvents { // all of them are kept for as long as this birth holds
+			n.events = 0
+			n.wants(Long, now)
+		}
 	default:
 		if ask := n.session.Read(t, p).Ask; ask != "" {
 			n.wants(ask, now)

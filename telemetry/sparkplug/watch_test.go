@@ -101,3 +101,30 @@ func BenchmarkDecodeAndRead(b *testing.B) {
 		}
 	}
 }
+
+// All births of devices since their node's are kept for as long as that holds: a node
+// whose devices come and go without end is asked to begin anew.
+func TestWatch_AsksANodeWhoseSessionIsLong(t *testing.T) {
+	t.Parallel()
+	watch, now := NewWatch(WatchConfig{}), time.Unix(1_800_000_000, 0)
+	node := Node{"g", "n"}
+	watch.See(Topic{Node: node, Type: NBirth}, &Payload{HasSeq: true, Metrics: []Metric{session(1)}}, now)
+	var asked []Ask
+	for i := range 2*longEvents + 10 {
+		kind := DBirth
+		if i%2 == 1 {
+			kind = DDeath
+		}
+		watch.See(Topic{Node: node, Type: kind, Device: "d"}, &Payload{}, now)
+		now = now.Add(time.Second)
+		asked = append(asked, watch.Due(now)...)
+	}
+	if len(asked) != 2 || asked[0] != (Ask{node, Long}) {
+		t.Fatalf("%v", asked)
+	}
+	watch.See(Topic{Node: node, Type: NBirth}, &Payload{HasSeq: true, Metrics: []Metric{session(2)}}, now)
+	watch.See(Topic{Node: node, Type: DBirth, Device: "d"}, &Payload{}, now)
+	if asks := watch.Due(now.Add(time.Hour)); len(asks) != 0 {
+		t.Errorf("%v", asks)
+	}
+}
