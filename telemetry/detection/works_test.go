@@ -312,8 +312,11 @@ func (u upTo) Read(ctx context.Context, after intakelog.LSN, limit int, buf []in
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	return u.Log.Read(ctx, after, min(limit, int(u.last-after)), buf)
+	return u.Log.Read(ctx, after, min(limit, shortBatch-int(after%shortBatch), int(u.last-after)), buf)
 }
+
+// shortBatch is where batches of tests end, so that a run is some of them.
+const shortBatch = 256
 
 // job is one evaluation of the log, in as many runs as a test wants.
 type job struct {
