@@ -253,7 +253,7 @@ func TestBrowser_FromPhoneCallToSatisfiedOwner(t *testing.T) {
 	engineer.press("Accept")
 	engineer.open("/my-day")
 	// In one step: the live page may put another element in its place between two.
-	engineer.leave(chromedp.Evaluate[chromedp.Void](`Array.from(document.querySelectorAll("main .card")).find(function (c) { return c.innerText.includes("`+a.Bare.NameEN+`"); }).querySelector("a.button").click()`))
+	engineer.leave(chromedp.Evaluate[chromedp.Void](`Array.from(document.querySelectorAll("main .card")).find(function (c) { return c.innerText.includes("` + a.Bare.NameEN + `"); }).querySelector("a.button").click()`))
 	if faults := engineer.look(48); len(faults) > 0 {
 		t.Errorf("the order on the phone: %s", strings.Join(faults, "\n"))
 	}
