@@ -113,6 +113,7 @@ type fleetPath struct {
 	metric            string
 	from, to          time.Time
 	base              string // as it was written, without the page
+	upTo              string // of a series, as it was written up to its times, with the slash
 }
 
 func readFleetPath(u *url.URL) (p fleetPath, err error) {
@@ -179,6 +180,8 @@ func (p *fleetPath) readSeries(rest []string) (err error) {
 		return problem.New(problem.NotFound, "no such time series")
 	}
 	p.metric = rest[0]
+	times := p.base[:strings.LastIndexByte(p.base, '/')]
+	p.upTo = times[:strings.LastIndexByte(times, '/')+1]
 	for i, at := range []*time.Time{&p.from, &p.to} {
 		t, err := time.Parse(time.RFC3339, rest[1+i])
 		if err != nil || t.Year() < 2000 || t.Year() > 2099 {

@@ -3,10 +3,12 @@ package api
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry/aemp"
 	"github.com/thirdstate/thirdstate/telemetry/history"
@@ -15,9 +17,10 @@ import (
 
 const (
 	recent     = 2 * time.Hour // before a machine's newest instant: what it said of its signals then counts as its state
-	recentRows = 500
-	seriesRows = 100_000 // read for one series
-	seriesPage = 1_000   // values on a page of it
+	recentRows = 2_000         // of a machine that says more than that, a shorter time counts
+	seriesRows = 20_000        // read for one count of pages; what is behind them is reached by the last one's link
+	seriesPage = 1_000         // values on a page of it
+	codesRead  = 20_000        // of one machine; one that has more is said so
 )
 
 // readFleet answers one address.
@@ -110,13 +113,31 @@ func (s *Server) equipment(ctx context.Context, row machines.Row) (aemp.Equipmen
 			e.Values = append(e.Values, v)
 		}
 	}
-	codes, err := read(ctx, s, func(db postgres.DB) (machines.Page[machines.TroubleCode], error) {
-		return machines.TroubleCodes(ctx, db, machines.TroubleFilter{MachineID: &row.ID, State: "active", Limit: aemp.PageSize})
-	})
-	for _, c := range codes.Items {
+	codes, err := s.codes(ctx, row, "active")
+	for _, c := range codes {
 		e.Codes = append(e.Codes, faultCode(c))
 	}
 	return e, err
+}
+
+// codes are all trouble codes of a machine in a state, the newest first.
+func (s *Server) codes(ctx context.Context, row machines.Row, state string) ([]machines.TroubleCode, error) {
+	return read(ctx, s, func(db postgres.DB) (list []machines.TroubleCode, err error) {
+		f := machines.TroubleFilter{MachineID: &row.ID, State: state, Limit: 500}
+		for {
+			page, err := machines.TroubleCodes(ctx, db, f)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, page.Items...)
+			switch f.Cursor = page.Next; {
+			case page.Next == "":
+				return list, nil
+			case len(list) >= codesRead:
+				return nil, problem.New(problem.TooLarge, "machine %s has more than %d trouble codes", row.Key, codesRead)
+			}
+		}
+	})
 }
 
 func faultCode(c machines.TroubleCode) aemp.Code {
@@ -136,9 +157,15 @@ func (s *Server) newest(ctx context.Context, row machines.Row) (map[string]aemp.
 	}
 	ref := history.Ref{Key: row.Key, No: row.No}
 	end := row.LastSeenAt.Add(time.Microsecond)
-	rows, err := s.History.Rows(ctx, ref, end.Add(-recent), end, recentRows)
-	if err != nil {
-		return nil, err
+	var rows []observation.Observation
+	for span := recent; ; span /= 4 {
+		var err error
+		if rows, err = s.History.Rows(ctx, ref, end.Add(-span), end, recentRows); err != nil {
+			return nil, err
+		}
+		if len(rows) < recentRows || span < time.Second {
+			break // the newest are among them
+		}
 	}
 	for i := range rows {
 		for _, v := range rows[i].Values {
@@ -156,23 +183,40 @@ func (s *Server) readSeries(ctx context.Context, p fleetPath, row machines.Row, 
 	out.series = element
 	e := aemp.Equipment{Header: header(row)}
 	var err error
+	var onward time.Time // where what was not read begins, zero where all was
 	if len(signals) == 0 {
 		e.Codes, err = s.codesBetween(ctx, row, p.from, p.to)
 	} else {
-		e.Values, err = s.valuesBetween(ctx, row, signals, p.from, p.to)
+		e.Values, onward, err = s.valuesBetween(ctx, row, signals, p.from, p.to)
 	}
 	if err != nil {
 		return out, err
 	}
 	n := len(e.Values) + len(e.Codes)
 	pages := max((n+seriesPage-1)/seriesPage, 1)
-	if p.page > pages {
+	switch {
+	case p.page > pages && !onward.IsZero():
+		return out, problem.New(problem.Invalid, "there is more than these %d pages: it begins where the link next of the last of them leads", pages)
+	case p.page > pages:
 		return out, nothingThere()
 	}
 	e.Values, e.Codes = slicePage(e.Values, p.page), slicePage(e.Codes, p.page)
 	out.fleet.Equipment = []aemp.Equipment{e}
 	out.fleet.Links = pageLinks(p, pages)
+	if !onward.IsZero() {
+		out.fleet.Links = onwardLinks(p, pages, onward)
+	}
 	return out, nil
+}
+
+// onwardLinks lead from the last page to what follows on it, by its time. Which page
+// is the last of all is not known then.
+func onwardLinks(p fleetPath, pages int, onward time.Time) []aemp.Link {
+	links := slices.DeleteFunc(pageLinks(p, pages), func(l aemp.Link) bool { return l.Rel == "last" })
+	if p.page == pages {
+		links = append(links, aemp.Link{Rel: "next", Href: p.upTo + onward.UTC().Format(time.RFC3339Nano) + "/" + p.to.Format(time.RFC3339Nano) + "/1"})
+	}
+	return links
 }
 
 func slicePage[T any](list []T, page int) []T {
@@ -180,13 +224,21 @@ func slicePage[T any](list []T, page int) []T {
 	return list[from:min(from+seriesPage, len(list))]
 }
 
-func (s *Server) valuesBetween(ctx context.Context, row machines.Row, signals []string, from, to time.Time) (list []aemp.Value, err error) {
+// valuesBetween are the values of some signals in [from, to), as far as they lie in
+// the rows that are read at once; onward is where the next row may be.
+func (s *Server) valuesBetween(ctx context.Context, row machines.Row, signals []string, from, to time.Time) (list []aemp.Value, onward time.Time, err error) {
 	if s.History == nil {
-		return nil, nil
+		return nil, onward, nil
 	}
 	rows, err := s.History.Rows(ctx, history.Ref{Key: row.Key, No: row.No}, from, to, seriesRows)
 	if err != nil {
-		return nil, err
+		return nil, onward, err
+	}
+	if len(rows) == seriesRows {
+		onward = rows[len(rows)-1].At.Add(time.Microsecond) // a machine has one row an instant
+	}
+	if !onward.Before(to) {
+		onward = time.Time{}
 	}
 	for i := range rows {
 		for _, name := range signals {
@@ -195,14 +247,12 @@ func (s *Server) valuesBetween(ctx context.Context, row machines.Row, signals []
 			}
 		}
 	}
-	return list, nil
+	return list, onward, nil
 }
 
 func (s *Server) codesBetween(ctx context.Context, row machines.Row, from, to time.Time) (list []aemp.Code, err error) {
-	page, err := read(ctx, s, func(db postgres.DB) (machines.Page[machines.TroubleCode], error) {
-		return machines.TroubleCodes(ctx, db, machines.TroubleFilter{MachineID: &row.ID, Limit: 500})
-	})
-	for _, c := range page.Items {
+	codes, err := s.codes(ctx, row, "")
+	for _, c := range codes {
 		one := faultCode(c)
 		one.At = c.FirstSeenAt.UTC()
 		if !one.At.Before(from) && one.At.Before(to) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -225,5 +226,106 @@ func TestFleet_OurPullerReadsOurServer(t *testing.T) {
 	}
 	if len(out.Faults) > 0 || len(records) != 1+4*2 {
 		t.Errorf("%d records, %+v", len(records), out.Faults)
+	}
+}
+
+// Two weeks of a machine that speaks each minute are more than is read at once: the
+// links lead through all of it, and whoever counts pages himself is told.
+func TestFleet_LinksLeadThroughALongSeries(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	const values, step = 20_500, time.Minute
+	begin := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+	ctx := identity.With(t.Context(), maintenancetest.Program)
+	var points []history.Point
+	for i := range values {
+		points = append(points, history.Point{Machine: h.a.Machine.Key, MachineNo: h.a.Machine.No, At: begin.Add(time.Duration(i) * step), Values: []observation.Value{{Signal: "fuel_level", Value: float64(i)}}})
+	}
+	for chunk := range slices.Chunk(points, 2_000) {
+		if err := h.s.History.Write(ctx, chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	manager := h.token(identity.ServiceManager, false)
+	path := h.nameplate(h.a) + "/fuelRemainingRatio/2026-05-01T00:00:00Z/2026-06-01T00:00:00Z/"
+	pages, next := 0, path+"1"
+	for at := 0.0; next != ""; pages++ {
+		w := h.fleet(manager, next, "Accept", "application/json")
+		f, err := aemp.Read(w.Body.Bytes())
+		if err != nil || w.Code != http.StatusOK {
+			t.Fatalf("%s: %d %v %.300s", next, w.Code, err, w.Body)
+		}
+		for _, v := range f.Equipment[0].Values {
+			if v.Value != at || !v.At.Equal(begin.Add(time.Duration(at)*step)) {
+				t.Fatalf("%s: %v at %v, want %v", next, v.Value, v.At, at)
+			}
+			at++
+		}
+		if next = strings.TrimPrefix(f.Link("next"), fleetPrefix); next == "" && at != values {
+			t.Fatalf("the links end after %v of %d values", at, values)
+		}
+	}
+	if pages != 21 {
+		t.Errorf("%d pages", pages)
+	}
+	for page, status := range map[string]int{"20": 200, "21": 400, "99": 400} {
+		if w := h.fleet(manager, path+page); w.Code != status || status == 400 && !strings.Contains(w.Body.String(), "the link next") {
+			t.Errorf("page %s: %d %.300s", page, w.Code, w.Body)
+		}
+	}
+	short := strings.Replace(path, "2026-06-01", "2026-05-10", 1) // 12,960 values: all are counted
+	for page, status := range map[string]int{"13": 200, "14": 404} {
+		if w := h.fleet(manager, short+page); w.Code != status {
+			t.Errorf("page %s: %d %.300s", page, w.Code, w.Body)
+		}
+	}
+}
+
+// A machine that speaks each second shows what it says now, and one with many
+// trouble codes all of them.
+func TestFleet_ShowsTheNewestAndAllCodes(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	ctx := identity.With(t.Context(), maintenancetest.Program)
+	seen := maintenancetest.Now.Add(-time.Second)
+	var points []history.Point
+	for i := range 7_000 {
+		points = append(points, history.Point{Machine: h.a.Machine.Key, MachineNo: h.a.Machine.No, At: seen.Add(time.Duration(i-6_999) * time.Second), Values: []observation.Value{{Signal: "fuel_level", Value: float64(i)}}})
+	}
+	if err := h.s.History.Write(ctx, points); err != nil {
+		t.Fatal(err)
+	}
+	err := postgres.As(ctx, h.w.Pool, maintenancetest.Program, func(tx pgx.Tx) error {
+		if err := machines.SetSeen(ctx, tx, []machines.Seen{{MachineID: h.a.Machine.ID, At: seen, First: &seen}}); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO trouble_code (id, machine_id, customer_id, protocol, code, description, description_en, severity, mil, red_stop, amber_warning, protect, occurrences, previous, first_seen_at, last_seen_at)
+			SELECT gen_random_uuid(), @machine, @customer, 'oem', 'E' || n, '', '', 'warning', false, false, false, false, 1, false, @at, @at FROM generate_series(1, 1200) AS n`,
+			pgx.NamedArgs{"machine": h.a.Machine.ID, "customer": h.a.Customer.ID, "at": seen})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	manager := h.token(identity.ServiceManager, false)
+	w := h.fleet(manager, h.nameplate(h.a))
+	f, err := aemp.Read(w.Body.Bytes())
+	if err != nil || len(f.Equipment) != 1 || len(f.Equipment[0].Codes) != 1_201 {
+		t.Fatalf("%d %v: %d codes", w.Code, err, len(f.Equipment[0].Codes))
+	}
+	if v := f.Equipment[0].Values; len(v) != 1 || v[0].Value != 6_999 {
+		t.Errorf("%+v", v)
+	}
+	codes := 0
+	for next := h.nameplate(h.a) + "/faults/2026-06-01T00:00:00Z/2026-06-30T00:00:00Z/1"; next != ""; {
+		f, err := aemp.Read(h.fleet(manager, next).Body.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		codes += len(f.Equipment[0].Codes)
+		next = strings.TrimPrefix(f.Link("next"), fleetPrefix)
+	}
+	if codes != 1_201 {
+		t.Errorf("%d codes in pages", codes)
 	}
 }
