@@ -18,7 +18,7 @@ import (
 const (
 	recent     = 2 * time.Hour // before a machine's newest instant: what it said of its signals then counts as its state
 	recentRows = 2_000         // of a machine that says more than that, a shorter time counts
-	seriesRows = 20_000        // read for one count of pages; what is behind them is reached by the last one's link
+	seriesRows = 10_000        // read for one count of pages; what is behind them is reached by the last one's link
 	seriesPage = 1_000         // values on a page of it
 	codesRead  = 20_000        // of one machine; one that has more is said so
 )
