@@ -187,6 +187,26 @@ func TestLogbook_TellsAtOnceThatALampGoesOn(t *testing.T) {
 	}
 }
 
+// What one control unit says reveals that another has fallen silent before: the word
+// is of now, not of then, or the rules would take it for old.
+func TestLogbook_TheNewestWordHasTheNewestTime(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	topic := "fleet/EX215A0007/can"
+	for i := range 3 {
+		d.send(topic, dm1(start.Add(time.Duration(i)*time.Second), hot))
+	}
+	d.send(topic, fmt.Sprintf(`{"ts":%d,"id":"18FECA00","data":"10FF64000101FFFF"}`, start.Add(time.Minute).UnixMilli()))
+	d.keep()
+	if got := d.codes(); got != "SPN100-FMI1 active x1 08:01:00-08:01:00; SPN110-FMI0 cleared x1 08:00:00-08:00:02" {
+		t.Error(got)
+	}
+	want := `{"ts":"2026-03-01T08:01:00Z","values":{"dtc.active":1,"dtc.critical":1,"dtc.red_stop":1,"dtc.red_stop.spn100.fmi1":1,"dtc.spn100.fmi1":1,"dtc.spn110.fmi0":0,"dtc.warning_lamp":0}}`
+	if got := d.derived(); got[len(got)-1] != want {
+		t.Errorf("%s", strings.Join(got, "\n"))
+	}
+}
+
 // A restart, and messages that come again, change nothing.
 func TestLogbook_IsTheSameAfterARestartAndASecondDelivery(t *testing.T) {
 	t.Parallel()

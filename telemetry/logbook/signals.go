@@ -53,7 +53,9 @@ func (s *signals) note(e entry, news bool) {
 	at := e.at
 	for _, c := range changes {
 		if c.MachineID == e.machine {
-			at = c.At
+			if len(values) == 0 || c.At.After(at) {
+				at = c.At
+			}
 			values[Signal(c.Code)] = 0
 		}
 	}
@@ -68,8 +70,11 @@ func (s *signals) note(e entry, news bool) {
 	if !changed && !due && now.red == before.red && now.warning == before.warning {
 		return
 	}
+	if !at.After(before.at) { // what holds now is the newest word, though what it goes back to is older
+		now.at = before.at.Add(time.Millisecond)
+	}
 	s.told[e.machine] = now
-	s.add(e.key, at, values)
+	s.add(e.key, now.at, values)
 }
 
 // toldBefore is what the rules were told last of a machine's codes.

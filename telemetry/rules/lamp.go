@@ -15,7 +15,8 @@ const (
 
 // lamp: a trouble code has a lamp on. It goes by what stands until something else is
 // said: codes are told when they change. The red lamp means stop, and its trouble ends
-// only when the lamp is out and the codes that had lit it are gone.
+// only when the lamp is out and the codes that had lit it are gone. What comes too
+// late for its place counts as well where it is the newest word: it holds now.
 type lamp struct {
 	rule   *Rule
 	signal int // -1 = not met yet
@@ -24,6 +25,7 @@ type lamp struct {
 	known  bool
 	codes  []lampCode
 	since  int64
+	heard  int64 // event time of the newest word
 }
 
 // lampCode is a code that had the lamp on.
@@ -35,18 +37,44 @@ type lampCode struct {
 func newLamp(r *Rule, _ Numbers) Evaluator { return &lamp{rule: r, signal: -1} }
 
 func (l *lamp) Observe(row *Row) Judgement {
-	for n := len(l.names); n < len(row.names); n++ {
-		if row.names[n] == l.rule.Signal {
-			l.signal = n
-		}
-	}
-	l.names = row.names
+	l.learn(row.names)
 	if l.signal < 0 {
 		return Judgement{}
 	}
 	if lit := row.now[l.signal]; lit == lit {
-		l.hear(row, lit)
+		l.hear(row.at, lit)
+		for _, n := range row.set {
+			l.hearCode(row.names[n], row.now[n] > 0)
+		}
 	}
+	return l.judge()
+}
+
+// learn finds the lamp among the names of the machine's signals.
+func (l *lamp) learn(names []string) {
+	for n := len(l.names); n < len(names); n++ {
+		if names[n] == l.rule.Signal {
+			l.signal = n
+		}
+	}
+	l.names = names
+}
+
+// late takes what came after its place in time, and says whether it was news.
+func (l *lamp) late(at int64, names []string, cells []cell) bool {
+	l.learn(names)
+	i := slices.IndexFunc(cells, func(c cell) bool { return int(c.number) == l.signal && c.plausible })
+	if i < 0 || at <= l.heard {
+		return false
+	}
+	l.hear(at, cells[i].value)
+	for _, c := range cells {
+		l.hearCode(names[c.number], c.plausible && c.value > 0)
+	}
+	return true
+}
+
+func (l *lamp) judge() Judgement {
 	switch {
 	case !l.known:
 		return Judgement{}
@@ -58,22 +86,23 @@ func (l *lamp) Observe(row *Row) Judgement {
 	return Judgement{State: Calm}
 }
 
-// hear takes what a row says of the lamp and of the codes.
-func (l *lamp) hear(row *Row, lit float64) {
+// hear takes what was said of the lamp.
+func (l *lamp) hear(at int64, lit float64) {
 	if lit > 0 && l.lit == 0 && !l.waits() {
-		l.since, l.codes = row.at, nil
+		l.since, l.codes = at, nil
 	}
-	l.lit, l.known = lit, true
-	for _, n := range row.set {
-		name, on := row.names[n], row.now[n] > 0
-		if code, ok := l.code(name); ok && on {
-			l.light(code)
-			continue
-		}
-		for i := range l.codes {
-			if l.codes[i].name == name {
-				l.codes[i].active = on
-			}
+	l.lit, l.known, l.heard = lit, true, at
+}
+
+// hearCode takes what was said of a code beside the lamp.
+func (l *lamp) hearCode(name string, on bool) {
+	if code, ok := l.code(name); ok && on {
+		l.light(code)
+		return
+	}
+	for i := range l.codes {
+		if l.codes[i].name == name {
+			l.codes[i].active = on
 		}
 	}
 }
@@ -145,6 +174,7 @@ func (l *lamp) Snapshot(dst []byte) []byte {
 	w.float(l.lit)
 	w.bool(l.known)
 	w.int(l.since)
+	w.int(l.heard)
 	w.uint(uint64(len(l.codes)))
 	for _, c := range l.codes {
 		w.text(c.name)
@@ -155,7 +185,7 @@ func (l *lamp) Snapshot(dst []byte) []byte {
 
 func (l *lamp) Restore(_ int, b []byte) error {
 	r := reader{b: b}
-	l.lit, l.known, l.since = r.float(), r.bool(), r.int()
+	l.lit, l.known, l.since, l.heard = r.float(), r.bool(), r.int(), r.int()
 	l.codes = nil
 	for range r.count(maxCauses) {
 		l.codes = append(l.codes, lampCode{r.text(), r.bool()})

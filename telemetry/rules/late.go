@@ -40,7 +40,7 @@ func (m *Machine) laneRules() *Pack {
 	if m.pack == nil {
 		return nil
 	}
-	limits := &Pack{Model: m.pack.Model, Signals: m.pack.Signals}
+	limits := &Pack{Model: m.pack.Model, Signals: m.pack.Signals, lane: true}
 	for i := range m.pack.Rules {
 		if m.pack.Rules[i].Kind == "threshold" {
 			limits.Rules = append(limits.Rules, m.pack.Rules[i])

@@ -54,7 +54,7 @@ func New(machine string, pack *Pack) *Machine {
 	}
 	m.share(common)
 	m.slots = make([]slot, 0, len(pack.Rules)+2)
-	if !common.sensors {
+	if !common.sensors && !pack.lane {
 		m.add(sensorsRule.rule, sensorsRule.hash)
 	}
 	// Sensor rules go first, then limits: what they say counts in the same row.
@@ -113,7 +113,7 @@ func isTrouble(signal string) bool { return strings.HasPrefix(signal, troubleCod
 // addLamps adds the rules on lamps when a machine has its first trouble code: most
 // have none, and a hundred thousand of them need no rules on it.
 func (m *Machine) addLamps() {
-	if m.lamps {
+	if m.lamps || m.pack != nil && m.pack.lane {
 		return
 	}
 	m.lamps = true
@@ -124,10 +124,26 @@ func (m *Machine) addLamps() {
 	}
 }
 
+// lampsLate shows the rules on lamps what came too late for its place: the codes of
+// a machine are written down apart from its values, and may be behind them.
+func (m *Machine) lampsLate(found []Finding, at int64, cells []cell) []Finding {
+	if !m.lamps {
+		return found
+	}
+	for i := range m.slots {
+		s := &m.slots[i]
+		if l, ok := s.eval.(*lamp); ok && l.late(at, m.row.names, cells) {
+			found = m.judged(found, s, l.judge())
+		}
+	}
+	return found
+}
+
 // Observe takes one observation and returns what changed. An observation is
 // evaluated in its place when the watermark (greatest event time seen, less the
 // pack's lateness) has passed it; one that comes later than that, or that its
-// source calls historical, may propose findings and changes nothing else.
+// source calls historical, may propose findings and changes nothing else, except
+// that the newest word on a lamp counts whenever it comes.
 func (m *Machine) Observe(o observation.Observation) []Finding {
 	found := m.take()
 	at := o.At.UnixNano()
@@ -140,6 +156,7 @@ func (m *Machine) Observe(o observation.Observation) []Finding {
 	cells := m.cells(&o)
 	if m.done != 0 && at <= m.done {
 		if !m.repeats(at, cells) {
+			found = m.lampsLate(found, at, cells)
 			found = append(found, m.late(&o)...)
 		}
 		m.waiting.recycle(cells)

@@ -35,6 +35,7 @@ type Pack struct {
 	Hash     string // of the text
 
 	layout *layout
+	lane   bool // of what came too late: limits alone
 }
 
 // Rule finds a rule by its id.

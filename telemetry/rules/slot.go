@@ -55,11 +55,16 @@ func (m *Machine) observe(found []Finding, s *slot) []Finding {
 	if s.kind.sensor || !m.doubts(s) {
 		j = s.eval.Observe(&m.row)
 	}
-	if j.State >= Calm {
-		s.nearness = j.Nearness
-	}
 	if j.State == Trouble && !s.kind.patient && s.rule.Signal != "" {
 		m.row.flagged[m.numbers[s.rule.Signal]] = true
+	}
+	return m.judged(found, s, j)
+}
+
+// judged follows a rule's judgement at the present row.
+func (m *Machine) judged(found []Finding, s *slot, j Judgement) []Finding {
+	if j.State >= Calm {
+		s.nearness = j.Nearness
 	}
 	opened, closed := s.dwell.step(m.row.at, j.State)
 	switch {
