@@ -355,21 +355,19 @@ func TestRunner_RulesThatFailBeginAnew(t *testing.T) {
 	r := j.runner(slowly{upTo{j.log, last}})
 	broken := 0
 	for r.Stored() < last {
-		b, err := r.source.Next(t.Context(), r.At())
-		if err != nil {
-			t.Fatal(err)
-		}
+		b, err := r.next(t.Context())
 		if m := r.watched["M1"]; m != nil && broken == 0 {
 			m.rules = &rules.Machine{} // whose maps are not made
 			broken++
 		}
-		if err := r.runOnce(t.Context(), b); err != nil {
-			t.Fatal(err)
+		switch {
+		case err == nil && b == nil:
+			err = r.flush(t.Context())
+		case err == nil:
+			err = r.runOnce(t.Context(), b)
 		}
-		if r.At() == last {
-			if err := r.flush(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 	held := j.held()

@@ -34,6 +34,10 @@ type News struct {
 	Seen     []machines.Seen          `json:"seen"` // and scores
 }
 
+func (o *Outcome) empty() bool {
+	return len(o.Changes)+len(o.Silences)+len(o.Seen)+len(o.Failures) == 0
+}
+
 // Commit stores an outcome in one transaction: findings, cases, jobs and the
 // position. The runner calls it again with the same outcome until it succeeds,
 // except when it answers ErrTaken.
@@ -144,9 +148,10 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 }
 
-// next is the next batch, nil where none comes while something is pending.
+// next is the next batch, nil where none comes while something is pending or the
+// position of what meant nothing is not committed yet.
 func (r *Runner) next(ctx context.Context) (*telemetry.Batch, error) {
-	if r.nothingPending() || r.lsn < r.pos.LSN {
+	if r.lsn < r.pos.LSN || r.nothingPending() {
 		return r.source.Next(ctx, r.lsn)
 	}
 	idle, cancel := context.WithTimeout(ctx, signsIdle)
@@ -161,16 +166,17 @@ func (r *Runner) next(ctx context.Context) (*telemetry.Batch, error) {
 func (r *Runner) nothingPending() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.pending.empty() {
+	if !r.pending.empty() || r.lsn > r.pos.LSN {
 		return false
 	}
-	r.whole = min(r.lsn, r.pos.LSN) // after a restart the state catches up with the checkpoint
+	r.whole = r.lsn // after a restart the state catches up with the checkpoint
 	return true
 }
 
-// flush stores what is pending.
+// flush stores what is pending, and how far all is evaluated.
 func (r *Runner) flush(ctx context.Context) error {
 	out := Outcome{Position: r.pos}
+	out.Position.LSN = max(r.pos.LSN, r.lsn)
 	r.pending.take(&out)
 	return r.store(ctx, out)
 }
@@ -237,6 +243,9 @@ func (r *Runner) runOnce(ctx context.Context, batch *telemetry.Batch) error {
 		r.pending.take(&out)
 	case fresh:
 		r.pending.takeNews(&out)
+		if out.empty() {
+			return nil // its position goes with what is pending
+		}
 	default:
 		return nil
 	}

@@ -99,10 +99,11 @@ func (s *snapshots) forgetAfter(lsn intakelog.LSN) (forgotten int, err error) {
 	return forgotten, nil
 }
 
-// oldest is the last record that every snapshot holds.
+// oldest is the last record that every snapshot holds, 0 where there is no second
+// one to fall back on.
 func (s *snapshots) oldest() intakelog.LSN {
 	names := s.names("")
-	if len(names) == 0 {
+	if len(names) < 2 {
 		return 0
 	}
 	return s.lsn(names[len(names)-1])

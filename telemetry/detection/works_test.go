@@ -409,8 +409,8 @@ func (j *job) run(last intakelog.LSN, killed bool) {
 	ctx, cancel := context.WithTimeout(j.Context(), time.Minute)
 	defer cancel()
 	done := r.Stored
-	if killed { // with signs of life that were not stored
-		done = func() intakelog.LSN { return min(r.lsn, r.pos.LSN) }
+	if killed { // with signs of life and a position that were not stored
+		done = r.At
 	}
 	for done() < last && ctx.Err() == nil {
 		batch, err := r.next(ctx)

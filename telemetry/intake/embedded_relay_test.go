@@ -89,8 +89,10 @@ func TestEmbedded_GivesNothingToWhoMayNoLongerSeeIt(t *testing.T) {
 	if err := e.devices.load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	operator.follow(t, nil, ask{"fleet/sensor/down/own", 1})
 	operator.say(t, letter{topic: "fleet/pump-1/down/secret", qos: 1})
 	operator.say(t, letter{topic: "fleet/sensor/down/own", qos: 1})
+	operator.next(t) // what was said before it is passed on now
 	w = dialWire(t, e.local(), 4)
 	w.enter(t, knock{client: "d", user: "sensor", password: token, keep: true})
 	w.follow(t, nil, ask{"fleet/sensor/#", 1})

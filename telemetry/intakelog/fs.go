@@ -122,6 +122,13 @@ func lockFolder(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// unlockFolder gives the log free. To close the file alone would not do for as
+// long as a child that is just being started has a copy of it.
+func unlockFolder(f *os.File) {
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) //nolint:gosec // a descriptor fits
+	_ = f.Close()
+}
+
 // readAll reads a small file of the log, at most limit bytes.
 func readAll(fs FS, name string, limit int64) ([]byte, error) {
 	f, err := fs.Open(name, false)

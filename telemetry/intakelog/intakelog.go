@@ -195,7 +195,7 @@ func Open(dir string, o Options) (*Log, error) {
 	}
 	unzip, err := newUnzip()
 	if err != nil {
-		_ = lock.Close()
+		unlockFolder(lock)
 		return nil, err
 	}
 	l := &Log{
@@ -272,8 +272,8 @@ func (l *Log) closeFiles() {
 	for _, s := range l.segments {
 		l.drop(s)
 	}
-	l.fs.release()     // unzip stays: it holds nothing but memory, and a reader may be at it
-	_ = l.lock.Close() // and with it the lock
+	l.fs.release() // unzip stays: it holds nothing but memory, and a reader may be at it
+	unlockFolder(l.lock)
 }
 
 // wake closes a channel that somebody may wait for and puts a new one in its
