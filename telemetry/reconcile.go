@@ -86,8 +86,9 @@ func Reconcile(ctx context.Context, c ReconcileConfig) (Reconciliation, error) {
 	}
 	ctx = identity.With(ctx, identity.Program("reconcile"))
 	rec := reconciling{ReconcileConfig: c, counter: store, out: &r}
-	for from := max(c.First(), 1) - 1; from < c.Stored(); {
-		to, err := rec.part(ctx, from)
+	end := c.Stored() // what comes meanwhile is only being written
+	for from := max(c.First(), 1) - 1; from < end; {
+		to, err := rec.part(ctx, from, end)
 		if err != nil {
 			return r, fmt.Errorf("reconcile from record %d: %w", from+1, err)
 		}
@@ -105,11 +106,11 @@ type reconciling struct {
 }
 
 // walk gives what the history was told by the records after one, in their order,
-// until to says that it is enough or the log as far as it is stored has ended.
-func (r *reconciling) walk(ctx context.Context, from intakelog.LSN, take func(b *Batch, points []history.Point) (more bool, err error)) (intakelog.LSN, error) {
+// until take says that it is enough or there are no more before end.
+func (r *reconciling) walk(ctx context.Context, from intakelog.LSN, end func() intakelog.LSN, take func(b *Batch, points []history.Point) (more bool, err error)) (intakelog.LSN, error) {
 	dedup := NewDedup()
 	stage := NewStage(r.Records, r.Pool, r.Log)
-	for from < r.Stored() {
+	for from < end() {
 		b, err := stage.Next(ctx, from)
 		if err != nil {
 			return from, err
@@ -142,11 +143,11 @@ func fresh(b *Batch, dedup *Dedup) []history.Point {
 }
 
 // part compares a stretch of the log, in almost all cases the whole.
-func (r *reconciling) part(ctx context.Context, from intakelog.LSN) (intakelog.LSN, error) {
+func (r *reconciling) part(ctx context.Context, from, end intakelog.LSN) (intakelog.LSN, error) {
 	hours := map[machineHour][]entry{}
 	entries := 0
 	var first, last time.Time // received
-	to, err := r.walk(ctx, from, func(b *Batch, points []history.Point) (bool, error) {
+	to, err := r.walk(ctx, from, func() intakelog.LSN { return end }, func(b *Batch, points []history.Point) (bool, error) {
 		for i := range points {
 			at := points[i].At.UnixMicro()
 			key := machineHour{points[i].Machine, hourOf(at)}
@@ -270,7 +271,7 @@ func (r *reconciling) rewrite(ctx context.Context, from intakelog.LSN, again map
 		}
 		return err
 	}
-	_, err := r.walk(ctx, from, func(_ *Batch, points []history.Point) (bool, error) {
+	_, err := r.walk(ctx, from, r.Stored, func(_ *Batch, points []history.Point) (bool, error) {
 		for i := range points {
 			if !again[machineHour{points[i].Machine, hourOf(points[i].At.UnixMicro())}] {
 				continue
@@ -292,13 +293,14 @@ type starter interface {
 	Started(ctx context.Context) (earliest, latest time.Time, err error)
 }
 
-// Reconciler reconciles at the start, after each outage of the history and each new
+// Reconciler reconciles what an earlier run has stored, after each outage of the history and each new
 // start of its server, and when it is asked to. Safe for concurrent use.
 type Reconciler struct {
 	config ReconcileConfig
 	status *HistoryStatus
 
 	mu      sync.Mutex
+	begun   bool // it is known whether there was an earlier run
 	due     bool
 	outages uint64
 	started time.Time     // of the history's server, at the latest; zero: not known
@@ -307,9 +309,9 @@ type Reconciler struct {
 	last    *Reconciliation
 }
 
-// NewReconciler returns one that has its first reconciliation before it.
+// NewReconciler returns one that has all before it.
 func NewReconciler(c ReconcileConfig, status *HistoryStatus) *Reconciler {
-	return &Reconciler{config: c, status: status, due: true}
+	return &Reconciler{config: c, status: status}
 }
 
 // Ask has it reconcile as soon as the history can be written.
@@ -391,6 +393,9 @@ func (r *Reconciler) watch(ctx context.Context) {
 func (r *Reconciler) take() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if at := r.status.begun.Load(); at != nil && !r.begun {
+		r.begun, r.due = true, r.due || *at > 0
+	}
 	if n := r.status.retries.Load(); n != r.outages {
 		r.outages, r.due = n, true
 	}

@@ -44,6 +44,7 @@ type HistoryConfig struct {
 // value is ready.
 type HistoryStatus struct {
 	stored  atomic.Uint64
+	begun   atomic.Pointer[intakelog.LSN] // what an earlier run had stored; nil: not known yet
 	trouble atomic.Pointer[string]
 	retries atomic.Uint64
 	written atomic.Uint64 // points
@@ -61,6 +62,12 @@ func (s *HistoryStatus) Trouble() string {
 
 // Stored is the last record whose contents are stored.
 func (s *HistoryStatus) Stored() intakelog.LSN { return intakelog.LSN(s.stored.Load()) }
+
+// begin says what an earlier run had stored.
+func (s *HistoryStatus) begin(at intakelog.LSN) {
+	s.stored.Store(uint64(at))
+	s.begun.Store(&at)
+}
 
 // Refused counts the records that the database would not take, since the start.
 func (s *HistoryStatus) Refused() uint64 { return s.refused.Load() }
@@ -173,7 +180,7 @@ func (h *historian) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.Status.stored.Store(uint64(h.at))
+	h.Status.begin(h.at)
 	if h.at+1 < h.First {
 		h.Log.Error("records were removed from the intake log before they were stored", "from", h.at+1, "to", h.First-1)
 	}

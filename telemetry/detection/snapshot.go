@@ -1,14 +1,18 @@
 package detection
 
 import (
-	"bytes"
+	"bufio"
 	"encoding/binary"
 	"encoding/gob"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
+	"iter"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 
 	"github.com/google/uuid"
@@ -24,17 +28,21 @@ import (
 const (
 	snapshotEvery  = 50_000
 	shotPerMachine = 10
+	snapshotBuffer = 256 << 10
 )
 
-// snapshot format: gob of state, then CRC-32C of it. A file that does not check
-// is ignored: the state is then rebuilt from an older one or from the log.
+// snapshotVersion is of the format: gob of a state and of each of its machines one by
+// one, then CRC-32C of it all. A file that does not check is ignored: the state is
+// then rebuilt from an older one or from the log.
+const snapshotVersion = 2
+
 type state struct {
 	Version  int
 	Log      uuid.UUID
 	LSN      intakelog.LSN
 	Dedup    []byte
 	Ticked   int64 // event time of the last tick, Unix ns
-	Machines []machineState
+	Machines int   // that follow
 }
 
 type machineState struct {
@@ -109,33 +117,50 @@ func (s *snapshots) oldest() intakelog.LSN {
 	return s.lsn(names[len(names)-1])
 }
 
-func readState(name string) (*state, error) {
-	b, err := os.ReadFile(name) //nolint:gosec // a name from our own folder
+// readState reads a snapshot and hands its machines to take one by one, after it has
+// seen that the file is whole.
+func readState(name string, take func(m *machineState) error) (*state, error) {
+	f, err := os.Open(name) //nolint:gosec // a name from our own folder
 	if err != nil {
 		return nil, fmt.Errorf("read snapshot: %w", err)
 	}
-	if len(b) < 4 || crc32.Checksum(b[:len(b)-4], castagnoli) != binary.LittleEndian.Uint32(b[len(b)-4:]) {
-		return nil, fmt.Errorf("snapshot %s is damaged", filepath.Base(name))
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read snapshot: %w", err)
 	}
-	st := &state{}
-	if err := gob.NewDecoder(bytes.NewReader(b[:len(b)-4])).Decode(st); err != nil {
+	content, sum := info.Size()-crc32.Size, make([]byte, crc32.Size)
+	hash := crc32.New(castagnoli)
+	if _, err = f.ReadAt(sum, max(content, 0)); err == nil {
+		_, err = io.Copy(hash, io.NewSectionReader(f, 0, content))
+	}
+	if err != nil || hash.Sum32() != binary.LittleEndian.Uint32(sum) {
+		return nil, errors.Join(fmt.Errorf("snapshot %s is damaged", filepath.Base(name)), err)
+	}
+	decoder, st := gob.NewDecoder(bufio.NewReaderSize(io.NewSectionReader(f, 0, content), snapshotBuffer)), &state{}
+	if err := decoder.Decode(st); err != nil {
 		return nil, fmt.Errorf("decode snapshot %s: %w", filepath.Base(name), err)
 	}
-	if st.Version != 1 {
-		return nil, fmt.Errorf("snapshot %s has version %d, this program reads 1", filepath.Base(name), st.Version)
+	if st.Version != snapshotVersion {
+		return nil, fmt.Errorf("snapshot %s has version %d, this program reads %d", filepath.Base(name), st.Version, snapshotVersion)
+	}
+	for range st.Machines {
+		var m machineState
+		err := decoder.Decode(&m)
+		if err == nil {
+			err = take(&m)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("decode snapshot %s: %w", filepath.Base(name), err)
+		}
 	}
 	return st, nil
 }
 
-func (s *snapshots) write(st *state) error {
-	var buf bytes.Buffer
-	if err := gob.NewEncoder(&buf).Encode(st); err != nil {
-		return fmt.Errorf("encode snapshot: %w", err)
-	}
-	sum := binary.LittleEndian.AppendUint32(nil, crc32.Checksum(buf.Bytes(), castagnoli))
-	buf.Write(sum)
+// write puts a state in place, with the machines that each gives one by one.
+func (s *snapshots) write(st *state, each iter.Seq[*machineState]) error {
 	name := s.path(st.LSN)
-	if err := writeSynced(name+".tmp", buf.Bytes()); err != nil {
+	if err := writeSynced(name+".tmp", st, each); err != nil {
 		_ = os.Remove(name + ".tmp") // its disk may be full
 		return err
 	}
@@ -155,14 +180,25 @@ func (s *snapshots) write(st *state) error {
 	return nil
 }
 
-func writeSynced(name string, b []byte) error {
+func writeSynced(name string, st *state, each iter.Seq[*machineState]) error {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // a name of our own
 	if err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
+	hash := crc32.New(castagnoli)
+	buffer := bufio.NewWriterSize(io.MultiWriter(f, hash), snapshotBuffer)
+	encoder := gob.NewEncoder(buffer)
+	err = encoder.Encode(st)
+	for m := range each {
+		if err != nil {
+			break
+		}
+		err = encoder.Encode(m)
+	}
+	if err = errors.Join(err, buffer.Flush()); err == nil {
+		_, err = f.Write(binary.LittleEndian.AppendUint32(nil, hash.Sum32()))
+	}
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
 	return nil
@@ -186,22 +222,28 @@ func (r *Runner) snapshot() {
 	if len(r.carried) > 0 {
 		return // they are in no snapshot: the one before finds them again
 	}
-	if err := r.shots.write(r.state()); err != nil {
+	if err := r.keep(); err != nil {
 		r.log.Error("the state of the rules is not saved, trying again later", "error", err)
 		return
 	}
 	r.released(r.shots.oldest())
 }
 
-func (r *Runner) state() *state {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	st := &state{Version: 1, Log: r.pos.Log, LSN: r.lsn, Dedup: r.dedup.Snapshot(nil), Ticked: r.ticked}
-	for _, w := range r.watched {
-		st.Machines = append(st.Machines, machineState{Machine: w.Watched, Score: w.score, Rules: w.rules.Snapshot(nil), Silence: w.silence.Snapshot(nil), Site: w.near.Site, Via: w.near.Via})
-	}
-	sort.Slice(st.Machines, func(i, j int) bool { return st.Machines[i].Machine.Key < st.Machines[j].Machine.Key })
-	return st
+// keep writes the state to the disk; pages may read it meanwhile.
+func (r *Runner) keep() error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	st := &state{Version: snapshotVersion, Log: r.pos.Log, LSN: r.lsn, Dedup: r.dedup.Snapshot(nil), Ticked: r.ticked, Machines: len(r.watched)}
+	var m machineState
+	return r.shots.write(st, func(yield func(*machineState) bool) {
+		for _, key := range slices.Sorted(maps.Keys(r.watched)) {
+			w := r.watched[key]
+			m = machineState{Machine: w.Watched, Score: w.score, Rules: w.rules.Snapshot(m.Rules[:0]), Silence: w.silence.Snapshot(m.Silence[:0]), Site: w.near.Site, Via: w.near.Via}
+			if !yield(&m) {
+				return
+			}
+		}
+	})
 }
 
 // restore takes the newest snapshot that is whole and fits; without one the state
@@ -215,10 +257,7 @@ func (r *Runner) restore() error {
 		r.log.Error("snapshots were newer than the records and are not used", "count", forgotten, "checkpoint", r.pos.LSN)
 	}
 	for _, name := range r.shots.names("") {
-		st, err := readState(name)
-		if err == nil {
-			err = r.adopt(st)
-		}
+		err := r.adopt(name)
 		if err == nil {
 			return nil
 		}
@@ -227,12 +266,10 @@ func (r *Runner) restore() error {
 	return nil
 }
 
-func (r *Runner) adopt(st *state) error {
-	dedup, machines, near := telemetry.NewDedup(), make(map[string]*watched, len(st.Machines)), crowd{}
-	if err := dedup.Restore(st.Dedup); err != nil {
-		return fmt.Errorf("restore duplicates: %w", err)
-	}
-	for _, m := range st.Machines {
+// adopt makes a snapshot's state the runner's, all of it or nothing.
+func (r *Runner) adopt(name string) error {
+	dedup, machines, near := telemetry.NewDedup(), map[string]*watched{}, crowd{}
+	st, err := readState(name, func(m *machineState) error {
 		pack := r.fleet.Pack(m.Machine)
 		w := &watched{Watched: m.Machine, pack: pack, rules: rules.New(m.Machine.Key, pack), score: m.Score}
 		if err := w.rules.Restore(pack, m.Rules); err != nil {
@@ -248,6 +285,13 @@ func (r *Runner) adopt(st *state) error {
 		}
 		near.move(w, telemetry.Near{Site: m.Site, Via: m.Via})
 		machines[m.Machine.Key] = w
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := dedup.Restore(st.Dedup); err != nil {
+		return fmt.Errorf("restore duplicates: %w", err)
 	}
 	r.dedup, r.watched, r.crowd, r.ticked, r.lsn = dedup, machines, near, st.Ticked, st.LSN
 	return nil

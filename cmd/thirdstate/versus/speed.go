@@ -14,13 +14,14 @@ import (
 type speedRun struct {
 	acknowledged, stored float64       // messages a second
 	intake, broker       time.Duration // processor time a message; broker is 0 in ours
+	influx               time.Duration // of InfluxDB
 	peak                 int           // MiB of intake
 }
 
 // speed sends the same messages through both chains and prints what each could do.
 func (r *runner) speed(ctx context.Context) error {
 	r.print("%d messages of 4 signals from %d machines over %d connections, QoS 1, into InfluxDB", r.Messages, r.Machines, r.Connections)
-	r.print("%-46s %14s %14s %12s %12s %9s", "", "acknowledged/s", "stored/s", "us/message", "of broker", "MiB")
+	r.print("%-46s %14s %14s %12s %12s %12s %9s", "", "acknowledged/s", "stored/s", "us/message", "of broker", "of InfluxDB", "MiB")
 	var runs []speedRun
 	for _, kind := range r.kinds(chainKind{name: "Mosquitto + Telegraf, no rules, no fsync", roomy: true}) {
 		err := r.with(ctx, kind, r.Machines, func(c *chain) error {
@@ -46,13 +47,13 @@ func (r *runner) printSpeed(kind chainKind, s speedRun) {
 	if s.broker > 0 {
 		broker = fmt.Sprintf("%.1f", micros(s.broker))
 	}
-	r.print("%-46s %14.0f %14.0f %12.1f %12s %9d", kind.name, s.acknowledged, s.stored, micros(s.intake), broker, s.peak)
+	r.print("%-46s %14.0f %14.0f %12.1f %12s %12.1f %9d", kind.name, s.acknowledged, s.stored, micros(s.intake), broker, micros(s.influx), s.peak)
 }
 
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
 
 func (r *runner) race(ctx context.Context, c *chain) (run speedRun, err error) {
-	intake, broker := c.intake.Processor(), c.broker.Processor()
+	intake, broker, influx := c.intake.Processor(), c.broker.Processor(), c.influx.Processor()
 	began := time.Now()
 	devices := exec.CommandContext(ctx, r.Program, "bench", "publish", "--url", c.mqtt, "--messages", strconv.Itoa(r.Messages), //nolint:gosec // ourselves
 		"--machines", strconv.Itoa(r.Machines), "--connections", strconv.Itoa(r.Connections))
@@ -70,6 +71,7 @@ func (r *runner) race(ctx context.Context, c *chain) (run speedRun, err error) {
 	if c.broker != c.intake {
 		run.broker = time.Duration(float64(c.broker.Processor()-broker) / n)
 	}
+	run.influx = time.Duration(float64(c.influx.Processor()-influx) / n)
 	run.peak = c.intake.Peak()
 	return run, err
 }
