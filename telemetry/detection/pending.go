@@ -10,9 +10,14 @@ import (
 	"github.com/thirdstate/thirdstate/machines"
 )
 
+// How long signs of life wait while there is more to evaluate, about: longer where
+// there are many, so that a large fleet under load has no more rows written a second
+// than a small one.
 const (
-	signsEvery = 2 * time.Second      // how long signs of life wait while there is more to evaluate, about
-	signsIdle  = 5 * time.Millisecond // how long they wait for more
+	signsEvery  = 2 * time.Second
+	signsRate   = 1_000 // a second
+	signsLatest = 30 * time.Second
+	signsIdle   = 5 * time.Millisecond // how long they wait for more
 )
 
 // pending is what has been evaluated beside findings and is not stored yet: signs of
@@ -42,7 +47,10 @@ func (p *pending) of(id uuid.UUID, key string) *machines.Seen {
 
 func (p *pending) empty() bool { return len(p.seen) == 0 }
 
-func (p *pending) due() bool { return time.Since(p.since) > signsEvery }
+func (p *pending) due() bool {
+	wait := time.Duration(len(p.seen)) * time.Second / signsRate
+	return time.Since(p.since) > min(max(wait, signsEvery), signsLatest)
+}
 
 // take moves all into an outcome.
 func (p *pending) take(out *Outcome) {

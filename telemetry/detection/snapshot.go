@@ -27,7 +27,7 @@ import (
 // observations of each of its machines.
 const (
 	snapshotEvery  = 50_000
-	shotPerMachine = 10
+	shotPerMachine = 25
 	snapshotBuffer = 256 << 10
 )
 
