@@ -20,7 +20,6 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
-	"github.com/thirdstate/thirdstate/telemetry/publish"
 )
 
 type benchCommand struct {
@@ -38,6 +37,7 @@ type benchLoad struct {
 	Messages    int `help:"Messages in all." default:"200000"`
 	Machines    int `help:"Machines that send them." default:"1000"`
 	Connections int `help:"Connections over which they come." default:"8"`
+	Rate        int `help:"Messages a second; 0 sends as fast as they are acknowledged. With a rate, the time from when each is due to its acknowledgement is printed." default:"0"`
 }
 
 // The bounds keep a mistyped number from filling a disk.
@@ -45,6 +45,7 @@ const (
 	maxBenchMessages    = 50_000_000
 	maxBenchMachines    = 100_000
 	maxBenchConnections = 256
+	maxBenchRate        = 1_000_000
 )
 
 func (l benchLoad) check() error {
@@ -55,6 +56,8 @@ func (l benchLoad) check() error {
 		return problem.New(problem.Invalid, "--machines must be between 1 and %d", maxBenchMachines)
 	case l.Connections < 1 || l.Connections > maxBenchConnections:
 		return problem.New(problem.Invalid, "--connections must be between 1 and %d", maxBenchConnections)
+	case l.Rate < 0 || l.Rate > maxBenchRate:
+		return problem.New(problem.Invalid, "--rate must be between 0 and %d", maxBenchRate)
 	}
 	return nil
 }
@@ -127,8 +130,8 @@ func (c *benchIntake) send(ctx context.Context, y *system) error {
 		return fmt.Errorf("find the program: %w", err)
 	}
 	devices := exec.CommandContext(ctx, self, "bench", "publish", "--url", "mqtt://"+y.embedded.Addr().String(), //nolint:gosec // ourselves
-		"--messages", strconv.Itoa(c.Messages), "--machines", strconv.Itoa(c.Machines), "--connections", strconv.Itoa(c.Connections))
-	devices.Stderr = os.Stderr
+		"--messages", strconv.Itoa(c.Messages), "--machines", strconv.Itoa(c.Machines), "--connections", strconv.Itoa(c.Connections), "--rate", strconv.Itoa(c.Rate))
+	devices.Stdout, devices.Stderr = y.out, os.Stderr
 	before, began := processorTime(), time.Now()
 	if err := devices.Run(); err != nil {
 		return fmt.Errorf("send the messages: %w", err)
@@ -154,44 +157,4 @@ func processorTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// benchPublish is the devices: a process of its own, so that what they cost is
-// not counted.
-type benchPublish struct {
-	benchLoad
-	URL string `name:"url" required:""`
-}
-
-// Run sends the messages and ends when the last is acknowledged.
-func (c *benchPublish) Run(ctx context.Context) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	start := time.Now()
-	g, ctx := errgroup.WithContext(ctx)
-	for n := range c.Connections {
-		g.Go(func() error { return c.connection(ctx, n, start) })
-	}
-	return g.Wait()
-}
-
-// connection sends the messages of every Connections-th machine, in turn.
-func (c *benchPublish) connection(ctx context.Context, n int, start time.Time) (err error) {
-	p, err := publish.Dial(ctx, c.URL, publish.Options{ClientID: fmt.Sprintf("bench-%d", n), InFlight: 1_024})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, p.Close()) }()
-	for i := n; i < c.Messages; i += c.Connections {
-		round, machine := i/c.Machines, i%c.Machines
-		// One machine's messages are a second apart and end now, as a backlog's do.
-		at := start.Add(time.Duration(round-c.Messages/c.Machines) * time.Second).UnixMilli()
-		payload := fmt.Appendf(nil, `{"ts":%d,"boot":"b1","seq":%d,"values":{"ignition":1,"pump_power_avg":%d,"ambient_temp":24.5,"hydraulic_oil_temp":%d.%d}}`,
-			at, round, 80+round%50, 58+round%5, machine%10)
-		if err := p.Publish(ctx, "fleet/"+versus.Key(machine)+"/telemetry", payload); err != nil {
-			return err
-		}
-	}
-	return p.Flush(ctx)
 }

@@ -10,14 +10,13 @@ import (
 	"github.com/thirdstate/thirdstate/machines"
 )
 
-// How long signs of life wait while there is more to evaluate, about: longer where
-// there are many, so that a large fleet under load has no more rows written a second
-// than a small one.
+// How long signs of life wait: while there is more to evaluate, and for more to come.
+// Storing them takes about a tenth of the time at most, so that those of a large fleet
+// under load wait longer.
 const (
-	signsEvery  = 2 * time.Second
-	signsRate   = 1_000 // a second
-	signsLatest = 30 * time.Second
-	signsIdle   = 5 * time.Millisecond // how long they wait for more
+	signsEvery = 2 * time.Second
+	signsIdle  = 5 * time.Millisecond
+	signsShare = 10
 )
 
 // pending is what has been evaluated beside findings and is not stored yet: signs of
@@ -28,7 +27,8 @@ const (
 type pending struct {
 	seen  map[string]*machines.Seen
 	news  map[string]struct{}
-	since time.Time // wall clock, when nothing was left
+	since time.Time     // wall clock, when nothing was left
+	cost  time.Duration // of storing them last
 }
 
 func newPending() *pending {
@@ -47,9 +47,11 @@ func (p *pending) of(id uuid.UUID, key string) *machines.Seen {
 
 func (p *pending) empty() bool { return len(p.seen) == 0 }
 
-func (p *pending) due() bool {
-	wait := time.Duration(len(p.seen)) * time.Second / signsRate
-	return time.Since(p.since) > min(max(wait, signsEvery), signsLatest)
+func (p *pending) due() bool { return time.Since(p.since) > max(signsEvery, signsShare*p.cost) }
+
+// idle is how long to wait for more before they are stored.
+func (p *pending) idle() time.Duration {
+	return max(signsIdle, signsShare*p.cost-time.Since(p.since))
 }
 
 // take moves all into an outcome.

@@ -154,7 +154,7 @@ func (r *Runner) next(ctx context.Context) (*telemetry.Batch, error) {
 	if r.lsn < r.pos.LSN || r.nothingPending() {
 		return r.source.Next(ctx, r.lsn)
 	}
-	idle, cancel := context.WithTimeout(ctx, signsIdle)
+	idle, cancel := context.WithTimeout(ctx, r.pending.idle())
 	defer cancel()
 	batch, err := r.source.Next(idle, r.lsn)
 	if err != nil && ctx.Err() == nil && idle.Err() != nil {
@@ -183,11 +183,15 @@ func (r *Runner) flush(ctx context.Context) error {
 
 // store commits an outcome and is at its position.
 func (r *Runner) store(ctx context.Context, out Outcome) error {
+	began := time.Now()
 	if err := r.commitUntilStored(ctx, out); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.pending.empty() {
+		r.pending.cost = min(time.Since(began), signsEvery) // an outage is no cost
+	}
 	if out.Position.LSN > r.pos.LSN {
 		r.pos.LSN, r.carried = out.Position.LSN, nil
 	}

@@ -29,10 +29,8 @@ type deviation struct {
 	rule    *Rule
 	in      input
 	context []int
-	names   []string // contexts, for evidence
-	minus   []int
 
-	learn    learning
+	learn    *learning // nil when the baseline is ready
 	baseline baseline
 	smooth   smoothing
 	dev      float64 // smoothed rest
@@ -54,17 +52,15 @@ type baseline struct {
 }
 
 func newDeviation(r *Rule, numbers Numbers) Evaluator {
-	d := &deviation{rule: r, in: newInput(r, numbers), names: r.Context, smooth: smoothing{span: r.Smooth}}
+	d := &deviation{rule: r, in: newInput(r, numbers), learn: &learning{span: r.Learn}, smooth: smoothing{span: r.Smooth}}
 	for _, name := range r.Context[:min(len(r.Context), maxContext)] {
 		d.context = append(d.context, numbers(name))
 	}
-	d.minus = d.in.minus
 	if d.smooth.span == (Span{}) {
 		d.smooth.span.For = defaultSmooth
 	}
 	d.line.width = int64(max(d.smooth.span.For, defaultSmooth))
 	d.baseline.fit.k = len(d.context)
-	d.learn.span = r.Learn
 	if d.learn.span == (Span{}) {
 		d.learn.span.For = defaultLearn
 	}
@@ -172,7 +168,7 @@ func (d *deviation) Evidence(e *Evidence) {
 	e.Limit, e.Sigma, e.RegimeRows = b.limit, b.sigma, int(d.rows)
 	e.Model = &Model{Level: b.level}
 	for i := range d.context {
-		e.Model.Terms = append(e.Model.Terms, Term{Signal: d.names[i], Mean: b.fit.mean[i], Slope: b.fit.slope[i]})
+		e.Model.Terms = append(e.Model.Terms, Term{Signal: d.rule.Context[i], Mean: b.fit.mean[i], Slope: b.fit.slope[i]})
 	}
 	for _, name := range d.rule.Minus {
 		e.Model.Terms = append(e.Model.Terms, Term{Signal: name, Slope: 1})

@@ -48,7 +48,7 @@ func (l *learning) share() float64 {
 
 // study takes one row of the run-in.
 func (d *deviation) study(row *Row, x []float64, y float64) {
-	l := &d.learn
+	l := d.learn
 	l.passed += time.Duration(l.clock.step(row.at)).Hours()
 	l.rows++
 	l.minus += (row.Value(d.in.signal) - y - l.minus) / float64(l.rows)
@@ -95,7 +95,7 @@ func (l *learning) rest(v, alpha float64) {
 
 // freeze ends the run-in.
 func (d *deviation) freeze(row *Row) {
-	l, b := &d.learn, &d.baseline
+	l, b := d.learn, &d.baseline
 	middle, sigma := spread(l.rests)
 	// The level moves by half of what the later rows say: each part is a guess.
 	b.level += middle / 2
@@ -119,7 +119,7 @@ func (d *deviation) freeze(row *Row) {
 	b.minusMean, b.ready = l.minus, true
 	d.observed, d.onset = row.Value(d.in.signal), row.at
 	d.line.reset(row.at)
-	d.learn = learning{span: l.span}
+	d.learn = nil
 }
 
 // smoothing turns distances in time into weights of an exponential mean, so that

@@ -30,7 +30,9 @@ func (d *deviation) Restore(_ int, b []byte) error {
 	d.dev, d.observed, d.onset = r.float(), r.float(), r.int()
 	d.line.restore(&r)
 	d.rows = r.int()
-	if !base.ready {
+	if base.ready {
+		d.learn = nil
+	} else {
 		d.learn.restore(&r)
 	}
 	return r.err

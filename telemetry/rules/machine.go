@@ -17,12 +17,12 @@ type Machine struct {
 	lateness int64
 
 	numbers map[string]int
-	shared  bool    // numbers are the pack's: see own
-	ranges  []Range // plausible, by number
-	guess   []int   // numbers of the last observation's signals, in its order
-	suspect []bool  // by number: a sensor rule is open on it
-	ignored uint64  // values of signals beyond maxSignals
-	lamps   bool    // it has trouble codes, and the rules on their lamps
+	shared  bool     // numbers are the pack's: see own
+	ranges  []Range  // plausible, by number
+	guess   []uint16 // numbers of the last observation's signals, in its order
+	suspect []bool   // by number: a sensor rule is open on it
+	ignored uint64   // values of signals beyond maxSignals
+	lamps   bool     // it has trouble codes, and the rules on their lamps
 
 	waiting   buffer
 	watermark int64 // greatest event time seen
@@ -202,12 +202,12 @@ func (m *Machine) cells(o *observation.Observation) []cell {
 		v := &o.Values[i]
 		var n int
 		if i < len(m.guess) && m.row.names[m.guess[i]] == v.Signal {
-			n = m.guess[i] // machines say the same things in the same order
+			n = int(m.guess[i]) // machines say the same things in the same order
 		} else if n = m.number(v.Signal); n >= 0 {
 			if i < len(m.guess) {
-				m.guess[i] = n
+				m.guess[i] = uint16(n) //nolint:gosec // below maxSignals
 			} else if i == len(m.guess) {
-				m.guess = append(m.guess, n)
+				m.guess = append(m.guess, uint16(n)) //nolint:gosec // below maxSignals
 			}
 		}
 		if n < 0 {

@@ -16,30 +16,39 @@ const ridge = 1e-3
 // memory (Welford's sums), is solved once and then frozen.
 type regression struct {
 	k     int
-	n     float64
-	mean  [maxContext + 1]float64                 // contexts, then y
-	cross [maxContext + 1][maxContext + 1]float64 // centred sums of products
+	mean  [maxContext + 1]float64 // contexts, then y
+	sums  *sums                   // until it is solved
 	low   [maxContext]float64
 	high  [maxContext]float64
 	slope [maxContext]float64
 }
 
+// sums are what the normal equations are made of.
+type sums struct {
+	n     float64
+	cross [maxContext + 1][maxContext + 1]float64 // centred sums of products
+}
+
 func (g *regression) add(x []float64, y float64) {
+	if g.sums == nil {
+		g.sums = &sums{}
+	}
+	s := g.sums
 	var v, d [maxContext + 1]float64
 	copy(v[:], x[:g.k])
 	v[g.k] = y
-	g.n++
+	s.n++
 	for i := range g.k + 1 {
 		d[i] = v[i] - g.mean[i]
-		g.mean[i] += d[i] / g.n
+		g.mean[i] += d[i] / s.n
 	}
 	for i := range g.k + 1 {
 		for j := i; j <= g.k; j++ {
-			g.cross[i][j] += d[i] * (v[j] - g.mean[j])
+			s.cross[i][j] += d[i] * (v[j] - g.mean[j])
 		}
 	}
 	for i := range g.k {
-		if g.n == 1 {
+		if s.n == 1 {
 			g.low[i], g.high[i] = v[i], v[i]
 		}
 		g.low[i], g.high[i] = math.Min(g.low[i], v[i]), math.Max(g.high[i], v[i])
@@ -48,10 +57,15 @@ func (g *regression) add(x []float64, y float64) {
 
 // solve finds the slopes. A context that did not move explains nothing.
 func (g *regression) solve() {
+	if g.sums == nil {
+		return // no rows
+	}
+	s := g.sums
+	g.sums = nil
 	var a [maxContext][maxContext + 1]float64
 	for i := range g.k {
 		for j := range g.k {
-			a[i][j] = g.cross[min(i, j)][max(i, j)]
+			a[i][j] = s.cross[min(i, j)][max(i, j)]
 		}
 		a[i][i] *= 1 + ridge
 		if g.high[i]-g.low[i] <= 1e-9*math.Max(math.Abs(g.low[i]), math.Abs(g.high[i])) {
@@ -61,7 +75,7 @@ func (g *regression) solve() {
 			a[i][i] = 1
 			continue
 		}
-		a[i][g.k] = g.cross[i][g.k]
+		a[i][g.k] = s.cross[i][g.k]
 	}
 	eliminate(&a, g.k)
 	for i := range g.k {
@@ -113,10 +127,13 @@ func (g *regression) knows(x []float64) bool {
 }
 
 func (g *regression) snapshot(w *writer) {
-	w.float(g.n)
 	w.floats(g.mean[:g.k+1])
-	for i := range g.k + 1 {
-		w.floats(g.cross[i][:g.k+1])
+	w.bool(g.sums != nil)
+	if g.sums != nil {
+		w.float(g.sums.n)
+		for i := range g.k + 1 {
+			w.floats(g.sums.cross[i][:g.k+1])
+		}
 	}
 	w.floats(g.low[:g.k])
 	w.floats(g.high[:g.k])
@@ -124,10 +141,13 @@ func (g *regression) snapshot(w *writer) {
 }
 
 func (g *regression) restore(r *reader) {
-	g.n = r.float()
 	copy(g.mean[:], r.floats(maxContext+1))
-	for i := range g.k + 1 {
-		copy(g.cross[i][:], r.floats(maxContext+1))
+	g.sums = nil
+	if r.bool() {
+		g.sums = &sums{n: r.float()}
+		for i := range g.k + 1 {
+			copy(g.sums.cross[i][:], r.floats(maxContext+1))
+		}
 	}
 	copy(g.low[:], r.floats(maxContext))
 	copy(g.high[:], r.floats(maxContext))

@@ -38,19 +38,20 @@ type sensors struct {
 
 // sensor is what is known of one signal.
 type sensor struct {
-	judged       bool // it is neither a trouble code nor to be ignored
-	prev         float64
-	low, high    float64 // of all its values
-	life         float64 // share of rows in which it moves
-	seen         uint32
-	still        uint32 // rows in which the others moved and it did not
-	mostStill    uint32
-	out          uint32 // rows in which the others came and it did not
-	mostOut      uint32
-	first        int64 // its first row
-	moved        int64 // its last move
-	heard        int64 // its last value
-	isOut, fixed bool
+	prev      float64
+	low, high float64 // of all its values
+	life      float64 // share of rows in which it moves
+	first     int64   // its first row
+	moved     int64   // its last move
+	heard     int64   // its last value
+	seen      uint32
+	still     uint32 // rows in which the others moved and it did not
+	mostStill uint32
+	out       uint32 // rows in which the others came and it did not
+	mostOut   uint32
+	judged    bool // it is neither a trouble code nor to be ignored
+	isOut     bool
+	fixed     bool
 }
 
 // kept is a signal by its name, as a snapshot has it.
@@ -126,6 +127,9 @@ func (s *sensors) Observe(row *Row) Judgement {
 // meet makes room for the signals that this row brings first.
 func (s *sensors) meet(row *Row) {
 	s.names = row.names
+	if len(s.list) == 0 {
+		s.list = make([]sensor, 0, len(row.names)) // a hundred thousand machines have no room to spare
+	}
 	for n := len(s.list); n < len(row.names); n++ {
 		c := sensor{prev: math.NaN(), low: math.Inf(1), high: math.Inf(-1)}
 		if i := slices.IndexFunc(s.restored, func(k kept) bool { return k.name == row.names[n] }); i >= 0 {
