@@ -124,6 +124,7 @@ func (y *system) listen(context.Context) error {
 	if y.listens() {
 		config := y.embeddedConfig()
 		config.Log, config.Pool, config.Now, config.Logger = y.intake, y.pool, y.clock.Now, y.log
+		config.Evaluated = y.runner.At
 		embedded, err := intake.OpenEmbedded(config)
 		if err != nil {
 			return err // says which flag to change

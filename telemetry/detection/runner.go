@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/thirdstate/thirdstate/machines"
@@ -64,6 +65,7 @@ type Runner struct {
 	ticked  int64 // event time of the last tick, Unix ns
 	dedup   *telemetry.Dedup
 	lsn     intakelog.LSN // last record that the state holds
+	at      atomic.Uint64 // the same, for who must not wait
 	pos     Position      // last record that is committed
 	whole   intakelog.LSN // last record of which nothing is pending
 	pending *pending
@@ -220,11 +222,7 @@ func (r *Runner) stopped(ctx context.Context, err error) error {
 }
 
 // At is the last record that has been evaluated.
-func (r *Runner) At() intakelog.LSN {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.lsn
-}
+func (r *Runner) At() intakelog.LSN { return intakelog.LSN(r.at.Load()) }
 
 // Stored is the last record up to which everything has been evaluated and all that
 // it meant committed.
@@ -311,6 +309,7 @@ func (r *Runner) evaluate(batch *telemetry.Batch) Outcome {
 		}
 	}
 	r.lsn, out.Silences = batch.To, touched.told
+	r.at.Store(uint64(r.lsn))
 	r.scores(touched)
 	out.Failures, r.failures = r.failures, nil
 	return out

@@ -294,5 +294,6 @@ func (r *Runner) adopt(name string) error {
 		return fmt.Errorf("restore duplicates: %w", err)
 	}
 	r.dedup, r.watched, r.crowd, r.ticked, r.lsn = dedup, machines, near, st.Ticked, st.LSN
+	r.at.Store(uint64(r.lsn))
 	return nil
 }

@@ -42,8 +42,9 @@ type EmbeddedConfig struct {
 	TokensOnly bool
 	Limits     EmbeddedLimits
 	Log        *intakelog.Log
-	Pool       *postgres.Pool   // where the devices are; nil = there are none
-	Now        func() time.Time // program clock
+	Evaluated  func() intakelog.LSN // how far the rules are, must not block; nil = nobody evaluates
+	Pool       *postgres.Pool       // where the devices are; nil = there are none
+	Now        func() time.Time     // program clock
 	Logger     *slog.Logger
 }
 
@@ -65,6 +66,7 @@ type Embedded struct {
 	devices  *credentials
 	counts   *counts
 	pace     *pace
+	share    share
 	clients  *clientIDs
 	relay    *relay
 	turning  *semaphore.Weighted // who is told to come back later
@@ -91,6 +93,7 @@ func OpenEmbedded(c EmbeddedConfig) (*Embedded, error) {
 		pace: newPace(c.Limits), clients: newClientIDs(), turning: semaphore.NewWeighted(maxTurnedBack),
 		changed: make(chan struct{}, 1), connections: map[*connection]struct{}{},
 	}
+	e.share.evaluated, e.share.last = c.Evaluated, func() intakelog.LSN { _, last := c.Log.Bounds(); return last }
 	e.relay = newRelay(e)
 	e.life, e.end = context.WithCancel(context.Background())
 	doors, err := e.openDoors()

@@ -18,8 +18,15 @@ func embeddedFigures() []embeddedFigure {
 		{"thirdstate_mqtt_subscribers", "Sessions that have subscribed, those of absent clients among them.", func(e *Embedded) float64 { return float64(e.relay.audience.Load()) }},
 		{"thirdstate_mqtt_mailbox_bytes", "Bytes that wait for subscribers or for their acknowledgement.", func(e *Embedded) float64 { return float64(e.relay.boxed.Load()) }},
 		{"thirdstate_mqtt_retained_messages", "Messages that are kept for later subscribers.", func(e *Embedded) float64 { return float64(e.relay.kept.Load()) }},
+		{"thirdstate_mqtt_held_topics", "Topics that are held to their share because the rules are behind; 0 while nobody is.", (*Embedded).heldTopics},
 		{"thirdstate_mqtt_certificate_seconds", "Seconds until the broker's certificate ends; 0 without one.", (*Embedded).certificateSeconds},
 	}
+}
+
+func (e *Embedded) heldTopics() float64 {
+	e.share.mu.Lock()
+	defer e.share.mu.Unlock()
+	return float64(len(e.share.said))
 }
 
 func (e *Embedded) certificateSeconds() float64 {

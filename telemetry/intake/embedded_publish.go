@@ -141,6 +141,7 @@ func (e *Embedded) refuse(c *connection, cl *mqtt.Client, pk *packets.Packet, re
 // durable, at QoS 2 after; false means that the message was not taken. Once it is
 // durable, m is passed on.
 func (e *Embedded) take(c *connection, pk *packets.Packet, m *message) bool {
+	e.share.wait(c.life, pk.TopicName)
 	r := e.record(c, pk.TopicName, pk.Payload)
 	r.Dup = pk.FixedHeader.Dup
 	c.said.note(&r)
