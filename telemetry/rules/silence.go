@@ -4,13 +4,17 @@ import "time"
 
 // silence: no data though the machine, when last heard of, was in the regime in
 // which it should send (ignition on). It fires from ticks only: a machine that
-// says nothing cannot be asked. Our own or a source's downtime excuses it.
+// says nothing cannot be asked. Our own or a source's downtime excuses it, and a
+// machine that speaks of what is long past, as one that brings what it has kept or
+// whose clock is behind, is not silent while it speaks.
 type silence struct {
 	rule    *Rule
 	signal  int // -1 = any
 	regime  []bound
 	last    int64 // last row, Unix ns
 	due     bool  // the machine was in the regime then
+	spoke   bool  // since the last tick
+	spoken  int64 // tick before which it last spoke of what was long past
 	excused int64 // until when silence is excused
 	gapFrom int64 // the longest late silence that has ended, for a tick that comes after its end
 	gapTo   int64
@@ -34,7 +38,7 @@ func (s *silence) Observe(row *Row) Judgement {
 	if s.last != 0 && row.at-s.last > int64(s.rule.After) {
 		s.gapFrom, s.gapTo, s.gapDue = s.last, row.at, s.due
 	}
-	s.last = max(s.last, row.at)
+	s.last, s.spoke = max(s.last, row.at), true
 	s.due = within(row, s.regime)
 	s.rows++
 	return Judgement{State: Calm}
@@ -42,12 +46,16 @@ func (s *silence) Observe(row *Row) Judgement {
 
 func (s *silence) Tick(at time.Time, excused bool) Judgement {
 	t := at.UnixNano()
+	if s.spoke && s.silent(s.last, t) {
+		s.spoken = t
+	}
+	s.spoke = false
 	if excused {
 		s.excused = max(s.excused, t)
 		return Judgement{}
 	}
-	if s.due && s.silent(s.last, t) {
-		s.hours = time.Duration(t - s.last).Hours()
+	if last := max(s.last, s.spoken); s.due && s.silent(last, t) {
+		s.hours = time.Duration(t - last).Hours()
 		return Judgement{State: Trouble, Nearness: 1}
 	}
 	if s.gapDue && t < s.gapTo && s.silent(s.gapFrom, t) {
@@ -69,6 +77,8 @@ func (s *silence) Snapshot(dst []byte) []byte {
 	w := writer{dst}
 	w.int(s.last)
 	w.bool(s.due)
+	w.bool(s.spoke)
+	w.int(s.spoken)
 	w.int(s.excused)
 	w.int(s.gapFrom)
 	w.int(s.gapTo)
@@ -80,7 +90,7 @@ func (s *silence) Snapshot(dst []byte) []byte {
 
 func (s *silence) Restore(_ int, b []byte) error {
 	r := reader{b: b}
-	s.last, s.due, s.excused = r.int(), r.bool(), r.int()
+	s.last, s.due, s.spoke, s.spoken, s.excused = r.int(), r.bool(), r.bool(), r.int(), r.int()
 	s.gapFrom, s.gapTo, s.gapDue = r.int(), r.int(), r.bool()
 	s.hours, s.rows = r.float(), r.int()
 	return r.err
