@@ -15,7 +15,7 @@ const (
 	shareEvery = 250 * time.Millisecond // a stretch: how often it is looked, and what a share is of
 	shareHold  = 2 * time.Second        // of work before the rules, from which on topics are held
 	shareFree  = time.Second            // below which they are free again
-	shareStill = 4                      // stretches without progress: it is not the load that the rules wait for
+	shareStill = 20                     // stretches without progress: it is not the load that the rules wait for
 	shareLeast = 5                      // messages of a topic in a stretch that always go
 	shareMost  = 100_000                // topics that are told apart; those beyond it share one share
 )

@@ -64,7 +64,7 @@ func TestShare_StillRulesHoldNobody(t *testing.T) {
 	if !s.held.Load() {
 		t.Fatal("not held though the rules are far behind")
 	}
-	for range shareStill {
+	for range shareStill + 1 {
 		s.look(3_000, 200_000)
 	}
 	if s.held.Load() {

@@ -73,7 +73,7 @@ func TestF41_MachinesBringADayOfBacklog(t *testing.T) {
 	for i := range late {
 		go func() { bring <- p.bring(l.machines+i, hoard) }()
 	}
-	behind := 0.0
+	var seen pursuit
 	for left := late; left > 0; {
 		select {
 		case err := <-bring:
@@ -81,15 +81,14 @@ func TestF41_MachinesBringADayOfBacklog(t *testing.T) {
 			left--
 		default:
 		}
-		n := p.figures()
-		behind = max(behind, n["thirdstate_log_last_lsn"]-n["thirdstate_rules_lsn"])
+		seen.look(time.Since(began), p.figures())
 	}
 	took := time.Since(began)
 	p.until("the rules have caught up", func() bool {
 		n := p.figures()
+		seen.look(time.Since(began), n)
 		return n["thirdstate_log_last_lsn"]-n["thirdstate_rules_lsn"] < float64(l.perSecond)
 	})
-	evaluated := time.Since(began)
 	used = p.program.Processor() - used
 	to := f.now()
 	f.finish()
@@ -103,12 +102,39 @@ func TestF41_MachinesBringADayOfBacklog(t *testing.T) {
 		dropped += hoard - len(stored[l.machines+i])
 	}
 	p99, most := f.slowest(from, to)
-	lag := (evaluated - took).Round(time.Millisecond)
-	t.Logf("%d machines brought %d messages in %v, %d dropped; the rules were %.0f records behind at most and had evaluated everything %v later; the others' were acknowledged within %v (99 of 100), %v (all); %v of a processor",
-		late, late*hoard, took.Round(time.Millisecond), dropped, behind, lag, p99, most, used)
+	lag, behind := seen.slowest()
+	t.Logf("%d machines brought %d messages in %v, %d dropped; a message was evaluated within %v of its acknowledgement, the rules were %.0f records behind at most; the others' were acknowledged within %v (99 of 100), %v (all); %v of a processor",
+		late, late*hoard, took.Round(time.Millisecond), dropped, lag.Round(time.Millisecond), behind, p99, most, used)
 	if dropped > 0 || lag > choose(patience(), 5*time.Second) {
-		t.Errorf("%d dropped; others' messages are evaluated after %v, want 5 s", dropped, lag)
+		t.Errorf("%d dropped; a message was evaluated %v after its acknowledgement, want 5 s", dropped, lag)
 	}
+}
+
+// pursuit is how the rules follow the log: both ends, each time one has looked.
+type pursuit []struct {
+	at          time.Duration
+	last, rules float64
+}
+
+func (p *pursuit) look(at time.Duration, figures map[string]float64) {
+	*p = append(*p, struct {
+		at          time.Duration
+		last, rules float64
+	}{at, figures["thirdstate_log_last_lsn"], figures["thirdstate_rules_lsn"]})
+}
+
+// slowest is how long what was the log's end took to be evaluated, and the most records behind it.
+func (p *pursuit) slowest() (lag time.Duration, behind float64) {
+	for i, from := range *p {
+		behind = max(behind, from.last-from.rules)
+		for _, to := range (*p)[i:] {
+			if to.rules >= from.last {
+				lag = max(lag, to.at-from.at)
+				break
+			}
+		}
+	}
+	return lag, behind
 }
 
 // bring has one machine say what it has kept, a message a minute until now.
