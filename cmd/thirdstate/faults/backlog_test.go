@@ -145,7 +145,7 @@ func (p *plant) bring(machine, hoard int) error {
 	}
 	for seq := 1; seq <= hoard; seq++ {
 		at := begun.Add(-time.Duration(hoard-seq) * time.Minute)
-		payload := fmt.Appendf(nil, `{"seq":%[1]d,"boot":"b","ts":%[2]d,"values":{"seq":%[1]d,"running":1,"power":200.5,"coolant_temp":82,"oil_pressure":4.2}}`, seq, at.UnixMilli())
+		payload := fmt.Appendf(nil, `{"seq":%[1]d,"boot":"b","ts":%[2]d,"values":{"seq":%[1]d,"running":1,"power":%[3]d.5,"coolant_temp":%[4]d,"oil_pressure":4.2}}`, seq, at.UnixMilli(), 200+seq%9, 80+seq%5)
 		if err := s.Publish(p.Context(), "fleet/"+key(machine)+"/telemetry", payload); err != nil {
 			return err
 		}
