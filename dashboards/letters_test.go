@@ -1,8 +1,11 @@
 package dashboards
 
 import (
+	"io/fs"
 	"net/http"
 	"net/url"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -20,6 +23,34 @@ const (
 	heldSQL = `INSERT INTO held_outcome (machine_id, machine_key, since, kept, changes, reason, detail, log, lsn, next_try_at)
 		VALUES (@id, @key, @at, '{}', 3, 'E_REFUSED', 'a check of ours', @id, 7, @at)`
 )
+
+// Each reason that telemetry gives for a dead letter is said in words, in each language.
+func TestLetters_SayEachReasonInWords(t *testing.T) {
+	t.Parallel()
+	reason := regexp.MustCompile(`= +"(E_[A-Z0-9_]*[A-Z0-9])"`)
+	reasons := map[string]bool{}
+	err := fs.WalkDir(os.DirFS("../telemetry"), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile("../telemetry/" + path)
+		for _, found := range reason.FindAllSubmatch(b, -1) {
+			reasons[string(found[1])] = true
+		}
+		return err
+	})
+	all, failed := loadTexts()
+	if err != nil || failed != nil || len(reasons) < 40 {
+		t.Fatalf("%d reasons, %v, %v", len(reasons), err, failed)
+	}
+	for lang, words := range all.known {
+		for reason := range reasons {
+			if words["dead_letter."+reason] == "" {
+				t.Errorf("%s: no words for %s", lang, reason)
+			}
+		}
+	}
+}
 
 // A service manager settles a whole group of dead letters with one button, and sees
 // on the page and on the machine's what the records refuse of a machine.
@@ -48,7 +79,7 @@ func TestIntake_SettlesGroupsAndShowsWhatIsHeld(t *testing.T) {
 			}
 		}
 	}
-	look("en", "/intake", "Dead letters: 120", "120 messages", "1 devices", "Replay all", "Findings that are not stored: 1 machines", machine.Key, "3 changes wait", "a check of ours")
+	look("en", "/intake", "Dead letters: 120", "messages: 120", "devices: 1", "Replay all", "Machines of which findings are not stored: 1", machine.Key, "3 changes wait", "a check of ours")
 	look("zh", "/intake", "死信 120", "全部重放", "未入档的发现：1 台设备", "3 条变更等待中")
 	look("en", "/machines/"+machine.ID.String(), "findings are not stored", "3 changes wait")
 	owner := visible(text(d.signIn(d.a.People[identity.OwnerAdmin], "en").get("/machines/" + machine.ID.String())))
