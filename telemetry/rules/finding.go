@@ -46,6 +46,7 @@ type Evidence struct {
 	Signal      string      `json:"signal"`
 	Unit        string      `json:"unit"`
 	Since       time.Time   `json:"since"` // onset
+	Until       time.Time   `json:"until"` // last row looked at: the window of the finding is Since to Until
 	Observed    float64     `json:"observed"`
 	Normal      float64     `json:"normal"` // what would be normal in the same circumstances
 	Low         float64     `json:"low"`    // normal band
@@ -61,6 +62,34 @@ type Evidence struct {
 	Causes      []Cause     `json:"causes,omitempty"` // signals by earliest departure
 	Model       *Model      `json:"model,omitempty"`  // what "normal" was computed with
 	Sign        string      `json:"sign,omitempty"`   // stuck, sensors: "frozen", "implausible" or "absent"
+	Unless      *Unless     `json:"unless,omitempty"` // counterfactual; nil = no single value says it
+
+	// SisterPercentile is the share, 0 to 100, of machines of its kind whose signal is
+	// less far from their own normal; nil = unknown, which a machine alone always leaves it.
+	SisterPercentile *float64 `json:"sisterPercentile,omitempty"`
+}
+
+// Unless is a counterfactual: the finding would not have been opened had the signal
+// stayed Below, or above, Value, in the signal's unit, the machine's other signals
+// and circumstances being what they were.
+type Unless struct {
+	Signal string  `json:"signal"`
+	Below  bool    `json:"below"` // else above
+	Value  float64 `json:"value"`
+}
+
+// unless derives the counterfactual from the limits of what is judged by one value, or
+// by its distance from normal; a watcher, which adds up, says its own.
+func (e *Evidence) unless() {
+	if e.Signal == "" || e.Deviation == 0 || e.Limit == 0 {
+		return
+	}
+	switch e.Kind {
+	case "threshold":
+		e.Unless = &Unless{e.Signal, e.Deviation > 0, e.Limit}
+	case "deviation":
+		e.Unless = &Unless{e.Signal, e.Deviation > 0, e.Normal + math.Copysign(e.Limit, e.Deviation)}
+	}
 }
 
 // bound makes every number one that JSON can say; an open side becomes 0.
@@ -79,8 +108,9 @@ func (e *Evidence) bound() {
 
 // Cause is one signal's part in a finding; shares add up to 1.
 type Cause struct {
-	Signal string  `json:"signal"`
-	Share  float64 `json:"share"`
+	Signal string    `json:"signal"`
+	Share  float64   `json:"share"`
+	Since  time.Time `json:"since,omitzero"` // when it departed from its normal; zero = not told apart
 }
 
 // Model is a frozen baseline: normal = Level + sum of Slope x (context - Mean).

@@ -170,7 +170,11 @@ func (m *Machine) evidence(s *slot) Evidence {
 	if n, known := m.numbers[e.Signal]; known && s.kind.sensor {
 		e.Low, e.High = m.ranges[n].Low, m.ranges[n].High
 	}
+	if m.done != 0 {
+		e.Until = unix(m.done)
+	}
 	e.bound()
+	e.unless()
 	return e
 }
 

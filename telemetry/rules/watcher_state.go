@@ -54,7 +54,11 @@ func (w *watcher) causes() []Cause {
 	var list []Cause
 	for _, i := range ranked {
 		c := &w.channels[i]
-		list = append(list, Cause{Signal: c.name, Share: c.strain / sum})
+		cause := Cause{Signal: c.name, Share: c.strain / sum}
+		if c.struck != 0 && c.onset != 0 {
+			cause.Since = unix(c.onset)
+		}
+		list = append(list, cause)
 	}
 	return list
 }
@@ -79,10 +83,33 @@ func (w *watcher) Evidence(e *Evidence) {
 	alone := math.Sqrt(2 * (unsurprising + math.Min(w.limit, surprising)) * c.spread)
 	e.Limit = math.Max(alone, leastEffect) * c.sigma
 	e.Low, e.High = e.Normal-e.Limit, e.Normal+e.Limit
+	e.Unless = w.unless(c, e.Normal)
 	e.Model = &Model{Level: c.level}
 	for i, name := range w.rule.Context[:c.fit.k] {
 		e.Model.Terms = append(e.Model.Terms, Term{Signal: name, Mean: c.fit.mean[i], Slope: c.fit.slope[i]})
 	}
+}
+
+// unless is how far the signal could have gone with the others where they are: nil
+// where they are enough without it.
+func (w *watcher) unless(c *channel, normal float64) *Unless {
+	left, others := w.limit-(w.strain-c.strain), 0.0
+	for i := range w.channels {
+		if o := &w.channels[i]; o != c && o.state == watching && o.strain > 0.5 {
+			others = math.Max(others, math.Abs(o.smooth))
+		}
+	}
+	bound := 0.0
+	if left > 0 {
+		bound = math.Sqrt(2 * (unsurprising + math.Min(left, surprising)) * c.spread)
+	}
+	if others < leastEffect {
+		bound = math.Max(bound, leastEffect)
+	}
+	if bound == 0 || c.away == 0 {
+		return nil
+	}
+	return &Unless{c.name, c.away > 0, normal + math.Copysign(bound*c.sigma, c.away)}
 }
 
 // band is the normal band of a signal at typical contexts.

@@ -33,18 +33,27 @@ type writer struct {
 	table bool
 	zh    bool
 	timed bool
+	page  *page // nil = none is written
 }
 
-func newWriter(w io.Writer, opts Options, timed bool) *writer {
+func newWriter(w io.Writer, name string, opts Options, timed bool) *writer {
 	out := bufio.NewWriterSize(w, 32<<10)
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
-	return &writer{out: out, json: encoder, table: opts.Table, zh: opts.Language == "zh", timed: timed}
+	wr := &writer{out: out, json: encoder, table: opts.Format == Table, zh: opts.Language == "zh", timed: timed}
+	if opts.Format == HTML {
+		wr.page = newPage(name, wr.zh, timed)
+	}
+	return wr
 }
 
 // row writes one row's state.
 func (w *writer) row(m *watched, at time.Time) error {
-	if w.table {
+	switch {
+	case w.table:
+		return nil
+	case w.page != nil:
+		w.page.row(m, at)
 		return nil
 	}
 	score, _ := m.rules.Score()
@@ -82,8 +91,13 @@ func judge(m *rules.Machine) (state string, causes []rules.Cause) {
 }
 
 func (w *writer) end(s Summary) error {
-	if w.table {
+	switch {
+	case w.table:
 		w.episodes(s)
+	case w.page != nil:
+		if err := w.page.write(w.out, s); err != nil {
+			return fmt.Errorf("write the report: %w", err)
+		}
 	}
 	if err := w.out.Flush(); err != nil {
 		return fmt.Errorf("write the result: %w", err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // looked is how many lines are looked at to find out a file's shape.
@@ -32,7 +33,6 @@ func (t *table) shape(opts Options) error {
 		return t.fault(1, "a table has at least two rows")
 	}
 	t.sep = separator(first)
-	t.comma = t.sep != ',' && decimalComma(first)
 	rows := make([][]string, len(first))
 	for i, line := range first {
 		t.line = line.number
@@ -42,10 +42,14 @@ func (t *table) shape(opts Options) error {
 		}
 		rows[i] = slices.Clone(fields)
 	}
+	t.comma = t.decimalComma(rows)
 	if n := len(rows[0]); n > maxColumns || n != len(rows[1]) && len(rows) == 2 {
 		return t.fault(1, "%d columns, then %d: not a table", n, len(rows[1]))
 	}
-	header := t.header(rows)
+	header, err := t.header(rows, first[0].number)
+	if err != nil {
+		return err
+	}
 	if header {
 		rows, first = rows[1:], first[1:]
 	}
@@ -56,7 +60,7 @@ func (t *table) shape(opts Options) error {
 // separator is the first that cuts most lines into the same number of fields, more
 // than one. Commas go last: they may be the decimal ones.
 func separator(lines []numbered) byte {
-	for _, sep := range []byte{'\t', ';', ','} {
+	for _, sep := range []byte{'\t', ';', '|', ','} {
 		agree := map[int]int{}
 		for _, line := range lines[1:] {
 			agree[count(line.text, sep)]++
@@ -84,10 +88,18 @@ func count(line string, sep byte) int {
 	return n
 }
 
-func decimalComma(lines []numbered) bool {
-	for _, line := range lines[1:] {
-		if strings.Contains(line.text, ",") && !strings.Contains(line.text, ".") {
-			return true
+// decimalComma says whether fields are numbers once their comma is a point. Between
+// commas as separators, 1,234 in quotes is taken for a thousand: that is no number.
+func (t *table) decimalComma(rows [][]string) bool {
+	for _, r := range rows[1:] {
+		for _, text := range r {
+			whole, part, found := strings.Cut(text, ",")
+			if !found || t.sep == ',' && len(part) == 3 {
+				continue
+			}
+			if _, err := strconv.ParseFloat(whole+"."+part, 64); err == nil {
+				return true
+			}
 		}
 	}
 	return false
@@ -95,7 +107,7 @@ func decimalComma(lines []numbered) bool {
 
 // header says whether the first row names the columns: where it has a text and the
 // second row a number, or where it has no number at all.
-func (t *table) header(rows [][]string) bool {
+func (t *table) header(rows [][]string, line int) (bool, error) {
 	numbers := 0
 	for i, text := range rows[0] {
 		if _, ok := t.number(text); ok {
@@ -104,47 +116,85 @@ func (t *table) header(rows [][]string) bool {
 		}
 		if i < len(rows[1]) && !missing(text) {
 			if _, ok := t.number(rows[1][i]); ok {
-				t.name0(rows[0])
-				return true
+				return true, t.call(rows[0], line)
 			}
 		}
 	}
 	if _, isTime := guess(rows[0][0]); numbers == 0 && !isTime {
-		t.name0(rows[0])
-		return true
+		return true, t.call(rows[0], line)
+	}
+	if t.comment != "" {
+		if names, err := t.split(t.comment); err == nil && len(names) == len(rows[0]) {
+			return false, t.call(slices.Clone(names), line)
+		}
 	}
 	for i := range rows[0] {
 		t.columns = append(t.columns, column{name: "c" + strconv.Itoa(i+1)})
 	}
-	return false
+	return false, nil
 }
 
-// name0 takes the columns' names from the header; doubled ones get a number.
-func (t *table) name0(names []string) {
+// call takes the columns' names from the header; doubled ones get a number.
+func (t *table) call(names []string, line int) error {
 	for i, name := range names {
 		name = strings.TrimSpace(name)
+		if !utf8.ValidString(name) {
+			return t.fault(line, "the name of column %d is not UTF-8 (it looks like %s): save the file as UTF-8, or convert it (iconv -f %[2]s -t UTF-8)", i+1, encoding(name))
+		}
 		if name == "" {
 			name = "c" + strconv.Itoa(i+1)
 		}
-		taken := slices.ContainsFunc(t.columns, func(c column) bool { return c.name == name })
-		if taken {
+		if len(name) > maxName {
+			return t.fault(line, "the name of column %d is longer than %d bytes: not a header", i+1, maxName)
+		}
+		if slices.ContainsFunc(t.columns, func(c column) bool { return c.name == name }) {
+			doubled := name
 			name += "_" + strconv.Itoa(i+1)
+			t.note(line, "there is more than one column %s: number %d is called %s", doubled, i+1, name)
 		}
 		t.columns = append(t.columns, column{name: name})
 	}
+	return nil
 }
+
+// encoding guesses how a name that is not UTF-8 is written: in GBK, bytes beyond
+// ASCII begin pairs; in Latin-1 they mostly stand alone.
+func encoding(name string) string {
+	for i := 0; i < len(name); i++ {
+		if name[i] < 0x80 {
+			continue
+		}
+		if i++; i == len(name) || name[i] < 0x40 || name[i-1] < 0x81 {
+			return "LATIN1"
+		}
+		if name[i] < 0x80 {
+			return "LATIN1" // a letter behind: rarely a pair
+		}
+	}
+	return "GBK"
+}
+
+// Columns that say by their names what they are.
+var (
+	machineNames = []string{"machine", "machine_id", "machineid", "device", "device_id", "deviceid", "asset", "asset_id", "assetid", "equipment", "equipment_id", "设备", "设备编号"}
+	labelNames   = []string{"anomaly", "is_anomaly", "changepoint", "change_point", "label", "labels", "att_flag", "ground_truth", "rul"}
+)
 
 // assign decides what each column is for.
 func (t *table) assign(rows [][]string, opts Options) error {
-	if opts.Group != "" {
-		if err := t.mark([]string{opts.Group}, asGroup); err != nil {
-			return err
-		}
+	if err := t.group(opts); err != nil {
+		return err
+	}
+	if err := t.narrow(rows, opts); err != nil {
+		return err
+	}
+	if t.long {
+		return t.assignLong(rows, opts)
 	}
 	if err := t.mark(opts.Ignore, ignored); err != nil {
 		return err
 	}
-	if err := t.findTime(rows, opts.Time); err != nil {
+	if err := t.findTime(rows, opts); err != nil {
 		return err
 	}
 	if err := t.mark(opts.Context, asContext); err != nil {
@@ -157,11 +207,39 @@ func (t *table) assign(rows [][]string, opts Options) error {
 		return t.only(opts.Signals)
 	}
 	for i := range t.columns {
-		if t.columns[i].use == asSignal && t.texts(rows, i) {
-			t.columns[i].use = ignored
+		c := &t.columns[i]
+		switch {
+		case c.use != asSignal:
+		case slices.Contains(labelNames, strings.ToLower(c.name)):
+			c.use = ignored
+			t.note(t.line, "column %s is taken for a label and not watched; name it among the signals if it is one", c.name)
+		case t.texts(rows, i):
+			c.use = ignored
+			t.note(t.line, "column %s holds text (%q) and is not watched", c.name, short(word(rows, i)))
 		}
 	}
 	return t.few()
+}
+
+// group finds the column that names the machine.
+func (t *table) group(opts Options) error {
+	switch opts.Group {
+	case "none":
+		return nil
+	case "":
+	default:
+		return t.mark([]string{opts.Group}, asGroup)
+	}
+	named := slices.Concat(opts.Signals, opts.Context, opts.Ignore)
+	for i := range t.columns {
+		c := &t.columns[i]
+		if slices.Contains(machineNames, strings.ToLower(c.name)) && !slices.Contains(named, c.name) && opts.Time != c.name {
+			c.use = asGroup
+			t.note(t.line, "column %s is taken for the machine's name; --group none if it is not", c.name)
+			return nil
+		}
+	}
+	return nil
 }
 
 // only watches the named columns.
@@ -197,6 +275,16 @@ func (t *table) texts(rows [][]string, i int) bool {
 		}
 	}
 	return false
+}
+
+// word is a column's first value.
+func word(rows [][]string, i int) string {
+	for _, r := range rows {
+		if i < len(r) && !missing(r[i]) {
+			return r[i]
+		}
+	}
+	return ""
 }
 
 func (t *table) mark(names []string, u use) error {

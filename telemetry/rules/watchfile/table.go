@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
@@ -28,7 +29,32 @@ type table struct {
 	timed   bool
 	clock   timeFormat
 	values  []observation.Value
+	long    bool              // a row holds one signal's value
+	roles   map[string]use    // long: of signals, by name
+	names   map[string]string // long: signals met
+	signals []string          // the same in the order in which they came
+	chosenOnly bool           // long: only signals that have a role are looked at
+	skip    bool              // what cannot be read is left out and counted
+	comment string            // last line before the table that begins with #
+	notes   []string
+	cells   tally // that are no numbers
+	left    tally // rows left out
 }
+
+// tally counts what is left out and keeps the first of it.
+type tally struct {
+	n     int
+	first error
+}
+
+func (t *tally) add(err error) {
+	if t.n++; t.n == 1 {
+		t.first = err
+	}
+}
+
+// badRow is an error about one row, behind which the file can be read on.
+type badRow struct{ error }
 
 // numbered is a line with its number.
 type numbered struct {
@@ -44,6 +70,8 @@ const (
 	asContext
 	asTime
 	asGroup
+	asSignalName // long: names the signal
+	asValue      // long: its value
 	ignored
 )
 
@@ -65,6 +93,18 @@ func (t *table) fault(line int, format string, args ...any) error {
 	return fmt.Errorf("%s:%d: %s", t.name, line, fmt.Sprintf(format, args...))
 }
 
+// note keeps what a reader of the result should know of the file.
+func (t *table) note(line int, format string, args ...any) {
+	if len(t.notes) < maxNotes {
+		t.notes = append(t.notes, t.fault(line, format, args...).Error())
+	}
+}
+
+// bad is a fault of one row.
+func (t *table) bad(format string, args ...any) error {
+	return badRow{t.fault(t.line, format, args...)}
+}
+
 func openTable(r io.Reader, name string, opts Options) (*table, error) {
 	lines := bufio.NewReaderSize(r, 64<<10)
 	if head, err := lines.Peek(2); err == nil && head[0] == 0x1f && head[1] == 0x8b {
@@ -74,7 +114,7 @@ func openTable(r io.Reader, name string, opts Options) (*table, error) {
 		}
 		lines = bufio.NewReaderSize(unzipped, 64<<10)
 	}
-	t := &table{name: name, lines: lines}
+	t := &table{name: name, lines: lines, skip: opts.SkipBad, roles: map[string]use{}, names: map[string]string{}}
 	if head, err := lines.Peek(3); err == nil {
 		switch {
 		case bytes.Equal(head, []byte("\xef\xbb\xbf")):
@@ -93,7 +133,11 @@ func (t *table) readLine() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if strings.TrimSpace(text) != "" {
+		switch trimmed := strings.TrimSpace(text); {
+		case trimmed == "":
+		case trimmed[0] == '#' && t.columns == nil:
+			t.comment = strings.TrimSpace(trimmed[1:])
+		default:
 			return text, nil
 		}
 	}
@@ -136,11 +180,11 @@ func (t *table) split(line string) ([]string, error) {
 		if trimmed := strings.TrimLeft(line, " "); strings.HasPrefix(trimmed, `"`) {
 			end := closing(trimmed)
 			if end < 0 {
-				return nil, t.fault(t.line, "a quote is opened and not closed on this line")
+				return nil, t.bad("a quote is opened and not closed on this line")
 			}
 			field, line = strings.ReplaceAll(trimmed[1:end], `""`, `"`), strings.TrimLeft(trimmed[end+1:], " ")
 			if line != "" && line[0] != t.sep {
-				return nil, t.fault(t.line, "text follows a closed quote")
+				return nil, t.bad("text follows a closed quote, where a separator was expected")
 			}
 			t.fields = append(t.fields, field)
 			if line == "" {
@@ -189,42 +233,71 @@ func (t *table) next() (row, error) {
 	if err != nil {
 		return row{}, err
 	}
-	if len(fields) != len(t.columns) {
-		return row{}, t.fault(t.line, "%d fields, the first row has %d", len(fields), len(t.columns))
+	if n := len(t.columns); len(fields) == n+1 && fields[n] == "" {
+		fields = fields[:n] // a separator at the end of the line
 	}
+	if len(fields) != len(t.columns) {
+		return row{}, t.bad("%d fields, the first row has %d", len(fields), len(t.columns))
+	}
+	return t.read(fields)
+}
+
+// read makes a row of its fields.
+func (t *table) read(fields []string) (row, error) {
 	out := row{line: t.line, machine: "1"}
 	t.values = t.values[:0]
 	for i, text := range fields {
 		c := &t.columns[i]
 		switch c.use {
-		case ignored:
+		case ignored, asSignalName, asValue:
 		case asGroup:
-			out.machine = text
+			if out.machine = text; text == "" || !utf8.ValidString(text) {
+				return row{}, t.bad("column %s: %q does not name a machine (in UTF-8)", c.name, short(text))
+			}
 		case asTime:
 			at, ok := t.clock.parse(text)
 			if !ok {
-				return row{}, t.fault(t.line, "column %s: %q is not a time like the ones before", c.name, short(text))
+				return row{}, t.bad("column %s: %q is not a time like the ones before", c.name, short(text))
 			}
 			out.at = at
 		case asSignal, asContext:
-			if missing(text) {
-				continue
+			if err := t.value(c.name, text); err != nil {
+				return row{}, err
 			}
-			v, ok := t.number(text)
-			if !ok {
-				return row{}, t.fault(t.line, "column %s: %q is not a number; leave the column out with ignore if it is none", c.name, short(text))
-			}
-			t.values = append(t.values, observation.Value{Signal: c.name, Value: v})
+		}
+	}
+	if t.long {
+		if err := t.one(fields); err != nil {
+			return row{}, err
 		}
 	}
 	out.values = t.values
 	return out, nil
 }
 
+// value adds one signal's value to the row.
+func (t *table) value(signal, text string) error {
+	if missing(text) {
+		return nil
+	}
+	v, ok := t.number(text)
+	if !ok {
+		err := t.bad("column %s: %q is not a number; ignore the column if it is none, or skip what is bad", signal, short(text))
+		if !t.skip {
+			return err
+		}
+		t.cells.add(err)
+		return nil
+	}
+	t.values = append(t.values, observation.Value{Signal: signal, Value: v})
+	return nil
+}
+
 // missing says whether a field stands for no value.
 func missing(text string) bool {
 	switch text {
-	case "", "-", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A":
+	case "", "-", "--", "?", "NA", "N/A", "n/a", "NaN", "nan", "NAN", "null", "NULL", "Null", "nil", "None", "#N/A",
+		"#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?", "#NULL!", "Bad", "Bad Input", "No Data", "I/O Timeout", "Inf", "inf", "-Inf", "-inf":
 		return true
 	}
 	return false
@@ -247,6 +320,13 @@ func short(s string) string {
 
 // chosen lists the columns by use.
 func (t *table) chosen() (signals, context, left []string) {
+	for _, name := range t.signals {
+		if t.roles[name] == asContext {
+			context = append(context, name)
+		} else {
+			signals = append(signals, name)
+		}
+	}
 	for _, c := range t.columns {
 		switch c.use {
 		case asSignal:
@@ -255,7 +335,7 @@ func (t *table) chosen() (signals, context, left []string) {
 			context = append(context, c.name)
 		case ignored:
 			left = append(left, c.name)
-		case asTime, asGroup:
+		case asTime, asGroup, asSignalName, asValue:
 		}
 	}
 	return signals, context, left

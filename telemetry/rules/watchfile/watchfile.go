@@ -1,6 +1,7 @@
-// Package watchfile finds the third state in a table: a CSV file, one row an
-// instant, one column a signal. It is the engine of package rules without a
-// server; it knows files and no machines.
+// Package watchfile finds the third state in a table: a CSV file, a row an instant
+// with a column a signal, or a row a value. It is the engine of package rules without
+// a server; it knows files and no machines. What it says of a row depends on no row
+// behind it.
 package watchfile
 
 import (
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/thirdstate/thirdstate/telemetry/observation"
@@ -21,25 +23,48 @@ const (
 	maxLine     = 1 << 20 // bytes
 	maxColumns  = 2_000
 	maxEpisodes = 100_000
-	maxName     = 200 // bytes of a machine's name
+	maxName     = 200 // bytes of a name
+	maxNotes    = 100
 )
 
 // putBack is how far a clock may go back, as at the end of summer time: the rows of
 // an hour that comes twice follow one another.
 const putBack = 2 * time.Hour
 
-// Options of a run. Columns are given by their names or by their numbers from 1.
+// Format is what is written of a run.
+type Format string
+
+// The formats: one JSON object a row, a table of episodes, a page with charts.
+const (
+	NDJSON Format = "ndjson"
+	Table  Format = "table"
+	HTML   Format = "html"
+)
+
+// Options of a run. Columns are given by their names or by their numbers from 1. In a
+// table of one value a row, roles are those of the signals that its rows name.
 type Options struct {
-	Time     string        // column of the time; "" = look for one, "none" = rows are Every apart
-	Every    time.Duration // distance of rows without a time; default one minute
-	Signals  []string      // columns that are watched; empty = all numbers
-	Context  []string      // columns that explain (load, ambient)
-	Ignore   []string      // columns that are not looked at
-	Healthy  int           // rows of each machine that are known to be healthy, and are learnt; 0 = decides itself
-	Group    string        // column whose value names the machine
-	Pack     *rules.Pack   // rules to use instead of the default watcher
-	Table    bool          // write a table of episodes instead of one JSON object a row
-	Language string        // of the table: "en" (default) or "zh"
+	Time         string        // column of the time; "" = look for one, "none" = rows are Every apart
+	TimeFormat   string        // one of TimeFormats; "" = look how it is written
+	Every        time.Duration // distance of rows without a time; default one minute
+	Signals      []string      // columns that are watched; empty = all numbers
+	Context      []string      // columns that explain (load, ambient)
+	Ignore       []string      // columns that are not looked at
+	Healthy      int           // rows of each machine that are known to be healthy, and are learnt; 0 = decides itself
+	Group        string        // column whose value names the machine; "" = look for one, "none" = one machine
+	SignalColumn string        // column that names the signal of a row with one value; "" = look for one
+	ValueColumn  string        // column that holds its value
+	SkipBad      bool          // leave out what cannot be read and count it, instead of ending
+	Pack         *rules.Pack   // rules to use instead of the default watcher
+	Format       Format        // default NDJSON
+	Language     string        // of the table and the page: "en" (default) or "zh"
+}
+
+func (o *Options) every() time.Duration {
+	if o.Every > 0 {
+		return o.Every
+	}
+	return time.Minute
 }
 
 // Episode is one finding of a run.
@@ -47,6 +72,7 @@ type Episode struct {
 	Machine  string
 	Number   int // from 1, per machine
 	Rule     string
+	Severity rules.Severity
 	Opened   int // row of the machine, from 1
 	Closed   int // 0 = still open at the end
 	OpenedAt time.Time
@@ -64,6 +90,7 @@ type Summary struct {
 	Context  []string
 	Ignored  []string // columns that are no numbers, or were to be ignored
 	Episodes []Episode
+	Notes    []string // what was taken for what, and what was left out, a line each
 }
 
 // Run watches a file to its end and writes what it sees to w. An error about the
@@ -73,15 +100,18 @@ func Run(ctx context.Context, r io.Reader, name string, opts Options, w io.Write
 	if err != nil {
 		return Summary{}, err
 	}
-	run := &run{opts: opts, table: t, out: newWriter(w, opts, t.timed), machines: map[string]*watched{}}
+	run := &run{opts: opts, table: t, machines: map[string]*watched{}}
 	run.summary.Signals, run.summary.Context, run.summary.Ignored = t.chosen()
 	run.summary.Timed = t.timed
-	if len(run.summary.Signals) == 0 {
+	if len(run.summary.Signals) == 0 && !t.long {
 		return Summary{}, fmt.Errorf("%s: no column of numbers is left to watch", name)
 	}
-	run.pack = pack(opts, run.summary)
-	for {
-		if run.summary.Rows%1024 == 0 && ctx.Err() != nil {
+	if run.pack, err = pack(name, opts, run.summary, t.long); err != nil {
+		return Summary{}, err
+	}
+	run.out = newWriter(w, name, opts, t.timed)
+	for n := 0; ; n++ {
+		if n%1024 == 0 && ctx.Err() != nil {
 			return run.summary, ctx.Err()
 		}
 		row, err := t.next()
@@ -90,6 +120,10 @@ func Run(ctx context.Context, r io.Reader, name string, opts Options, w io.Write
 		}
 		if err == nil {
 			err = run.row(row)
+		}
+		if bad := (badRow{}); errors.As(err, &bad) && opts.SkipBad {
+			t.left.add(bad)
+			err = nil
 		}
 		if err != nil {
 			return run.summary, err
@@ -100,22 +134,37 @@ func Run(ctx context.Context, r io.Reader, name string, opts Options, w io.Write
 
 // pack is the given one, evaluated without waiting for late rows, or one that
 // holds only the default watcher.
-func pack(opts Options, s Summary) *rules.Pack {
+func pack(name string, opts Options, s Summary, long bool) (*rules.Pack, error) {
 	if opts.Pack != nil {
 		p := *opts.Pack
 		p.Lateness = 0
-		return &p
+		known := func(column string) bool { _, ok := p.Signal(column); return ok }
+		if !long && !slices.ContainsFunc(s.Signals, known) && !slices.ContainsFunc(s.Context, known) {
+			return nil, fmt.Errorf("%s: no column is a signal of the rule pack %s; its signals are: %s", name, p.Model, short200(specs(p.Signals)))
+		}
+		return &p, nil
 	}
 	rule := *rules.Builtin(rules.WatcherID)
-	rule.ID, rule.Severity, rule.Context, rule.Learn.Rows = "watch", rules.Warning, s.Context, opts.Healthy
+	rule.ID, rule.Severity, rule.Context, rule.Learn.Rows = "watch", rules.Warning, opts.Context, opts.Healthy
+	if !long {
+		rule.Context = s.Context
+	}
 	p := &rules.Pack{Model: "file", Rules: []rules.Rule{rule}}
 	for _, name := range s.Signals {
 		p.Signals = append(p.Signals, rules.SignalSpec{Name: name, Role: rules.Condition})
 	}
-	for _, name := range s.Context {
+	for _, name := range rule.Context {
 		p.Signals = append(p.Signals, rules.SignalSpec{Name: name, Role: rules.Context})
 	}
-	return p
+	return p, nil
+}
+
+func specs(list []rules.SignalSpec) string {
+	names := make([]string, len(list))
+	for i, s := range list {
+		names[i] = s.Name
+	}
+	return strings.Join(names, ", ")
 }
 
 type run struct {
@@ -126,14 +175,21 @@ type run struct {
 	machines map[string]*watched
 	order    []*watched
 	summary  Summary
+	doubled  tally // rows or values that had come before
+	behind   tally // rows that are not after the one before them
 }
 
 // watched is one machine of the file.
 type watched struct {
 	name     string
 	rules    *rules.Machine
+	pack     *rules.Pack
 	rows     int
-	last     time.Time
+	last     time.Time // as evaluated
+	written  time.Time // as the file has it
+	values   []observation.Value
+	waiting  bool // long: values are those of an instant that may go on
+	line     int
 	episodes int
 	open     []int // indexes of open episodes
 	current  int   // number of the newest open one, 0 = none
@@ -144,35 +200,115 @@ func (r *run) row(row row) error {
 	if err != nil {
 		return r.table.fault(row.line, "%v", err)
 	}
-	m.rows++
-	r.summary.Rows++
+	if r.table.long {
+		return r.join(m, row)
+	}
 	at := row.at
 	if !r.table.timed {
-		at = epoch.Add(time.Duration(m.rows) * r.every())
+		at = epoch.Add(time.Duration(m.rows+1) * r.opts.every())
+	} else if m.rows > 0 && at.Equal(m.written) && slices.Equal(row.values, m.values) {
+		m.rows++
+		r.summary.Rows++
+		r.doubled.add(r.table.fault(row.line, "the same row as the one before"))
+		return r.out.row(m, m.last)
 	}
+	m.values = append(m.values[:0], row.values...)
+	return r.observe(m, at, row.line)
+}
+
+// join collects the values of one instant of a table of one value a row; the first
+// value of the next one ends it.
+func (r *run) join(m *watched, row row) error {
+	if m.waiting && !row.at.Equal(m.written) {
+		if err := r.flush(m); err != nil {
+			return err
+		}
+		if row.at.Before(m.written) {
+			return r.back(row.line, row.at)
+		}
+	}
+	if !m.waiting {
+		m.waiting, m.written, m.line, m.values = true, row.at, row.line, m.values[:0]
+	}
+	for _, v := range row.values {
+		var doubled bool
+		if m.values, doubled = add(m.values, v); doubled {
+			r.doubled.add(r.table.fault(row.line, "signal %s has a value of this instant already; the first stays", short(v.Signal)))
+		}
+	}
+	return nil
+}
+
+func (r *run) flush(m *watched) error {
+	m.waiting = false
+	r.learnNames(m)
+	return r.observe(m, m.written, m.line)
+}
+
+// learnNames lets a machine of a table of one value a row go on under a pack that
+// knows the signals which have come since.
+func (r *run) learnNames(m *watched) {
+	if r.opts.Pack != nil {
+		return
+	}
+	unknown := func(p *rules.Pack) (names []string) {
+		for _, v := range m.values {
+			if _, ok := p.Signal(v.Signal); !ok {
+				names = append(names, v.Signal)
+			}
+		}
+		return names
+	}
+	if len(unknown(m.pack)) == 0 {
+		return
+	}
+	if more := unknown(r.pack); len(more) > 0 {
+		p := *r.pack
+		p.Signals = slices.Clone(p.Signals)
+		for _, name := range more {
+			p.Signals = append(p.Signals, rules.SignalSpec{Name: name, Role: rules.Condition})
+		}
+		r.pack = &p
+	}
+	state := m.rules.Snapshot(nil)
+	m.pack = r.pack
+	_ = m.rules.Restore(m.pack, state) // of our own state, a moment old
+}
+
+// back is the error of a time before the one before it.
+func (r *run) back(line int, at time.Time) error {
+	hint := ""
+	if r.opts.Group == "" && len(r.machines) == 1 {
+		hint = ", or name the column of the machines (--group)"
+	}
+	return r.table.fault(line, "time goes back to %s: sort the file by time%s", at.Format(time.RFC3339), hint)
+}
+
+// observe shows one instant of a machine to the rules and writes what they say.
+func (r *run) observe(m *watched, at time.Time, line int) error {
 	switch {
+	case m.rows == 0:
 	case at.Before(m.last.Add(-putBack)):
-		return r.table.fault(row.line, "time goes back to %s: sort the file by time", at.Format(time.RFC3339))
-	case !at.After(m.last):
+		return r.back(line, at)
+	case at.Before(m.written):
+		r.behind.add(r.table.fault(line, "time %s is before that of the row above", at.Format(time.RFC3339)))
+	}
+	m.rows++
+	r.summary.Rows++
+	m.written = at
+	if !at.After(m.last) {
 		at = m.last.Add(1) // several rows of one second, or of an hour that comes twice
 	}
 	m.last = at
-	found := m.rules.Observe(observation.Observation{Machine: m.name, At: at, Received: at, Values: row.values})
+	found := m.rules.Observe(observation.Observation{Machine: m.name, At: at, Received: at, Values: m.values})
 	if err := r.take(m, found); err != nil {
-		return r.table.fault(row.line, "%v", err)
+		return r.table.fault(line, "%v", err)
 	}
 	return r.out.row(m, at)
 }
 
 // epoch is where rows without a time begin.
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-
-func (r *run) every() time.Duration {
-	if r.opts.Every > 0 {
-		return r.opts.Every
-	}
-	return time.Minute
-}
 
 func (r *run) machine(name string) (*watched, error) {
 	if m := r.machines[name]; m != nil {
@@ -184,7 +320,8 @@ func (r *run) machine(name string) (*watched, error) {
 	if len(r.machines) == maxMachines {
 		return nil, fmt.Errorf("more than %d machines in column %s: is it the machine's name?", maxMachines, r.opts.Group)
 	}
-	m := &watched{name: name, rules: rules.New(name, r.pack)}
+	name = strings.Clone(name)
+	m := &watched{name: name, pack: r.pack, rules: rules.New(name, r.pack)}
 	r.machines[name] = m
 	r.order = append(r.order, m)
 	return m, nil
@@ -203,7 +340,7 @@ func (r *run) take(m *watched, found []rules.Finding) error {
 			m.episodes++
 			m.open = append(m.open, len(r.summary.Episodes))
 			r.summary.Episodes = append(r.summary.Episodes, Episode{
-				Machine: m.name, Number: m.episodes, Rule: f.Rule, Opened: m.rows, OpenedAt: f.OpenedAt, Evidence: f.Evidence,
+				Machine: m.name, Number: m.episodes, Rule: f.Rule, Severity: f.Severity, Opened: m.rows, OpenedAt: f.OpenedAt, Evidence: f.Evidence,
 			})
 		case f.Change == rules.Closed && at >= 0:
 			e := &r.summary.Episodes[m.open[at]]
@@ -225,6 +362,11 @@ func (m *watched) number(all []Episode) {
 
 func (r *run) end() (Summary, error) {
 	for _, m := range r.order {
+		if m.waiting {
+			if err := r.flush(m); err != nil {
+				return r.summary, err
+			}
+		}
 		if err := r.take(m, m.rules.Flush()); err != nil {
 			return r.summary, err
 		}
@@ -233,8 +375,34 @@ func (r *run) end() (Summary, error) {
 		}
 	}
 	r.summary.Machines = len(r.order)
+	if r.table.long {
+		r.summary.Signals, r.summary.Context, r.summary.Ignored = r.table.chosen()
+	}
+	r.summary.Notes = r.notes()
 	if r.summary.Rows == 0 {
-		return r.summary, fmt.Errorf("%s: holds no rows", r.table.name)
+		return r.summary, fmt.Errorf("%s: holds no rows that can be read", r.table.name)
 	}
 	return r.summary, r.out.end(r.summary)
+}
+
+// notes says what was taken for what, and what was left out.
+func (r *run) notes() []string {
+	notes := r.table.notes
+	for _, of := range []struct {
+		tally
+		one, many string
+	}{
+		{r.table.cells, "it was taken as missing", "%d such cells were taken as missing"},
+		{r.table.left, "the row was left out", "%d rows were left out that could not be read"},
+		{r.doubled, "it was left out", "%d such doubles were left out"},
+		{r.behind, "it was taken in the order of the file", "%d such rows were taken in the order of the file"},
+	} {
+		switch {
+		case of.n == 1:
+			notes = append(notes, of.first.Error()+": "+of.one)
+		case of.n > 1:
+			notes = append(notes, of.first.Error()+": "+fmt.Sprintf(of.many, of.n))
+		}
+	}
+	return notes
 }
