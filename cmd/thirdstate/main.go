@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/rules/watchfile"
 )
 
 // version is set by the build (-ldflags "-X main.version=...").
@@ -53,7 +54,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var cli commands
-	parser := kong.Parse(&cli, kong.Name("thirdstate"), kong.UsageOnError(), kong.DefaultEnvars("THIRDSTATE"),
+	parser := kong.Parse(&cli, kong.Name("thirdstate"), kong.UsageOnError(), kong.DefaultEnvars("THIRDSTATE"), kong.Vars{"time_formats": watchfile.TimeFormats},
 		kong.Description("Finds the third state (latent fault) of machines and follows it until the customer is satisfied."),
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	err := parser.Run()

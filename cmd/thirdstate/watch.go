@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/thirdstate/thirdstate/internal/problem"
@@ -13,17 +15,22 @@ import (
 )
 
 type watchCommand struct {
-	File     string        `arg:"" help:"CSV file, .gz too; - reads the standard input." placeholder:"FILE.csv"`
-	Time     string        `help:"Column of the time; default: looks for one. none = rows are --every apart." placeholder:"COL"`
-	Every    time.Duration `help:"Distance of rows without a time." default:"1m"`
-	Signals  []string      `help:"Columns to watch; default: all numbers." placeholder:"A,B"`
-	Context  []string      `help:"Columns that explain the others: load, speed, ambient; at most four." placeholder:"C,D"`
-	Ignore   []string      `help:"Columns to leave out." placeholder:"E,F"`
-	Group    string        `help:"Column that names the machine." placeholder:"COL"`
-	Healthy  int           `help:"Rows of each machine that are known to be healthy; default: decides itself." placeholder:"ROWS"`
-	Pack     string        `help:"Rule pack to use instead of the default watcher." placeholder:"FILE.yaml"`
-	Format   string        `help:"One JSON object a row, or a table of episodes." enum:"ndjson,table" default:"ndjson"`
-	Language string        `help:"Of the table." enum:"en,zh" default:"en"`
+	File         string        `arg:"" help:"CSV file, .gz too; - reads the standard input." placeholder:"FILE.csv"`
+	Time         string        `help:"Column of the time; default: looks for one. none = rows are --every apart." placeholder:"COL"`
+	TimeFormat   string        `help:"How times are written: ${time_formats}; default: looks." placeholder:"FORMAT"`
+	Every        time.Duration `help:"Distance of rows without a time." default:"1m"`
+	Signals      []string      `help:"Columns to watch; default: all numbers." aliases:"condition" placeholder:"A,B"`
+	Context      []string      `help:"Columns that explain the others: load, speed, ambient; at most four." placeholder:"C,D"`
+	Ignore       []string      `help:"Columns to leave out." placeholder:"E,F"`
+	Group        string        `help:"Column that names the machine, one a value; none = all rows are one machine's." placeholder:"COL"`
+	SignalColumn string        `help:"Column that names the signal, where each row holds one value." placeholder:"COL"`
+	ValueColumn  string        `help:"Column of that value." placeholder:"COL"`
+	Healthy      int           `help:"Rows of each machine that are known to be healthy; default: decides itself." placeholder:"ROWS"`
+	SkipBad      bool          `help:"Leave out cells and rows that cannot be read, and count them, instead of ending at the first."`
+	Pack         string        `help:"Rule pack to use instead of the default watcher." placeholder:"FILE.yaml"`
+	Format       string        `help:"One JSON object a row, a table of episodes, or a page with charts." enum:"ndjson,table,html" default:"ndjson"`
+	Output       string        `help:"File to write, whole or not at all; default: the standard output." placeholder:"FILE"`
+	Language     string        `help:"Of the table and the page." enum:"en,zh" default:"en"`
 }
 
 // Run watches the file and writes to the standard output; what it came to is said
@@ -49,10 +56,16 @@ func (c *watchCommand) watch(ctx context.Context, in io.Reader, out, notes io.Wr
 		defer file.Close()
 		in, name = file, c.File
 	}
-	summary, err := watchfile.Run(ctx, in, name, watchfile.Options{
-		Time: c.Time, Every: c.Every, Signals: c.Signals, Context: c.Context, Ignore: c.Ignore, Group: c.Group,
-		Healthy: c.Healthy, Pack: pack, Table: c.Format == "table", Language: c.Language,
-	}, out)
+	var summary watchfile.Summary
+	err = c.into(out, func(w io.Writer) (err error) {
+		summary, err = watchfile.Run(ctx, in, name, c.options(pack), w)
+		return err
+	})
+	for _, note := range summary.Notes {
+		if _, failed := fmt.Fprintln(notes, "note:", note); failed != nil {
+			return fmt.Errorf("print the notes: %w", failed)
+		}
+	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -61,6 +74,34 @@ func (c *watchCommand) watch(ctx context.Context, in io.Reader, out, notes io.Wr
 	}
 	_, err = fmt.Fprintln(notes, tally(summary))
 	return err
+}
+
+func (c *watchCommand) options(pack *rules.Pack) watchfile.Options {
+	return watchfile.Options{
+		Time: c.Time, TimeFormat: c.TimeFormat, Every: c.Every, Signals: c.Signals, Context: c.Context, Ignore: c.Ignore, Group: c.Group,
+		SignalColumn: c.SignalColumn, ValueColumn: c.ValueColumn, Healthy: c.Healthy, SkipBad: c.SkipBad, Pack: pack,
+		Format: watchfile.Format(c.Format), Language: c.Language,
+	}
+}
+
+// into hands out what is written to: the output, or a file that appears whole.
+func (c *watchCommand) into(out io.Writer, write func(io.Writer) error) error {
+	if c.Output == "" {
+		return write(out)
+	}
+	file, err := os.CreateTemp(filepath.Dir(c.Output), ".watch-*")
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", c.Output, err)
+	}
+	defer os.Remove(file.Name()) // gone already when all went well
+	defer file.Close()
+	if err := write(file); err != nil {
+		return err
+	}
+	if err := errors.Join(file.Chmod(0o644), file.Close(), os.Rename(file.Name(), c.Output)); err != nil {
+		return fmt.Errorf("cannot write %s: %w", c.Output, err)
+	}
+	return nil
 }
 
 func (c *watchCommand) pack() (*rules.Pack, error) {
@@ -80,8 +121,11 @@ func (c *watchCommand) pack() (*rules.Pack, error) {
 
 // tally says what a run came to in one line.
 func tally(s watchfile.Summary) string {
-	line := fmt.Sprintf("%d rows, %d machines, %d signals, %d episodes", s.Rows, s.Machines, len(s.Signals), len(s.Episodes))
-	if s.Learning > 0 {
+	line := s.Tally("en")
+	switch {
+	case s.Learning == 1 && s.Machines == 1:
+		line += "; there is not enough yet to know what is normal (--healthy says how many rows are)"
+	case s.Learning > 0:
 		line += fmt.Sprintf("; of %d machines there is not enough yet to know what is normal (--healthy says how many rows are)", s.Learning)
 	}
 	return line

@@ -28,7 +28,7 @@ func said(t *testing.T, r run, text string) string {
 	t.Helper()
 	var out bytes.Buffer
 	opts := r.opts
-	opts.Table = false
+	opts.Format = watchfile.NDJSON
 	if _, err := watchfile.Run(t.Context(), strings.NewReader(text), r.name, opts, &out); err != nil {
 		t.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func (r run) watch(ctx context.Context, gap int) ([]scoring.Record, error) {
 	}
 	defer text.Close()
 	opts := r.opts
-	opts.Table = true // rows are not written, and the table of episodes goes nowhere
+	opts.Format = watchfile.Table // rows are not written, and the table of episodes goes nowhere
 	summary, err := watchfile.Run(ctx, text, r.name, opts, io.Discard)
 	if err != nil {
 		return nil, err

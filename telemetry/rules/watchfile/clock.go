@@ -102,14 +102,16 @@ func (t *table) findTime(rows [][]string, opts Options) error {
 		}
 		return t.fault(t.line, "column %s: %q is not a time that is understood%s", t.columns[i].name, short(rows[0][i]), expected(opts.TimeFormat))
 	}
-	for i := range t.columns {
-		named := given != nil || slices.Contains(clockNames, strings.ToLower(t.columns[i].name))
-		if t.columns[i].use == asSignal && t.take(rows, i, named, given) {
-			return nil
+	for _, named := range []bool{true, false} {
+		for i := range t.columns {
+			c := &t.columns[i]
+			if c.use == asSignal && slices.Contains(clockNames, strings.ToLower(c.name)) == named && t.take(rows, i, named, given) {
+				return nil
+			}
 		}
 	}
 	if given != nil {
-		return t.fault(t.line, "no column holds times%s", expected(opts.TimeFormat))
+		return t.fault(t.line, "no column is named for times and holds them%s", expected(opts.TimeFormat))
 	}
 	t.note(t.line, "no column of times is found: rows are taken as %s apart", opts.every())
 	return nil
@@ -123,7 +125,7 @@ func expected(format string) string {
 }
 
 // take makes column i the time if the first rows can be read so; numbers only where
-// the column is named for it, or where the format is given.
+// the column is named for it.
 func (t *table) take(rows [][]string, i int, named bool, given *timeFormat) bool {
 	if i >= len(rows[0]) {
 		return false
@@ -147,7 +149,7 @@ func (t *table) take(rows [][]string, i int, named bool, given *timeFormat) bool
 		return true
 	}
 	if given != nil {
-		return fits(*given) && use(*given)
+		return (named || given.unit == 0) && fits(*given) && use(*given)
 	}
 	if _, isNumber := t.number(rows[0][i]); isNumber {
 		f, ok := numeric(rows[0][i])

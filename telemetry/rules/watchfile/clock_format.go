@@ -41,7 +41,7 @@ func formatOf(text string, every time.Duration) (*timeFormat, error) {
 		}
 	}
 	// What a layout cannot carry over, a time loses on its way through it.
-	trial := time.Date(2034, 11, 25, 0, 0, 0, 0, time.UTC)
+	trial := time.Date(2034, 11, 25, 23, 45, 56, 0, time.UTC)
 	if at, err := time.Parse(layout, trial.Format(layout)); err != nil || at.Year() != 2034 || at.YearDay() != trial.YearDay() {
 		return nil, fmt.Errorf("time format %q names no year, month and day; it may be %s", short(text), TimeFormats)
 	}

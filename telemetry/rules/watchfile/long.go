@@ -20,7 +20,7 @@ func (t *table) narrow(rows [][]string, opts Options) error {
 	signal, value := opts.SignalColumn, opts.ValueColumn
 	if signal == "" && value == "" {
 		s, v := t.called(signalNames), t.called(valueNames)
-		if s < 0 || v < 0 || !t.texts(rows, s) || t.texts(rows, v) {
+		if s < 0 || v < 0 || !t.texts(rows, s) || !t.numbers(rows, v) {
 			return nil
 		}
 		signal, value = t.columns[s].name, t.columns[v].name
@@ -34,6 +34,17 @@ func (t *table) narrow(rows [][]string, opts Options) error {
 	}
 	t.long = true
 	return t.mark([]string{value}, asValue)
+}
+
+// numbers says whether a column holds one.
+func (t *table) numbers(rows [][]string, i int) bool {
+	return slices.ContainsFunc(rows, func(r []string) bool {
+		if i >= len(r) {
+			return false
+		}
+		_, ok := t.number(r[i])
+		return ok
+	})
 }
 
 // called is the first column with one of these names, -1 = none.

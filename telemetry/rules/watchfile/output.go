@@ -18,13 +18,19 @@ const gross = 3.0
 
 // line is what is written of each row.
 type line struct {
-	Time    *time.Time    `json:"time"`
-	Row     int           `json:"row"`
-	Machine string        `json:"machine"`
-	Score   float64       `json:"score"`
-	State   string        `json:"state"`
-	Episode *int          `json:"episode"`
-	Causes  []rules.Cause `json:"causes"`
+	Time    *time.Time `json:"time"`
+	Row     int        `json:"row"`
+	Machine string     `json:"machine"`
+	Score   float64    `json:"score"`
+	State   string     `json:"state"`
+	Episode *int       `json:"episode"`
+	Causes  []cause    `json:"causes"`
+}
+
+// cause is a signal's share in what is wrong.
+type cause struct {
+	Signal string  `json:"signal"`
+	Share  float64 `json:"share"`
 }
 
 type writer struct {
@@ -57,7 +63,7 @@ func (w *writer) row(m *watched, at time.Time) error {
 		return nil
 	}
 	score, _ := m.rules.Score()
-	l := line{Row: m.rows, Machine: m.name, Score: math.Round(score*10) / 10, State: "normal", Causes: []rules.Cause{}}
+	l := line{Row: m.rows, Machine: m.name, Score: math.Round(score*10) / 10, State: "normal", Causes: []cause{}}
 	if w.timed {
 		l.Time = &at
 	}
@@ -74,17 +80,20 @@ func (w *writer) row(m *watched, at time.Time) error {
 }
 
 // judge names the state of a machine with something open.
-func judge(m *rules.Machine) (state string, causes []rules.Cause) {
-	state, causes = "degraded", []rules.Cause{}
+func judge(m *rules.Machine) (state string, causes []cause) {
+	state, causes = "degraded", []cause{}
 	for _, f := range m.Open() {
 		if f.Severity == rules.Alarm || m.Nearness() >= gross {
 			state = "faulty"
 		}
 		switch {
 		case len(f.Evidence.Causes) > 0:
-			causes = f.Evidence.Causes
+			causes = causes[:0]
+			for _, c := range f.Evidence.Causes {
+				causes = append(causes, cause{c.Signal, c.Share})
+			}
 		case f.Evidence.Signal != "" && len(causes) == 0:
-			causes = []rules.Cause{{Signal: f.Evidence.Signal, Share: 1}}
+			causes = append(causes, cause{f.Evidence.Signal, 1})
 		}
 	}
 	return state, causes

@@ -42,6 +42,11 @@ func (t *table) shape(opts Options) error {
 		}
 		rows[i] = slices.Clone(fields)
 	}
+	if !slices.ContainsFunc(rows, func(r []string) bool { return len(r) < 2 || r[len(r)-1] != "" }) {
+		for i := range rows {
+			rows[i] = rows[i][:len(rows[i])-1] // each line ends in a separator
+		}
+	}
 	t.comma = t.decimalComma(rows)
 	if n := len(rows[0]); n > maxColumns || n != len(rows[1]) && len(rows) == 2 {
 		return t.fault(1, "%d columns, then %d: not a table", n, len(rows[1]))
@@ -182,7 +187,7 @@ var (
 
 // assign decides what each column is for.
 func (t *table) assign(rows [][]string, opts Options) error {
-	if err := t.group(opts); err != nil {
+	if err := t.group(rows, opts); err != nil {
 		return err
 	}
 	if err := t.narrow(rows, opts); err != nil {
@@ -222,7 +227,7 @@ func (t *table) assign(rows [][]string, opts Options) error {
 }
 
 // group finds the column that names the machine.
-func (t *table) group(opts Options) error {
+func (t *table) group(rows [][]string, opts Options) error {
 	switch opts.Group {
 	case "none":
 		return nil
@@ -233,6 +238,9 @@ func (t *table) group(opts Options) error {
 	named := slices.Concat(opts.Signals, opts.Context, opts.Ignore)
 	for i := range t.columns {
 		c := &t.columns[i]
+		if slices.ContainsFunc(rows, func(r []string) bool { return i >= len(r) || r[i] == "" }) {
+			continue
+		}
 		if slices.Contains(machineNames, strings.ToLower(c.name)) && !slices.Contains(named, c.name) && opts.Time != c.name {
 			c.use = asGroup
 			t.note(t.line, "column %s is taken for the machine's name; --group none if it is not", c.name)

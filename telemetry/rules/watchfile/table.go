@@ -17,28 +17,28 @@ import (
 
 // table reads the rows of a file whose shape it has found out from the first lines.
 type table struct {
-	name    string
-	lines   *bufio.Reader
-	line    int
-	ahead   int // lines read while looking at the shape
-	sep     byte
-	pending []numbered // data rows read while looking at the shape
-	comma   bool       // decimal comma
-	columns []column
-	fields  []string
-	timed   bool
-	clock   timeFormat
-	values  []observation.Value
-	long    bool              // a row holds one signal's value
-	roles   map[string]use    // long: of signals, by name
-	names   map[string]string // long: signals met
-	signals []string          // the same in the order in which they came
-	chosenOnly bool           // long: only signals that have a role are looked at
-	skip    bool              // what cannot be read is left out and counted
-	comment string            // last line before the table that begins with #
-	notes   []string
-	cells   tally // that are no numbers
-	left    tally // rows left out
+	name       string
+	lines      *bufio.Reader
+	line       int
+	ahead      int // lines read while looking at the shape
+	sep        byte
+	pending    []numbered // data rows read while looking at the shape
+	comma      bool       // decimal comma
+	columns    []column
+	fields     []string
+	timed      bool
+	clock      timeFormat
+	values     []observation.Value
+	long       bool              // a row holds one signal's value
+	roles      map[string]use    // long: of signals, by name
+	names      map[string]string // long: signals met
+	signals    []string          // the same in the order in which they came
+	chosenOnly bool              // long: only signals that have a role are looked at
+	skip       bool              // what cannot be read is left out and counted
+	comment    string            // last line before the table that begins with #
+	notes      []string
+	cells      tally // that are no numbers
+	left       tally // rows left out
 }
 
 // tally counts what is left out and keeps the first of it.

@@ -98,16 +98,16 @@ type Summary struct {
 func Run(ctx context.Context, r io.Reader, name string, opts Options, w io.Writer) (Summary, error) {
 	t, err := openTable(r, name, opts)
 	if err != nil {
-		return Summary{}, err
+		return noted(t), err
 	}
 	run := &run{opts: opts, table: t, machines: map[string]*watched{}}
 	run.summary.Signals, run.summary.Context, run.summary.Ignored = t.chosen()
 	run.summary.Timed = t.timed
 	if len(run.summary.Signals) == 0 && !t.long {
-		return Summary{}, fmt.Errorf("%s: no column of numbers is left to watch", name)
+		return noted(t), fmt.Errorf("%s: no column of numbers is left to watch", name)
 	}
 	if run.pack, err = pack(name, opts, run.summary, t.long); err != nil {
-		return Summary{}, err
+		return noted(t), err
 	}
 	run.out = newWriter(w, name, opts, t.timed)
 	for n := 0; ; n++ {
@@ -126,10 +126,19 @@ func Run(ctx context.Context, r io.Reader, name string, opts Options, w io.Write
 			err = nil
 		}
 		if err != nil {
+			run.summary.Notes = run.notes()
 			return run.summary, err
 		}
 	}
 	return run.end()
+}
+
+// noted is what a file came to that could not be begun.
+func noted(t *table) Summary {
+	if t == nil {
+		return Summary{}
+	}
+	return Summary{Notes: t.notes}
 }
 
 // pack is the given one, evaluated without waiting for late rows, or one that
@@ -177,6 +186,8 @@ type run struct {
 	summary  Summary
 	doubled  tally // rows or values that had come before
 	behind   tally // rows that are not after the one before them
+	same     int   // rows with the time of the one before them
+	counters []counter
 }
 
 // watched is one machine of the file.
@@ -212,6 +223,7 @@ func (r *run) row(row row) error {
 		r.doubled.add(r.table.fault(row.line, "the same row as the one before"))
 		return r.out.row(m, m.last)
 	}
+	r.count(row.values)
 	m.values = append(m.values[:0], row.values...)
 	return r.observe(m, at, row.line)
 }
@@ -292,6 +304,8 @@ func (r *run) observe(m *watched, at time.Time, line int) error {
 		return r.back(line, at)
 	case at.Before(m.written):
 		r.behind.add(r.table.fault(line, "time %s is before that of the row above", at.Format(time.RFC3339)))
+	case at.Equal(m.written):
+		r.same++
 	}
 	m.rows++
 	r.summary.Rows++
@@ -387,7 +401,10 @@ func (r *run) end() (Summary, error) {
 
 // notes says what was taken for what, and what was left out.
 func (r *run) notes() []string {
-	notes := r.table.notes
+	notes := slices.Concat(r.table.notes, r.several())
+	if 2*r.same > r.summary.Rows {
+		notes = append(notes, r.table.fault(1, "%d of %d rows have the time of the row before them: is it the whole time, and one machine?", r.same, r.summary.Rows).Error())
+	}
 	for _, of := range []struct {
 		tally
 		one, many string

@@ -181,7 +181,7 @@ func TestRun_KeepsMachinesApart(t *testing.T) {
 		}
 	}
 	text := "unit," + header + noisy(1000, 600, row("a")) + noisy(1000, 5000, row("b"))
-	s, table := watch(t, text, Options{Group: "unit", Context: []string{"load"}, Table: true})
+	s, table := watch(t, text, Options{Group: "unit", Context: []string{"load"}, Format: Table})
 	if s.Machines != 2 || len(s.Episodes) != 1 || s.Episodes[0].Machine != "a" {
 		t.Errorf("%+v", s)
 	}
@@ -242,6 +242,20 @@ func TestRun_BadFilesAreNamedInOneLine(t *testing.T) {
 		"many columns":      {strings.Repeat("1,", 300) + "1\n" + strings.Repeat("2,", 300) + "2\n", Options{}, "a.csv:1: 301 columns of numbers, at most 240"},
 		"cut gzip":          {packed(t, header+noisy(1000, 600, csvRow))[:9000], Options{}, "cannot be read on: unexpected EOF"},
 		"five contexts":     {"a,b,c,d,e,f\n1,2,3,4,5,6\n2,3,4,5,6,7\n", Options{Context: []string{"a", "b", "c", "d", "e"}}, "5 context columns, at most 4"},
+		"gbk header":        {"\xca\xb1\xbc\xe4,\xce\xc2\xb6\xc8\n1,2\n2,3\n", Options{}, "a.csv:1: the name of column 1 is not UTF-8 (it looks like GBK)"},
+		"latin-1 header":    {"time,Temp\xe9rature\n1,2\n2,3\n", Options{}, "a.csv:1: the name of column 2 is not UTF-8 (it looks like LATIN1)"},
+		"gbk machine":       {"u,b\na,1\nb,2\n" + strings.Repeat("a,1\n", 9) + "\xce\xc2,1\n", Options{Group: "u"}, "a.csv:13: column u"},
+		"no machine":        {"u,b\na,1\nb,2\n" + strings.Repeat("a,1\n", 9) + ",1\n", Options{Group: "u"}, `a.csv:13: column u: "" does not name a machine`},
+		"grouped by none":   {"time,m,b\n" + strings.Repeat("2026-06-01 10:00,a,1\n", 9) + "2026-06-01 01:00,b,1\n", Options{}, "sort the file by time, or name the column of the machines (--group)"},
+		"wrong format":      {"time,b\n2026-06-01,1\n2026-06-02,2\n", Options{Time: "time", TimeFormat: "%d.%m.%Y"}, `"2026-06-01" is not a time that is understood in the format "%d.%m.%Y"`},
+		"strange format":    {"time,b\n2026-06-01,1\n2026-06-02,2\n", Options{TimeFormat: "%Q"}, "%Q is not known"},
+		"no such format":    {"time,b\n2026-06-01,1\n2026-06-02,2\n", Options{TimeFormat: "iso"}, `time format "iso" names no year`},
+		"no time so":        {"a,b\n2026-06-01,1\n2026-06-02,2\n", Options{TimeFormat: "epoch-s"}, `no column is named for times and holds them in the format "epoch-s"`},
+		"pack of others":    {"a,b\n" + rows, Options{Pack: &rules.Pack{Model: "m", Signals: []rules.SignalSpec{{Name: "temp"}}}}, "no column is a signal of the rule pack m; its signals are: temp"},
+		"long, no value":    {"time,tag,v\n2026-06-01,t,1\n2026-06-02,t,2\n", Options{SignalColumn: "tag"}, "needs both columns"},
+		"long, no time":     {"tag,value\na,1\na,2\n", Options{}, "needs a column of times"},
+		"long, words later": {"time,tag,value\n2026-06-01,t,1\n2026-06-02,t,2\n2026-06-03,t,hot\n", Options{}, `a.csv:4: column t: "hot" is not a number`},
+		"long, by signal":   {"time,tag,value\n2026-06-01,t,1\n2026-06-02,t,2\n2026-06-01,p,2\n", Options{}, "a.csv:4: time goes back to 2026-06-01"},
 		"long name":         {"u,b\n" + strings.Repeat("x", 300) + ",1\n" + strings.Repeat("x", 300) + ",2\n", Options{Group: "u"}, "machine's name"},
 	} {
 		t.Run(name, func(t *testing.T) {
