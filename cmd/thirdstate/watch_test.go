@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -19,7 +21,7 @@ func TestWatch_FindsTheFaultOfThePlant(t *testing.T) {
 	if len(lines) != 960 || !strings.Contains(lines[100], `"state":"normal"`) || !strings.Contains(lines[170], `"state":"degraded","episode":1,"causes":[{"signal":"XMV_10"`) {
 		t.Errorf("%d lines\n%s\n%s", len(lines), lines[100], lines[min(170, len(lines)-1)])
 	}
-	if notes.String() != "960 rows, 1 machines, 52 signals, 1 episodes\n" {
+	if notes.String() != "960 rows, 1 machine, 52 signals, 1 episode\n" {
 		t.Errorf("notes %q", notes.String())
 	}
 }
@@ -33,6 +35,31 @@ func TestWatch_ReadsTheStandardInputAndWritesATable(t *testing.T) {
 	}
 	if !strings.HasPrefix(out.String(), "无异常") || !strings.Contains(notes.String(), "not enough yet") {
 		t.Errorf("%q %q", out.String(), notes.String())
+	}
+}
+
+// A file that is written appears whole, or what was there stays.
+func TestWatch_WritesAFileWholeOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "report.html")
+	c := watchCommand{File: "../../examples/tep-fault04.csv.gz", Time: "none", Every: 3e11, Format: "html", Output: name}
+	var out, notes bytes.Buffer
+	if err := c.watch(t.Context(), strings.NewReader(""), &out, &notes); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(name)
+	if err != nil || out.Len() != 0 || !bytes.HasSuffix(bytes.TrimSpace(page), []byte("</html>")) || !bytes.Contains(page, []byte("XMV_10")) {
+		t.Errorf("%d bytes, %d on the output: %v", len(page), out.Len(), err)
+	}
+	c.File = "-"
+	if err := c.watch(t.Context(), strings.NewReader("a,b\n"+strings.Repeat("1,2\n", 9)+"1,x\n"), &out, &notes); problem.Of(err) != problem.Invalid {
+		t.Errorf("error %v", err)
+	}
+	if again, err := os.ReadFile(name); err != nil || !bytes.Equal(again, page) {
+		t.Errorf("the file has changed: %v", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(name)); err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v %v", left, err)
 	}
 }
 
