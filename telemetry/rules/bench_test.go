@@ -69,3 +69,23 @@ func BenchmarkMachine_Observe(b *testing.B) {
 		})
 	}
 }
+
+// languageMachine is a machine that says four signals and a trouble code each ten
+// seconds; step lets it say them once more.
+func languageMachine(pack *Pack) (*Machine, func()) {
+	m := New("bench", pack)
+	o := observation.Observation{Machine: "bench", At: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
+	for i := range 4 {
+		o.Values = append(o.Values, observation.Value{Signal: fmt.Sprintf("s%d", i)})
+	}
+	o.Values = append(o.Values, observation.Value{Signal: "dtc.spn100.fmi1"})
+	n := 0
+	return m, func() {
+		n++
+		o.At = o.At.Add(10 * time.Second)
+		for i := range 4 {
+			o.Values[i].Value = 2 + math.Mod(float64(n)*0.61803398875*float64(i+1), 1)
+		}
+		m.Observe(o)
+	}
+}

@@ -113,7 +113,7 @@ func (d *deviation) follow(row *Row, rest float64) Judgement {
 	rest = math.Max(-bound, math.Min(bound, rest))
 	alpha := d.smooth.weight(row.at)
 	d.dev += alpha * (rest - d.dev)
-	d.observed += alpha * (row.Value(d.in.signal) - d.observed)
+	d.observed += alpha * (d.in.shown - d.observed)
 	near := d.side() / b.limit
 	if near < onsetShare {
 		d.onset = row.at

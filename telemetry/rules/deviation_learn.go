@@ -51,7 +51,7 @@ func (d *deviation) study(row *Row, x []float64, y float64) {
 	l := d.learn
 	l.passed += time.Duration(l.clock.step(row.at)).Hours()
 	l.rows++
-	l.minus += (row.Value(d.in.signal) - y - l.minus) / float64(l.rows)
+	l.minus += (d.in.shown - y - l.minus) / float64(l.rows)
 	if !l.fitted {
 		d.baseline.fit.add(x, y)
 		if l.share() >= fitShare {
@@ -117,7 +117,7 @@ func (d *deviation) freeze(row *Row) {
 		b.limit = math.SmallestNonzeroFloat32
 	}
 	b.minusMean, b.ready = l.minus, true
-	d.observed, d.onset = row.Value(d.in.signal), row.at
+	d.observed, d.onset = d.in.shown, row.at
 	d.line.reset(row.at)
 	d.learn = nil
 }

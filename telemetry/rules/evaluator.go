@@ -43,6 +43,11 @@ type Kind struct {
 	Takes   []string // further settings that it knows
 	sensor  bool     // judges the sensor, and so goes first
 	patient bool     // a gap in the data does not interrupt its trouble
+
+	limit     bool // a fixed limit: looked at in late data too
+	part      bool // can be a part of a combined rule
+	lenient   bool // goes on without a signal whose sensor is at fault
+	remembers bool // judges by what it was told, in rows that say nothing of it too
 }
 
 // Numbers gives the number under which a row holds a signal.
@@ -51,16 +56,24 @@ type Numbers func(signal string) int
 // Kinds lists every evaluator in the order shown to rule authors. Add yours here.
 var Kinds = []Kind{
 	{
-		Name: "threshold", Summary: "value beyond a limit for a while", New: newThreshold,
-		Needs: []string{"signal"}, Takes: []string{"minus", "above", "below", "release", "stop_at"},
+		Name: "threshold", Summary: "value beyond a limit for a while", New: newThreshold, limit: true, part: true,
+		Needs: []string{"signal"}, Takes: []string{"expr", "unit", "minus", "above", "below", "release", "stop_at"},
 	},
 	{
-		Name: "deviation", Summary: "value away from this machine's own normal in the same circumstances", New: newDeviation, patient: true,
-		Needs: []string{"signal", "min_effect"}, Takes: []string{"minus", "context", "learn", "smooth", "sigma", "direction", "stop_at"},
+		Name: "zones", Summary: "vibration in a zone of ISO 20816, or of your own", New: newZones, limit: true, part: true,
+		Needs: []string{"signal"}, Takes: []string{"standard", "limits", "zone", "release", "stop_at"},
 	},
 	{
-		Name: "rate", Summary: "value rising or falling too fast", New: newRate,
-		Needs: []string{"signal", "per_hour", "window"}, Takes: []string{"minus", "stop_at"},
+		Name: "cleanliness", Summary: "more particles in the oil than its ISO 4406 code allows", New: newCleanliness, part: true,
+		Needs: []string{"signals", "target"}, Takes: []string{"excess"},
+	},
+	{
+		Name: "deviation", Summary: "value away from this machine's own normal in the same circumstances", New: newDeviation, patient: true, part: true,
+		Needs: []string{"signal", "min_effect"}, Takes: []string{"expr", "unit", "minus", "context", "learn", "smooth", "sigma", "direction", "stop_at"},
+	},
+	{
+		Name: "rate", Summary: "value rising or falling too fast", New: newRate, part: true,
+		Needs: []string{"signal", "per_hour", "window"}, Takes: []string{"expr", "unit", "minus", "stop_at"},
 	},
 	{
 		Name: "silence", Summary: "no data though the machine should be on", New: newSilence,
@@ -75,11 +88,23 @@ var Kinds = []Kind{
 		Takes: []string{"after", "learn"},
 	},
 	{
-		Name: "lamp", Summary: "a trouble code has a lamp on: dtc.red_stop, or dtc.warning_lamp", New: newLamp,
+		Name: "lamp", Summary: "a trouble code has a lamp on: dtc.red_stop, or dtc.warning_lamp", New: newLamp, part: true, remembers: true,
 		Needs: []string{"signal"},
 	},
 	{
-		Name: "watcher", Summary: "several signals away from their own normal; needs no settings", New: newWatcher, patient: true,
+		Name: "codes", Summary: "trouble codes that came so often within a window", New: newCodes, part: true, remembers: true,
+		Needs: []string{"codes", "count", "window"},
+	},
+	{
+		Name: "expression", Summary: "a condition written as a formula", New: newExpression, part: true,
+		Needs: []string{"expr"}, Takes: []string{"signal"},
+	},
+	{
+		Name: "combined", Summary: "several conditions at once: all, any, not", New: newCombined, lenient: true,
+		Needs: []string{"when"},
+	},
+	{
+		Name: "watcher", Summary: "several signals away from their own normal; needs no settings", New: newWatcher, patient: true, lenient: true,
 		Takes: []string{"signals", "context", "learn", "smooth"},
 	},
 }

@@ -61,7 +61,8 @@ type Evidence struct {
 	RegimeRows  int         `json:"regimeRows"`       // rows seen in the regime, run-in included
 	Causes      []Cause     `json:"causes,omitempty"` // signals by earliest departure
 	Model       *Model      `json:"model,omitempty"`  // what "normal" was computed with
-	Sign        string      `json:"sign,omitempty"`   // stuck, sensors: "frozen", "implausible" or "absent"
+	Expr        string      `json:"expr,omitempty"`   // what was judged in place of the signal
+	Sign        string      `json:"sign,omitempty"`   // stuck, sensors: "frozen", "implausible" or "absent"; zones: the zone; cleanliness: the ISO 4406 code
 	Unless      *Unless     `json:"unless,omitempty"` // counterfactual; nil = no single value says it
 
 	// SisterPercentile is the share, 0 to 100, of machines of its kind whose signal is
@@ -81,14 +82,22 @@ type Unless struct {
 // unless derives the counterfactual from the limits of what is judged by one value, or
 // by its distance from normal; a watcher, which adds up, says its own.
 func (e *Evidence) unless() {
-	if e.Signal == "" || e.Deviation == 0 || e.Limit == 0 {
+	if e.Signal == "" || e.Expr != "" || e.Deviation == 0 || e.Limit == 0 {
 		return
 	}
 	switch e.Kind {
-	case "threshold":
+	case "threshold", "zones":
 		e.Unless = &Unless{e.Signal, e.Deviation > 0, e.Limit}
 	case "deviation":
 		e.Unless = &Unless{e.Signal, e.Deviation > 0, e.Normal + math.Copysign(e.Limit, e.Deviation)}
+	}
+}
+
+// about says what a rule judges.
+func (e *Evidence) about(r *Rule) {
+	e.Signal = r.Signal
+	if r.Expr != "" {
+		e.Expr, e.Unit = r.Expr, r.Unit
 	}
 }
 

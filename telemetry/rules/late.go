@@ -42,7 +42,7 @@ func (m *Machine) laneRules() *Pack {
 	}
 	limits := &Pack{Model: m.pack.Model, Signals: m.pack.Signals, lane: true}
 	for i := range m.pack.Rules {
-		if m.pack.Rules[i].Kind == "threshold" {
+		if k := kindOf(m.pack.Rules[i].Kind); k != nil && k.limit {
 			limits.Rules = append(limits.Rules, m.pack.Rules[i])
 		}
 	}

@@ -124,15 +124,21 @@ func (m *Machine) addLamps() {
 	}
 }
 
-// lampsLate shows the rules on lamps what came too late for its place: the codes of
-// a machine are written down apart from its values, and may be behind them.
-func (m *Machine) lampsLate(found []Finding, at int64, cells []cell) []Finding {
+// latecomer is an evaluator for which what comes too late for its place may be news.
+type latecomer interface {
+	late(at int64, names []string, cells []cell) bool
+	judge() Judgement
+}
+
+// codesLate shows the rules on trouble codes what came too late for its place: the
+// codes of a machine are written down apart from its values, and may be behind them.
+func (m *Machine) codesLate(found []Finding, at int64, cells []cell) []Finding {
 	if !m.lamps {
 		return found
 	}
 	for i := range m.slots {
 		s := &m.slots[i]
-		if l, ok := s.eval.(*lamp); ok && l.late(at, m.row.names, cells) {
+		if l, ok := s.eval.(latecomer); ok && l.late(at, m.row.names, cells) {
 			found = m.judged(found, s, l.judge())
 		}
 	}
@@ -143,7 +149,7 @@ func (m *Machine) lampsLate(found []Finding, at int64, cells []cell) []Finding {
 // evaluated in its place when the watermark (greatest event time seen, less the
 // pack's lateness) has passed it; one that comes later than that, or that its
 // source calls historical, may propose findings and changes nothing else, except
-// that the newest word on a lamp counts whenever it comes.
+// that the newest word on a lamp or a trouble code counts whenever it comes.
 func (m *Machine) Observe(o observation.Observation) []Finding {
 	found := m.take()
 	at := o.At.UnixNano()
@@ -156,7 +162,7 @@ func (m *Machine) Observe(o observation.Observation) []Finding {
 	cells := m.cells(&o)
 	if m.done != 0 && at <= m.done {
 		if !m.repeats(at, cells) {
-			found = m.lampsLate(found, at, cells)
+			found = m.codesLate(found, at, cells)
 			found = append(found, m.late(&o)...)
 		}
 		m.waiting.recycle(cells)
@@ -240,6 +246,7 @@ func (m *Machine) repeats(at int64, cells []cell) bool {
 // evaluate shows one row to every rule.
 func (m *Machine) evaluate(found []Finding, w entry) []Finding {
 	m.row.clear(w.at)
+	m.row.suspect = m.suspect
 	for _, c := range w.cells {
 		m.row.put(c.number, c.value, c.plausible)
 	}
@@ -302,7 +309,7 @@ func (m *Machine) Bands(signal string) (low, normal, high float64, ok bool) {
 	for i := range m.slots {
 		switch e := m.slots[i].eval.(type) {
 		case *deviation:
-			if e.rule.Signal == signal && e.baseline.ready {
+			if e.rule.Signal == signal && e.rule.Expr == "" && e.baseline.ready {
 				return e.band()
 			}
 		case *watcher:

@@ -69,6 +69,7 @@ func Parse(name string, text []byte) (*Pack, error) {
 type check struct {
 	file   string
 	faults Errors
+	named  *clauseText // the pack's conditions
 }
 
 func (c *check) pack(text []byte) *Pack {
@@ -123,6 +124,9 @@ func (c *check) syntax(err error) {
 	if n, scanErr := fmt.Sscanf(first, "[%d:%d]", &f.Line, &f.Col); scanErr == nil && n == 2 {
 		_, f.Text, _ = strings.Cut(first, "] ")
 	}
+	if strings.Contains(f.Text, "found character '\t'") {
+		f.Text = "a tab: YAML is indented with blanks"
+	}
 	c.faults = append(c.faults, f)
 }
 
@@ -155,6 +159,13 @@ func depth(text []byte) int {
 
 func (c *check) whole(format string, args ...any) {
 	c.faults = append(c.faults, Fault{File: c.file, Text: fmt.Sprintf(format, args...)})
+}
+
+// fault reports a fault at a line and column.
+func (c *check) fault(line, col int, text string) {
+	if len(c.faults) < maxFaults {
+		c.faults = append(c.faults, Fault{File: c.file, Line: line, Col: col, Text: text})
+	}
 }
 
 // at reports a fault at a node.

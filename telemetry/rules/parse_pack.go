@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -8,19 +9,23 @@ import (
 
 func (c *check) readPack(root ast.Node) *Pack {
 	p := &Pack{Lateness: DefaultLateness}
-	var rules ast.Node
+	var rules, conditions ast.Node
 	given := c.fields(root, "a pack", []field{
 		{"model", func(n ast.Node) { p.Model = c.text(n, "model") }},
 		{"name", func(n ast.Node) { p.Name = c.text(n, "name") }},
 		{"name_zh", func(n ast.Node) { p.NameZH = c.text(n, "name_zh") }},
 		{"lateness", func(n ast.Node) { p.Lateness = c.duration(n, "lateness", MaxLateness) }},
 		{"signals", func(n ast.Node) { p.Signals = c.signals(n) }},
-		{"rules", func(n ast.Node) { rules = n }}, // last: they name signals
+		{"conditions", func(n ast.Node) { conditions = n }}, // after the signals, which they name
+		{"rules", func(n ast.Node) { rules = n }},           // last: they name signals and conditions
 	})
 	for _, key := range []string{"model", "signals", "rules"} {
 		if given != nil && given[key] == nil {
 			c.at(root, "a pack needs %q", key)
 		}
+	}
+	if conditions != nil {
+		c.conditions(conditions, p)
 	}
 	if rules != nil {
 		c.rules(rules, p)
@@ -49,9 +54,7 @@ func (c *check) signal(e entryNode) SignalSpec {
 	s := SignalSpec{Name: e.name, Role: Condition}
 	what := "signal " + e.name
 	given := c.fields(e.value, what, []field{
-		{"unit", func(n ast.Node) {
-			s.Unit = c.matching(n, "unit", unitPattern, "a UCUM unit without blanks; \"1\" for none")
-		}},
+		{"unit", func(n ast.Node) { s.Unit = c.unit(n) }},
 		{"role", func(n ast.Node) {
 			s.Role = Role(c.oneOf(n, "role", []string{string(Condition), string(Context), string(Ignore)}))
 		}},
@@ -102,7 +105,7 @@ type ruleText struct {
 func (c *check) rule(n ast.Node, p *Pack) Rule {
 	r := Rule{Severity: Warning, Direction: Both, PerHour: closed(nil, nil)}
 	t := ruleText{check: c, pack: p, rule: &r, node: n}
-	t.given = c.fields(n, "a rule", append(t.identity(), append(t.settings(), t.facts()...)...))
+	t.given = c.fields(n, "a rule", slices.Concat(t.identity(), t.lasting(), t.settings(), t.facts()))
 	if t.given == nil {
 		return r
 	}
@@ -111,12 +114,18 @@ func (c *check) rule(n ast.Node, p *Pack) Rule {
 			c.at(n, "a rule needs %q", key)
 		}
 	}
-	if kind := kindOf(r.Kind); kind != nil {
+	t.finish()
+	return r
+}
+
+// finish checks the settings against the kind and one another, and fills in what was
+// not given.
+func (t *ruleText) finish() {
+	if kind := kindOf(t.rule.Kind); kind != nil {
 		t.fits(kind)
 	}
 	t.defaults()
 	t.whole()
-	return r
 }
 
 func (t *ruleText) identity() []field {
@@ -138,9 +147,24 @@ func (t *ruleText) identity() []field {
 		{"title", func(n ast.Node) { r.Title = t.text(n, "title") }},
 		{"title_zh", func(n ast.Node) { r.TitleZH = t.text(n, "title_zh") }},
 		{"severity", func(n ast.Node) { r.Severity = Severity(t.oneOf(n, "severity", severities)) }},
+		{"iso14224", func(n ast.Node) { r.ISO14224 = t.oneOf(n, "iso14224", failureModes()) }},
+		{"regime", func(n ast.Node) { r.Regime = t.regime(n) }},
+	}
+}
+
+func failureModes() []string {
+	codes := make([]string, len(FailureModes))
+	for i, m := range FailureModes {
+		codes[i] = m.Code
+	}
+	return codes
+}
+
+func (t *ruleText) lasting() []field {
+	r := t.rule
+	return []field{
 		{"hold", func(n ast.Node) { r.Hold = t.duration(n, "hold", maxDuration) }},
 		{"clear", func(n ast.Node) { r.Clear = t.duration(n, "clear", maxDuration) }},
-		{"regime", func(n ast.Node) { r.Regime = t.regime(n) }},
 	}
 }
 
@@ -148,6 +172,8 @@ func (t *ruleText) settings() []field {
 	r := t.rule
 	return []field{
 		{"signal", func(n ast.Node) { r.Signal = t.known(n) }},
+		{"expr", func(n ast.Node) { t.formula(n) }},
+		{"unit", func(n ast.Node) { r.Unit = t.unit(n) }},
 		{"minus", func(n ast.Node) { r.Minus = t.knownList(n, "minus") }},
 		{"context", func(n ast.Node) { r.Context = t.knownList(n, "context") }},
 		{"signals", func(n ast.Node) { r.Signals = t.knownList(n, "signals") }},
@@ -155,7 +181,7 @@ func (t *ruleText) settings() []field {
 		{"below", func(n ast.Node) { r.Below = t.optional(n, "below") }},
 		{"release", func(n ast.Node) { r.Release = t.optional(n, "release") }},
 		{"per_hour", func(n ast.Node) { r.PerHour = t.perHour(n) }},
-		{"window", func(n ast.Node) { r.Window = t.duration(n, "window", maxDuration) }},
+		{"window", func(n ast.Node) { r.Window = t.window(n) }},
 		{"after", func(n ast.Node) { r.After = t.duration(n, "after", maxDuration) }},
 		{"tolerance", func(n ast.Node) { r.Tolerance = t.least(n, "tolerance", 0) }},
 		{"learn", func(n ast.Node) { r.Learn = t.span(n, "learn", learnLeast/2) }},
@@ -165,6 +191,14 @@ func (t *ruleText) settings() []field {
 		{"direction", func(n ast.Node) {
 			r.Direction = Direction(t.oneOf(n, "direction", []string{string(Up), string(Down), string(Both)}))
 		}},
+		{"standard", func(n ast.Node) { r.Standard = t.oneOf(n, "standard", standards()) }},
+		{"limits", func(n ast.Node) { t.zoneLimits(n) }},
+		{"zone", func(n ast.Node) { r.Zone = t.oneOf(n, "zone", []string{"B", "C", "D"}) }},
+		{"target", func(n ast.Node) { r.Target = t.target(n) }},
+		{"excess", func(n ast.Node) { r.Excess = t.integer(n, "excess", 1, 10) }},
+		{"codes", func(n ast.Node) { r.Codes = t.codes(n) }},
+		{"count", func(n ast.Node) { r.Count = t.integer(n, "count", 1, maxOccurrences) }},
+		{"when", func(n ast.Node) { r.When = t.clauses().root(n) }},
 		{"stop_at", func(n ast.Node) { r.StopAt = t.optional(n, "stop_at") }},
 	}
 }
@@ -186,4 +220,8 @@ func (t *ruleText) facts() []field {
 	}
 }
 
-const shortestWindow = time.Minute
+// Bounds of a window.
+const (
+	shortestWindow = time.Minute
+	longestWindow  = 90 * 24 * time.Hour
+)

@@ -12,15 +12,21 @@ func (t *ruleText) known(n ast.Node) string {
 	if s == "" {
 		return ""
 	}
-	names := make([]string, len(t.pack.Signals))
-	for i := range t.pack.Signals {
-		names[i] = t.pack.Signals[i].Name
-	}
+	names := t.names()
 	if !slices.Contains(names, s) {
 		t.at(n, "signal %q is not declared under signals%s", short(s), nearest(s, names))
 		return ""
 	}
 	return s
+}
+
+// names lists the signals of the pack.
+func (t *ruleText) names() []string {
+	names := make([]string, len(t.pack.Signals))
+	for i := range t.pack.Signals {
+		names[i] = t.pack.Signals[i].Name
+	}
+	return names
 }
 
 func (t *ruleText) knownList(n ast.Node, what string) []string {
@@ -62,6 +68,9 @@ func (t *ruleText) perHour(n ast.Node) Range {
 // fits says which settings the rule's kind misses or does not know.
 func (t *ruleText) fits(k *Kind) {
 	for _, key := range k.Needs {
+		if key == "signal" && t.given["expr"] != nil && slices.Contains(k.Takes, "expr") {
+			continue
+		}
 		if t.given[key] == nil {
 			t.at(t.node, "a rule of kind %s needs %q", k.Name, key)
 		}
@@ -108,16 +117,17 @@ func (t *ruleText) whole() {
 	if slices.Contains(r.Context, r.Signal) && r.Signal != "" {
 		t.at(t.given["context"], "context names the rule's own signal")
 	}
+	t.expression()
 	if len(r.Context) > maxContext {
 		t.at(t.given["context"], "%d context signals, at most %d", len(r.Context), maxContext)
 	}
 	switch r.Kind {
 	case "threshold":
 		t.threshold()
-	case "rate":
-		if t.given["window"] != nil && r.Window < shortestWindow {
-			t.at(t.given["window"], "window must be at least %s", shortestWindow)
-		}
+	case "zones":
+		t.zones()
+	case "cleanliness":
+		t.cleanliness()
 	case "silence":
 		if t.given["after"] != nil && r.After <= 0 {
 			t.at(t.given["after"], "after must be longer than nothing")
@@ -146,6 +156,7 @@ func (t *ruleText) threshold() {
 	case r.Release != nil && r.Below != nil && *r.Release < *r.Below:
 		t.at(t.given["release"], "release (%g) must not be below the limit (%g)", *r.Release, *r.Below)
 	}
+	t.reached()
 }
 
 // stuck needs something to look for: a time without movement or a plausible range.

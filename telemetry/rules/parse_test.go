@@ -25,7 +25,7 @@ func example(t testing.TB) *Pack {
 func TestParse_ReadsTheExamplePack(t *testing.T) {
 	t.Parallel()
 	p := example(t)
-	if p.Model != "BC5430THB-56" || p.Lateness != time.Second || len(p.Signals) != 7 || len(p.Rules) != 8 {
+	if p.Model != "BC5430THB-56" || p.Lateness != time.Second || len(p.Signals) != 11 || len(p.Rules) != 13 {
 		t.Fatalf("pack %+v", p)
 	}
 	kinds := map[string]bool{}
@@ -45,7 +45,7 @@ func TestParse_ReadsTheExamplePack(t *testing.T) {
 func TestParse_NamesEveryFaultWithItsPlaceAndTheNearestName(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/packs/bad/*.yaml")
-	if err != nil || len(files) < 8 {
+	if err != nil || len(files) < 40 {
 		t.Fatalf("%d bad packs, %v", len(files), err)
 	}
 	for _, file := range files {

@@ -3,6 +3,7 @@ package rules
 import (
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,15 +11,18 @@ import (
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
+
+	"github.com/thirdstate/thirdstate/internal/ucum"
 )
 
 // maxDuration bounds every duration of a pack.
 const maxDuration = 366 * 24 * time.Hour
 
 var (
+	codePattern   = regexp.MustCompile(`^dtc\.[^\s"',=\\*]{0,59}\*?$`)
 	idPattern     = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
 	signalPattern = regexp.MustCompile(`^[^\s"',=\\]{1,64}$`)
-	unitPattern   = regexp.MustCompile(`^[\x21-\x7e]{1,32}$`)
 )
 
 // plain gives a scalar's text.
@@ -38,9 +42,14 @@ func plain(n ast.Node) (string, bool) {
 
 func (c *check) text(n ast.Node, what string) string {
 	s, ok := plain(n)
+	truth, isTruth := n.(*ast.BoolNode)
 	switch {
+	case isTruth:
+		c.at(n, "%s must be a text: write %q in quotes if it is one", what, truth.Token.Value)
 	case !ok:
 		c.at(n, "%s must be a text", what)
+	case bare(n) && slices.Contains(truths, strings.ToLower(s)):
+		c.at(n, "%s: write %q in quotes: without them some readers take it for true or false", what, s)
 	case strings.TrimSpace(s) == "":
 		c.at(n, "%s is empty", what)
 	case utf8.RuneCountInString(s) > maxTextRunes:
@@ -51,6 +60,15 @@ func (c *check) text(n ast.Node, what string) string {
 		return s
 	}
 	return ""
+}
+
+// truths are words that YAML 1.1 reads as true or false, and YAML 1.2 as texts.
+var truths = []string{"yes", "no", "on", "off"}
+
+// bare says whether a text stands without quotes.
+func bare(n ast.Node) bool {
+	s, ok := n.(*ast.StringNode)
+	return ok && s.Token.Type == token.StringType
 }
 
 func (c *check) matching(n ast.Node, what string, pattern *regexp.Regexp, rule string) string {
@@ -75,6 +93,31 @@ func (c *check) oneOf(n ast.Node, what string, words []string) string {
 	}
 	c.at(n, "%s %q is not known%s; known: %s", what, short(s), nearest(s, words), strings.Join(words, ", "))
 	return ""
+}
+
+// unit reads a unit of measure.
+func (c *check) unit(n ast.Node) string {
+	s := c.text(n, "unit")
+	if s == "" || ucum.Known(s) {
+		return s
+	}
+	hint := ""
+	if meant := ucum.Spoken(s); len(meant) > 0 {
+		hint = "; did you mean " + strconv.Quote(meant[0]) + "?"
+	}
+	c.at(n, "unit %q is not known in UCUM%s (\"1\" for none)", short(s), hint)
+	return ""
+}
+
+// integer reads a whole number.
+func (c *check) integer(n ast.Node, what string, low, high int) int {
+	text, _ := plain(n)
+	v, err := strconv.Atoi(text)
+	if err != nil || v < low || v > high {
+		c.at(n, "%s must be a whole number between %d and %d", what, low, high)
+		return 0
+	}
+	return v
 }
 
 // number reads a finite number.
@@ -124,6 +167,16 @@ func (c *check) duration(n ast.Node, what string, limit time.Duration) time.Dura
 		return d
 	}
 	return 0
+}
+
+// window reads how far a rule looks back.
+func (c *check) window(n ast.Node) time.Duration {
+	s, _ := plain(n)
+	if d, ok := duration(s); ok && (d < shortestWindow || d > longestWindow) {
+		c.at(n, "window must be between %s and %s", shortestWindow, words(longestWindow))
+		return 0
+	}
+	return c.duration(n, "window", longestWindow)
 }
 
 // duration reads Go's durations and whole or broken days.

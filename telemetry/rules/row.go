@@ -20,6 +20,7 @@ type Row struct {
 	held    []float64
 	heldAt  []int64
 	bad     []bool   // implausible in this row
+	suspect []bool   // the machine's: a sensor rule is open on it
 	flagged []bool   // a limit or sensor rule is in trouble on this signal
 	set     []uint16 // signals that this row has, implausible ones included
 	names   []string
@@ -42,6 +43,9 @@ func (r *Row) Held(number int) float64 {
 
 // Implausible says whether this row holds a value of the signal that cannot be.
 func (r *Row) Implausible(number int) bool { return r.bad[number] }
+
+// doubted says whether a signal's sensor is held to be at fault.
+func (r *Row) doubted(number int) bool { return r.bad[number] || r.suspect[number] }
 
 // Flagged says whether another rule already holds the signal to be in trouble:
 // such rows teach nothing.
@@ -78,11 +82,14 @@ func (r *Row) put(number uint16, v float64, plausible bool) {
 }
 
 // input turns a row into the one number that a rule looks at: a signal, minus
-// others, inside a regime.
+// others, or a formula, inside a regime.
 type input struct {
-	signal int
-	minus  []int
-	regime []bound
+	signal  int
+	minus   []int
+	formula *formula
+	numbers []int // of the formula's signals
+	regime  []bound
+	shown   float64 // the number before anything was subtracted, of the row that was read last
 }
 
 type bound struct {
@@ -98,6 +105,11 @@ func newInput(r *Rule, numbers Numbers) input {
 	for _, s := range r.Minus {
 		in.minus = append(in.minus, numbers(s))
 	}
+	if in.formula = r.formula; in.formula != nil {
+		for _, s := range in.formula.signals {
+			in.numbers = append(in.numbers, numbers(s))
+		}
+	}
 	return in
 }
 
@@ -111,13 +123,21 @@ func bounds(r *Rule, numbers Numbers) []bound {
 
 // read gives the number, and Calm when it counts; else why it does not.
 func (in *input) read(r *Row) (float64, State) {
-	x := r.now[in.signal]
-	if x != x { // NaN
+	if !in.concerned(r) {
 		return 0, Nothing
 	}
 	if !within(r, in.regime) {
 		return 0, Outside
 	}
+	x := r.now[in.signal]
+	if in.formula != nil {
+		var values [maxList]float64
+		for i, n := range in.numbers {
+			values[i] = r.Held(n)
+		}
+		x = in.formula.run(&values)
+	}
+	in.shown = x
 	for _, n := range in.minus {
 		x -= r.Held(n)
 	}
@@ -125,6 +145,19 @@ func (in *input) read(r *Row) (float64, State) {
 		return 0, Nothing
 	}
 	return x, Calm
+}
+
+// concerned says whether the row has the signal, or one of the formula's.
+func (in *input) concerned(r *Row) bool {
+	if in.formula == nil {
+		return r.now[in.signal] == r.now[in.signal]
+	}
+	for _, n := range in.numbers {
+		if r.now[n] == r.now[n] {
+			return true
+		}
+	}
+	return false
 }
 
 // within says whether the machine is in the regime; an unknown value is not.

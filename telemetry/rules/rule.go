@@ -75,7 +75,9 @@ type Rule struct {
 	TitleZH     string
 	Severity    Severity
 
-	Signal    string           // the signal that is judged
+	Signal    string           // the signal that is judged; with Expr the one that stands for it
+	Expr      string           `json:",omitempty"` // threshold, rate, deviation, expression: is judged in place of the signal
+	Unit      string           `json:",omitempty"` // of Expr, UCUM
 	Minus     []string         // signals that are subtracted from it first
 	Context   []string         // deviation, watcher: signals that explain it (load, ambient); regressed out
 	Signals   []string         // watcher: signals that are watched, empty = all conditions
@@ -90,19 +92,31 @@ type Rule struct {
 	After     time.Duration    // silence, stuck: how long nothing comes, or nothing moves
 	Tolerance float64          // stuck: movement that still counts as none
 
-	Learn     Span      // deviation, watcher: the run-in
-	Smooth    Span      // deviation, watcher: time constant of the control statistic
-	Sigma     float64   // deviation, watcher: limit in standard deviations of the control statistic
-	MinEffect float64   // deviation: least deviation that matters, in the signal's unit
-	Direction Direction // deviation
-	StopAt    *float64  // value at which the machine stops by itself; the trend is told against it
+	Learn     Span       // deviation, watcher: the run-in
+	Smooth    Span       // deviation, watcher: time constant of the control statistic
+	Sigma     float64    // deviation, watcher: limit in standard deviations of the control statistic
+	MinEffect float64    // deviation: least deviation that matters, in the signal's unit
+	Direction Direction  // deviation
+	Standard  string     `json:",omitempty"` // zones: where its limits come from, such as iso20816-3/2/rigid
+	Zone      string     `json:",omitempty"` // zones: the first one that is trouble
+	Limits    [3]float64 `json:",omitzero"`  // zones: where B, C and D begin; cleanliness: greatest counts; in the signals' units
+	Target    []int      `json:",omitempty"` // cleanliness: ISO 4406 codes, coarsest counts first; -1 = not looked at
+	Excess    int        `json:",omitempty"` // cleanliness: codes above the target that are trouble
+	Codes     []string   `json:",omitempty"` // codes: which trouble codes, "dtc.spn110.*" = all that begin so
+	Count     int        `json:",omitempty"` // codes: times within Window that are trouble
+	When      *Clause    `json:",omitempty"` // combined
 
+	StopAt *float64 // value at which the machine stops by itself; the trend is told against it
+
+	ISO14224    string // failure mode of ISO 14224, one of FailureModes; "" = none given
 	FirstChecks []Text
 	Causes      []Text
 	Skills      []string
 	Parts       []string
 	PFDays      float64 // typical days from detectable to failed (P-F interval)
 	Verify      Repair
+
+	formula *formula // of Expr
 }
 
 // Hash is a content hash of all that decides what the rule finds: a new title or
@@ -110,7 +124,7 @@ type Rule struct {
 func (r *Rule) Hash() string {
 	c := *r
 	c.Title, c.TitleZH, c.FirstChecks, c.Causes, c.Skills, c.Parts = "", "", nil, nil, nil, nil
-	c.PFDays, c.Verify, c.StopAt = 0, Repair{}, nil
+	c.PFDays, c.Verify, c.StopAt, c.ISO14224 = 0, Repair{}, nil, ""
 	text, err := json.Marshal(&c)
 	if err != nil { // NaN and infinity, which Parse refuses
 		text = fmt.Appendf(nil, "%+v", c)

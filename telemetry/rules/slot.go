@@ -40,7 +40,7 @@ func (m *Machine) add(r *Rule, hash string) {
 	}
 	numbers := func(name string) int {
 		n := m.number(name)
-		if n >= 0 && kind.Name != "watcher" {
+		if n >= 0 && !kind.lenient {
 			s.uses = append(s.uses, n)
 		}
 		return max(n, 0) // Parse refuses packs with more signals than there are numbers
@@ -157,12 +157,13 @@ func (m *Machine) finding(s *slot, change Change, at int64, reason string) Findi
 }
 
 func (m *Machine) evidence(s *slot) Evidence {
-	e := Evidence{Kind: s.rule.Kind, Signal: s.rule.Signal, StopAt: s.rule.StopAt, Regime: regimeText(s.rule)}
+	e := Evidence{Kind: s.rule.Kind, StopAt: s.rule.StopAt, Regime: regimeText(s.rule)}
+	e.about(s.rule)
 	if s.since != 0 {
 		e.Since = unix(s.since)
 	}
 	s.eval.Evidence(&e)
-	if m.pack != nil {
+	if m.pack != nil && e.Unit == "" {
 		if spec, ok := m.pack.Signal(e.Signal); ok {
 			e.Unit = spec.Unit
 		}

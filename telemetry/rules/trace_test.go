@@ -59,7 +59,7 @@ func readTrace(t *testing.T, file string) *trace {
 	}
 	defer f.Close()
 	tr := &trace{yaml: []string{"model: trace", "signals:"}, noise: 1}
-	var rules []string
+	var rules, conditions []string
 	lateness := "1s"
 	scan := bufio.NewScanner(f)
 	for n := 1; scan.Scan(); n++ {
@@ -80,10 +80,17 @@ func readTrace(t *testing.T, file string) *trace {
 			lateness = rest
 		case "signal":
 			name, settings, _ := strings.Cut(rest, " ")
-			tr.yaml = append(tr.yaml, fmt.Sprintf("  %s: {unit: \"1\"%s}", name, flow(settings)))
+			unit := "1"
+			if words := strings.Fields(settings); len(words) > 0 && strings.HasPrefix(words[0], "unit=") {
+				unit, settings = words[0][len("unit="):], strings.Join(words[1:], " ")
+			}
+			tr.yaml = append(tr.yaml, fmt.Sprintf("  %s: {unit: %q%s}", name, unit, flow(settings)))
 			tr.signals = append(tr.signals, name)
 		case "rule":
 			rules = append(rules, tr.rule(len(rules)+1, rest))
+		case "condition":
+			name, settings, _ := strings.Cut(rest, " ")
+			conditions = append(conditions, "  "+name+": {"+strings.TrimPrefix(flow(settings), ", ")+"}")
 		case "ticks":
 			tr.ticking = true
 		case "every", "every:":
@@ -99,7 +106,10 @@ func readTrace(t *testing.T, file string) *trace {
 		}
 	}
 	tr.endBlock()
-	text := strings.Join(tr.yaml, "\n") + "\nlateness: " + lateness + "\nrules:\n" + strings.Join(rules, "\n") + "\n"
+	text := strings.Join(tr.yaml, "\n") + "\nlateness: " + lateness + "\nconditions:\n" + strings.Join(conditions, "\n") + "\nrules:\n" + strings.Join(rules, "\n") + "\n"
+	if len(conditions) == 0 {
+		text = strings.Replace(text, "conditions:\n", "", 1)
+	}
 	if len(rules) > 0 {
 		if tr.pack, err = Parse(file, []byte(text)); err != nil {
 			t.Fatalf("%v\n%s", err, text)

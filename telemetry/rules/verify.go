@@ -30,8 +30,11 @@ func Verify(rule *Rule, ev Evidence, after []observation.Observation) Verdict {
 		v.Passed = v.Enough
 		return v
 	}
-	if rule.Kind == "lamp" {
+	switch rule.Kind {
+	case "lamp", "codes":
 		return verifyLamp(ev, after, v)
+	case "expression", "combined", "cleanliness":
+		return verifyAgain(rule, after, v)
 	}
 	rests, total := rests(rule, ev, after, v.NeededHours)
 	v.RegimeHours = total
@@ -46,7 +49,7 @@ func Verify(rule *Rule, ev Evidence, after []observation.Observation) Verdict {
 	case "rate":
 		v.Limit = math.Max(v.Limit, math.Abs(ev.Limit)*verifyShare)
 		v.Deviation = steepness(rests) * rule.Window.Hours()
-	case "threshold":
+	case "threshold", "zones":
 		v.Deviation = beyond(rule, rests)
 	default:
 		if v.Limit == 0 {
@@ -100,7 +103,7 @@ func rests(rule *Rule, ev Evidence, after []observation.Observation, needed floa
 				held[v.Signal] = v.Value
 			}
 		}
-		y, ok := o.Get(signal)
+		y, ok := judged(rule, signal, o, held)
 		if !ok || !(math.Abs(y) <= greatest) {
 			continue
 		}
@@ -127,6 +130,25 @@ func rests(rule *Rule, ev Evidence, after []observation.Observation, needed floa
 		return 1
 	})
 	return list[from:], total
+}
+
+// judged is the number that the rule looks at, of what an observation says.
+func judged(rule *Rule, signal string, o *observation.Observation, held map[string]float64) (float64, bool) {
+	if rule.formula == nil {
+		return o.Get(signal)
+	}
+	var values [maxList]float64
+	said := false
+	for i, name := range rule.formula.signals {
+		v, ok := held[name]
+		if values[i] = v; !ok {
+			values[i] = math.NaN()
+		}
+		_, now := o.Get(name)
+		said = said || now
+	}
+	y := rule.formula.run(&values)
+	return y, said && y == y
 }
 
 func inside(regime map[string]Range, held map[string]float64) bool {
