@@ -28,6 +28,9 @@ func TestFleet_ARepairOfAnUnknownModelCanBeProved(t *testing.T) {
 			shift = 8
 		}
 		for _, f := range m.Observe(row(n, shift)) {
+			if f.Severity == rules.Info { // something new, of which nothing says that it is a fault
+				continue
+			}
 			if f.Rule != rules.WatcherID || n <= 1_000 {
 				t.Fatalf("found %+v at row %d", f, n)
 			}

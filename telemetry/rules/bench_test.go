@@ -53,8 +53,10 @@ func BenchmarkMachine_Observe(b *testing.B) {
 				for i := range o.Values { // no two values are equal, none leaves its band
 					o.Values[i].Value = 50 + math.Mod(float64(n)*0.61803398875*float64(i+1), 1)
 				}
-				if found := m.Observe(o); len(found) > 0 {
-					b.Fatalf("found %+v in data without a fault", found[0])
+				for _, f := range m.Observe(o) {
+					if f.Severity != Info { // rows by the million hold something new
+						b.Fatalf("found %+v in data without a fault", f)
+					}
 				}
 			}
 			for n := range 20_000 { // past the run-in

@@ -7,6 +7,7 @@ const (
 	keptElements = 256 // at most; beyond it neighbours are averaged
 	leastRunIn   = 40  // elements
 	leastIndep   = 45  // elements worth, after autocorrelation
+	longestRunIn = 200 // rows, then what is known must do
 	widest       = 64  // rows averaged into one element at most
 	tooAlike     = 0.8 // lag-1 autocorrelation above which neighbours are averaged
 )
@@ -21,12 +22,17 @@ type channel struct {
 	filled int
 
 	kept []float64 // run-in: value and contexts of each element, one after another
+	rows int       // of the run-in
 
+	past   *novelty
 	fit    regression
+	modes  *regimes // in place of fit, where the contexts jump
 	level  float64
 	sigma  float64
 	lag    float64 // lag-1 autocorrelation
 	spread float64 // variance of the control statistic at rest, in sigma²
+	taught float64 // elements that level and spread were learnt from
+	most   float64 // of them, where they are only known to be calm
 	smooth float64 // control statistic, in sigma
 	value  float64 // smoothed signal
 	away   float64 // smoothed distance from normal, in the signal's unit; wild values count in full
@@ -75,6 +81,10 @@ func (c *channel) keep() {
 			c.kept = c.kept[:len(c.kept)/2/k*k]
 			return
 		}
+		if findRegimes(c.kept, c.fit.k) != nil {
+			c.kept = c.kept[:len(c.kept)-k] // an element of two regimes means nothing
+			return
+		}
 		c.halve()
 	}
 }
@@ -112,11 +122,11 @@ func (c *channel) settle(lambda float64, must bool) {
 		return
 	}
 	s := c.study()
-	enough := float64(len(s.rests))/s.kappa >= leastIndep || c.size >= widest
+	enough := float64(len(s.rests))/s.kappa >= leastIndep || c.size >= widest || c.rows >= longestRunIn
 	if !must && !enough {
 		return
 	}
-	for s.lag > tooAlike && len(s.rests) >= leastRunIn {
+	for s.lag > tooAlike && len(s.rests) >= leastRunIn && c.modes == nil {
 		c.halve()
 		s = c.study()
 	}
@@ -137,85 +147,6 @@ func (c *channel) grows() bool {
 	return rises > len(c.kept)/k/2
 }
 
-// runIn is what a run-in says.
-type runIn struct {
-	rests         []float64
-	middle, sigma float64
-	lag           float64 // lag-1 autocorrelation
-	kappa         float64 // how many elements are worth one independent one
-}
-
-func (c *channel) study() runIn {
-	k := c.fit.k + 1
-	c.fit = regression{k: c.fit.k}
-	for i := 0; i < len(c.kept); i += k {
-		c.fit.add(c.kept[i+1:i+k], c.kept[i])
-	}
-	c.fit.solve()
-	s := runIn{rests: make([]float64, 0, len(c.kept)/k)}
-	for i := 0; i < len(c.kept); i += k {
-		s.rests = append(s.rests, c.kept[i]-c.fit.explained(c.kept[i+1:i+k]))
-	}
-	s.middle, s.sigma = spread(s.rests)
-	mean, square := moments(s.rests)
-	plain := math.Sqrt(square / math.Max(float64(len(s.rests)-1-c.fit.k), 1))
-	s.sigma = math.Max(s.sigma, 0.8*plain)
-	s.lag = lagOne(s.rests, mean, square)
-	s.kappa = math.Max((1+s.lag)/(1-s.lag), batches(s.rests, plain*plain))
-	return s
-}
-
-func moments(v []float64) (mean, square float64) {
-	for _, x := range v {
-		mean += x
-	}
-	mean /= float64(len(v))
-	for _, x := range v {
-		square += (x - mean) * (x - mean)
-	}
-	return mean, square
-}
-
-// lagOne is the lag-1 autocorrelation, corrected for the bias of short series
-// (Kendall 1954) and kept within 0 and 0.98.
-func lagOne(v []float64, mean, square float64) float64 {
-	if square == 0 {
-		return 0
-	}
-	sum := 0.0
-	for i := 1; i < len(v); i++ {
-		sum += (v[i] - mean) * (v[i-1] - mean)
-	}
-	r := sum / square
-	r += (1 + 4*r) / float64(len(v))
-	return math.Max(0, math.Min(r, 0.98))
-}
-
-// batches is the variance of means of ever longer stretches, against what
-// independent elements would give: slow movement hides from the lag-1 autocorrelation.
-func batches(v []float64, variance float64) float64 {
-	worst := 1.0
-	if variance == 0 {
-		return worst
-	}
-	for w := 2; w <= len(v)/6; w *= 2 {
-		n := len(v) / w
-		sum, square := 0.0, 0.0
-		for i := range n {
-			m := 0.0
-			for j := range w {
-				m += v[i*w+j]
-			}
-			m /= float64(w)
-			sum += m
-			square += m * m
-		}
-		between := (square - sum*sum/float64(n)) / float64(n-1)
-		worst = math.Max(worst, between*float64(w)/variance)
-	}
-	return worst
-}
-
 // freeze makes the baseline. The spread of the control statistic is that of an
 // EWMA of autocorrelated elements, and the run-in's own error on top: a level
 // learnt from few elements is a guess.
@@ -227,17 +158,84 @@ func (c *channel) freeze(s runIn, lambda float64) {
 	slow := s.kappa * (1 - s.lag) / (1 + s.lag) // 1 where the lag says it all
 	kappa := (1 + s.lag*(1-lambda)) / (1 - s.lag*(1-lambda)) * slow
 	c.spread = kappa*lambda/(2-lambda) + s.kappa/float64(len(s.rests))
+	c.taught = float64(len(s.rests))
+	c.most = calmLearns * c.taught
 	c.state, c.kept, c.value = watching, nil, c.level
 }
 
-// follow moves the control statistic by the complete element.
-func (c *channel) follow(lambda float64) {
-	rest := c.sum[0] - c.fit.explained(c.sum[1:c.fit.k+1]) - c.level
+// explained is what the contexts say about the signal, apart from the level; without
+// ok they are too far from what the run-in saw to say anything.
+func (c *channel) explained(x []float64) (float64, bool) {
+	if c.modes != nil {
+		r := c.modes.find(x)
+		if r == nil || r.n < leastInRegime && c.state == watching {
+			return 0, false
+		}
+		return r.level, true
+	}
+	if c.fit.slope == [maxContext]float64{} {
+		return 0, true
+	}
+	return c.fit.explained(x), c.state != watching || c.fit.knows(x)
+}
+
+// meet learns a new regime, as far as the signal is from its normal now.
+func (c *channel) meet(x []float64, y float64) {
+	r := c.modes.find(x)
+	if r == nil && len(c.modes.list) < laterRegimes {
+		r = c.modes.add(x)
+	}
+	if r != nil {
+		r.learn(y - c.level - c.smooth*c.sigma)
+	}
+}
+
+// follow moves the control statistic by the complete element, and says whether it could.
+func (c *channel) follow(lambda float64, teach lesson) bool {
+	x := c.sum[1 : c.fit.k+1]
+	explained, ok := c.explained(x)
+	if !ok {
+		if c.modes != nil {
+			c.meet(x, c.sum[0])
+		}
+		return false
+	}
+	rest := c.sum[0] - explained - c.level
 	z := math.Max(-farthest, math.Min(farthest, rest/c.sigma))
 	c.smooth += lambda * (z - c.smooth)
 	c.away += lambda * (rest - c.away)
 	c.value += lambda * (c.sum[0] - c.value)
+	c.learn(z, teach)
 	c.strain = math.Max(0, math.Min(c.smooth*c.smooth/c.spread/2-unsurprising, surprising))
+	return true
+}
+
+// lesson is what a row still teaches after the run-in.
+type lesson uint8
+
+const (
+	noLesson  lesson = iota
+	itsLevel         // it is calm
+	itsSpread        // it is stated to be healthy
+)
+
+// calmLearns is how many times the run-in a level is worth at most where calm rows add
+// to it: with more it would not follow, with fewer it would go with a slow fault.
+const calmLearns = 4
+
+// learn takes what a row teaches. The spread learnt from rows that the level was not
+// fitted on is the true one: it holds wander that a short run-in cannot show.
+func (c *channel) learn(z float64, what lesson) {
+	switch what {
+	case noLesson:
+		return
+	case itsLevel:
+		c.taught = min(c.taught+1, c.most)
+	case itsSpread:
+		c.taught++
+		c.spread += (c.smooth*c.smooth - c.spread) / c.taught
+	}
+	c.level += z * c.sigma / c.taught
 }
 
 // farthest bounds what one element can say, in sigma; unsurprising is taken off

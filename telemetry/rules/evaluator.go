@@ -16,11 +16,14 @@ const (
 
 // Judgement is an evaluator's answer. Nearness is the distance to the limit, 0 at
 // normal and 1 at the limit. Until is set where the trouble is known to have
-// ended already.
+// ended already. Noted is trouble that is only worth a note: something is new, and
+// nothing says that it is a fault.
 type Judgement struct {
 	State    State
 	Nearness float64
 	Until    time.Time
+	Noted    bool
+	Why      string // a finding closes at this row, "" = Cleared
 }
 
 // An Evaluator watches one rule's signals on one machine. It must be

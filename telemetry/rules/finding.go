@@ -18,6 +18,7 @@ const (
 // Why a finding closed.
 const (
 	Cleared              = "cleared"
+	Accepted             = "accepted" // it has not grown for very long, and is what is normal now
 	RuleChanged          = "rule_changed"
 	RestartedAfterRepair = "restarted_after_repair"
 )
@@ -31,10 +32,10 @@ type Finding struct {
 	RuleHash    string
 	Component   string
 	FailureMode string
-	Severity    Severity
+	Severity    Severity  // Info where something is new and nothing says that it is a fault; it may rise
 	OpenedAt    time.Time // event time
 	At          time.Time // event time of this change
-	CloseReason string    // Cleared, RuleChanged or RestartedAfterRepair; "" while open
+	CloseReason string    // Cleared, Accepted, RuleChanged or RestartedAfterRepair; "" while open
 	Evidence    Evidence
 	Propose     bool // came from late data: may be proposed, must not be dispatched
 }

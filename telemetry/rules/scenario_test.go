@@ -186,10 +186,12 @@ func text(t *testing.T, f Finding) string {
 func (tr *trace) check(t *testing.T, file string, found []Finding) {
 	t.Helper()
 	var told []Finding
+	severity := map[string]Severity{}
 	for _, f := range found {
-		if f.Change != Updated {
+		if f.Change != Updated || f.Severity != severity[f.Rule] {
 			told = append(told, f)
 		}
+		severity[f.Rule] = f.Severity
 	}
 	for i := range max(len(told), len(tr.expects)) {
 		switch {

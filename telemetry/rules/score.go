@@ -37,7 +37,7 @@ func (m *Machine) Score() (score float64, contributors []Contributor) {
 		if !(share > 0) {
 			continue
 		}
-		w := weight(s.rule.Severity)
+		w := weight(s.severity())
 		lost += w * share
 		contributors = append(contributors, Contributor{Signal: m.evidence(s).Signal, Rule: s.rule.ID, Weight: w, Loss: w * share})
 	}

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"math"
 	"sort"
 	"strconv"
@@ -30,6 +31,15 @@ type slot struct {
 	toldAt   int64
 	told     float64 // deviation as told last
 	nearness float64
+	noted    bool // the episode is only worth a note
+}
+
+// severity is the episode's.
+func (s *slot) severity() Severity {
+	if s.noted {
+		return Info
+	}
+	return s.rule.Severity
 }
 
 func (m *Machine) add(r *Rule, hash string) {
@@ -69,9 +79,15 @@ func (m *Machine) judged(found []Finding, s *slot, j Judgement) []Finding {
 	opened, closed := s.dwell.step(m.row.at, j.State)
 	switch {
 	case opened:
+		s.noted = j.Noted
 		return m.open(found, s, m.row.at)
 	case closed:
-		return m.close(found, s, max(m.row.at, s.openedAt))
+		return m.close(found, s, max(m.row.at, s.openedAt), j.Why)
+	case s.dwell.open && s.noted && j.State == Trouble && !j.Noted:
+		s.noted = false
+		if s.rule.Severity != Info {
+			return m.news(found, s)
+		}
 	case s.dwell.open && s.kind.sensor:
 		m.mark(s)
 	}
@@ -108,10 +124,10 @@ func (m *Machine) open(found []Finding, s *slot, at int64) []Finding {
 	return append(found, f)
 }
 
-func (m *Machine) close(found []Finding, s *slot, at int64) []Finding {
+func (m *Machine) close(found []Finding, s *slot, at int64, why string) []Finding {
 	s.closedAt = at
 	m.mark(s)
-	return append(found, m.finding(s, Closed, at, Cleared))
+	return append(found, m.finding(s, Closed, at, cmp.Or(why, Cleared)))
 }
 
 // tell reports an open finding again when there is news.
@@ -122,8 +138,13 @@ func (m *Machine) tell(found []Finding, s *slot) []Finding {
 	if !moved && m.row.at-s.toldAt < tellAlways {
 		return found
 	}
-	s.toldAt, s.told = m.row.at, e.Deviation
-	return append(found, m.finding(s, Updated, m.row.at, ""))
+	return m.news(found, s)
+}
+
+func (m *Machine) news(found []Finding, s *slot) []Finding {
+	f := m.finding(s, Updated, m.row.at, "")
+	s.toldAt, s.told = m.row.at, f.Evidence.Deviation
+	return append(found, f)
 }
 
 // tick asks one rule that waits for nothing to happen.
@@ -135,13 +156,13 @@ func (m *Machine) tick(found []Finding, s *slot, at time.Time, excused bool) []F
 	now := at.UnixNano()
 	opened, closed := s.dwell.step(now, j.State)
 	if closed {
-		return m.close(found, s, max(now, s.openedAt))
+		return m.close(found, s, max(now, s.openedAt), j.Why)
 	}
 	if opened {
 		found = m.open(found, s, now)
 		if !j.Until.IsZero() {
 			s.dwell.reset()
-			found = m.close(found, s, j.Until.UnixNano())
+			found = m.close(found, s, j.Until.UnixNano(), j.Why)
 		}
 	}
 	return found
@@ -150,7 +171,7 @@ func (m *Machine) tick(found []Finding, s *slot, at time.Time, excused bool) []F
 func (m *Machine) finding(s *slot, change Change, at int64, reason string) Finding {
 	return Finding{
 		Change: change, Machine: m.name, Rule: s.rule.ID, RuleHash: s.hash,
-		Component: s.rule.Component, FailureMode: s.rule.FailureMode, Severity: s.rule.Severity,
+		Component: s.rule.Component, FailureMode: s.rule.FailureMode, Severity: s.severity(),
 		OpenedAt: unix(s.openedAt), At: unix(at),
 		CloseReason: reason, Evidence: m.evidence(s),
 	}

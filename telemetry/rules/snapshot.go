@@ -6,7 +6,7 @@ import (
 )
 
 // snapshotVersion is of the format below and of what the evaluators write.
-const snapshotVersion = 2
+const snapshotVersion = 3
 
 // Snapshot appends the machine's state to dst. A machine restored from it goes on
 // exactly as this one would.
@@ -49,6 +49,7 @@ func (s *slot) snapshot(w *writer) {
 	w.text(s.rule.Component)
 	w.text(s.rule.FailureMode)
 	w.text(string(s.rule.Severity))
+	w.bool(s.noted)
 	s.dwell.snapshot(w)
 	w.int(s.openedAt)
 	w.int(s.since)
@@ -121,6 +122,7 @@ func (m *Machine) restoreSlot(r *reader) {
 	old := Rule{ID: r.text()}
 	s.rule, s.hash = &old, r.text()
 	old.Component, old.FailureMode, old.Severity = r.text(), r.text(), Severity(r.text())
+	s.noted = r.bool()
 	s.dwell.restore(r)
 	s.openedAt, s.since, s.closedAt, s.toldAt = r.int(), r.int(), r.int(), r.int()
 	s.told, s.nearness = r.float(), r.float()
@@ -153,7 +155,7 @@ func ended(m *Machine, s *slot) Finding {
 	at := max(m.done, s.openedAt)
 	return Finding{
 		Change: Closed, Machine: m.name, Rule: s.rule.ID, RuleHash: s.hash, Component: s.rule.Component,
-		FailureMode: s.rule.FailureMode, Severity: s.rule.Severity,
+		FailureMode: s.rule.FailureMode, Severity: s.severity(),
 		OpenedAt: unix(s.openedAt), At: unix(at), CloseReason: RuleChanged,
 	}
 }

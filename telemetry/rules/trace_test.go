@@ -347,7 +347,7 @@ func (tr *trace) expect(fail func(string, ...any), line int, rest string) {
 		return
 	}
 	if len(words) < 2 {
-		fail("expect TIME open|close [key=value]")
+		fail("expect TIME open|close|rise [key=value]")
 	}
 	from, to, span := strings.Cut(words[0], "..")
 	e := expectation{line: line, from: clockTime(fail, from), want: map[string]string{}}
@@ -359,6 +359,8 @@ func (tr *trace) expect(fail func(string, ...any), line int, rest string) {
 		e.change = Opened
 	case "close":
 		e.change = Closed
+	case "rise":
+		e.change = Updated
 	default:
 		fail("expect %q", words[1])
 	}

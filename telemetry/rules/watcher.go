@@ -14,15 +14,16 @@ const (
 	strainAlone     = 13.0 // strain that is trouble with no signal at all
 	strainPerSignal = 0.35 // and more for each one watched
 	leastEffect     = 1.5  // sigma of one signal: being significant is not being a fault
-	troubleRows     = 3    // in a row
-	calmRows        = 20   // in a row, below half of the limit
-	struckStrain    = 6.0  // a channel has departed
-	maxCauses       = 8
+
+	troubleRows  = 3   // in a row
+	calmRows     = 20  // in a row, below half of the limit
+	struckStrain = 6.0 // a channel has departed
+	maxCauses    = 8
 )
 
-// watcher: several signals away from their own normal at once. It needs no
-// settings: each signal learns its own run-in, and what the channels' control
-// statistics are surprised by is added up.
+// watcher: several signals away from their own normal at once, or one that is unlike
+// all its past. It needs no settings: each signal learns its own run-in, and what the
+// channels' control statistics are surprised by is added up.
 type watcher struct {
 	rule     *Rule
 	context  []int
@@ -33,18 +34,21 @@ type watcher struct {
 	clock    smoothing
 	passed   float64 // hours in the regime, for a run-in by time
 	rows     int64
+	learnt   int64 // rows of them that the run-in took
 	regime   []bound
 
-	strain  float64
-	limit   float64
-	effect  float64
-	trouble int
-	calm    int
-	alarmed bool
-	lead    int // channel that departed first, while alarmed
-	onset   int64
-	scratch [maxContext]float64
-	found   []int // numbers of channels that are new in this row
+	strain    float64
+	limit     float64
+	effect    float64
+	trouble   int
+	calm      int
+	alarmed   bool
+	lead      int // channel that departed first, while alarmed
+	onset     int64
+	departure departure
+	novel     novel
+	scratch   [maxContext]float64
+	found     []int // numbers of channels that are new in this row
 }
 
 // troubleCodes are signals that say themselves that something is wrong: there is
@@ -81,17 +85,61 @@ func (w *watcher) Observe(row *Row) Judgement {
 	w.meet(row)
 	w.rows++
 	w.passed += time.Duration(w.clock.step(row.at)).Hours()
-	must := w.over()
+	stated := w.learn != (Span{}) && !w.over()
+	if stated {
+		w.learnt = w.rows
+	}
 	moved := false
+	w.novel.begin()
 	for _, n := range row.set {
 		if i := w.byNumber[n]; i >= 0 && row.now[n] == row.now[n] {
-			moved = w.step(&w.channels[i], row, int(n), x, must) || moved
+			w.look(int(i), row, int(n), x)
+			moved = w.step(&w.channels[i], row, int(n), x) || moved
 		}
 	}
-	if !moved {
-		return Judgement{}
+	if w.novel.end(len(w.channels), stated) {
+		w.tell(row, x)
 	}
-	return w.judge(row.at)
+	j := Judgement{}
+	switch {
+	case moved:
+		j.Why = w.judge(row.at, stated)
+	case !w.novel.looked:
+		return j
+	}
+	w.verdict(&j)
+	return j
+}
+
+// look shows one value, apart from what the contexts explain, to the channel's past.
+func (w *watcher) look(i int, row *Row, number int, x []float64) {
+	c := &w.channels[i]
+	if row.Flagged(number) || c.state == counting || len(x) > 0 && c.state != watching {
+		return
+	}
+	explained, ok := c.explained(x)
+	if !ok {
+		return
+	}
+	if c.past == nil {
+		c.past = &novelty{}
+	}
+	if surprise := c.past.step(row.now[number]-explained, row.at, len(w.channels) > 1); c.past.n > noveltyLeast {
+		w.novel.add(i, surprise/(1+noveltyYoung/float64(c.past.n)))
+	}
+}
+
+// tell notes what a signal was when it surprised.
+func (w *watcher) tell(row *Row, x []float64) {
+	v := &w.novel
+	c := &w.channels[v.signal]
+	for _, n := range row.set {
+		if int(w.byNumber[n]) == v.signal {
+			v.lead, v.observed = v.signal, row.now[n]
+		}
+	}
+	explained, _ := c.explained(x)
+	v.away, v.sigma = v.observed-explained-c.past.level(), math.Sqrt(c.past.ever)
 }
 
 // over says whether a run-in of stated length has passed.
@@ -150,21 +198,24 @@ func (w *watcher) channel(name string, role Role, number int) int16 {
 }
 
 // step shows one value to its channel and says whether its statistic has moved.
-func (w *watcher) step(c *channel, row *Row, number int, x []float64, must bool) bool {
+func (w *watcher) step(c *channel, row *Row, number int, x []float64) bool {
 	if c.state == counting || c.state == learningRunIn && row.Flagged(number) || !c.element(row.now[number], x) {
 		return false
 	}
 	if c.state == learningRunIn {
+		c.rows += c.size
 		c.keep()
-		if n := len(c.kept) / (c.fit.k + 1); must || w.learn == (Span{}) && n%4 == 0 {
-			c.settle(w.lambda, must)
+		must := w.over()
+		if n := len(c.kept) / (c.fit.k + 1); must || n%4 == 0 {
+			if c.settle(w.lambda, must); c.state == watching {
+				w.learnt = w.rows
+			}
 		}
 		return false
 	}
-	if !c.fit.knows(c.sum[1 : c.fit.k+1]) {
+	if !c.follow(w.lambda, w.lesson(row, number)) {
 		return false
 	}
-	c.follow(w.lambda)
 	switch {
 	case c.strain < 1:
 		c.onset, c.struck = row.at, 0
@@ -174,9 +225,23 @@ func (w *watcher) step(c *channel, row *Row, number int, x []float64, must bool)
 	return true
 }
 
-// judge adds up what surprises.
-func (w *watcher) judge(at int64) Judgement {
-	w.strain, w.limit, w.effect = 0, strainAlone, 0
+// lesson is what a row still teaches the levels.
+func (w *watcher) lesson(row *Row, number int) lesson {
+	switch {
+	case row.Flagged(number):
+		return noLesson
+	case w.learn == (Span{}) && !w.alarmed && w.strain < w.limit/2:
+		return itsLevel
+	case w.learn != (Span{}) && !w.over():
+		return itsSpread
+	}
+	return noLesson
+}
+
+// judge adds up what surprises, and follows the episode. Rows that are stated to be
+// healthy are not judged.
+func (w *watcher) judge(at int64, stated bool) (why string) {
+	w.strain, w.limit, w.effect, w.departure.reach = 0, strainAlone, 0, 0
 	for i := range w.channels {
 		c := &w.channels[i]
 		if c.state != watching {
@@ -186,37 +251,58 @@ func (w *watcher) judge(at int64) Judgement {
 		w.limit += strainPerSignal
 		if c.strain > 0.5 {
 			w.effect = math.Max(w.effect, math.Abs(c.smooth))
+			w.departure.reach += c.smooth * c.smooth
 		}
 	}
 	if w.strain < w.limit/4 {
 		w.onset = at
 	}
+	if stated {
+		return ""
+	}
 	w.count()
-	near := w.strain / w.limit
-	if w.effect < leastEffect {
-		near = math.Min(near, 0.9)
-	}
-	switch {
-	case w.trouble >= troubleRows:
-		if !w.alarmed {
-			w.alarmed, w.lead = true, w.first()
-		}
-		return Judgement{State: Trouble, Nearness: near}
-	case w.calm >= calmRows:
-		w.alarmed, w.lead = false, -1
-		return Judgement{State: Calm, Nearness: near}
-	}
-	return Judgement{State: Doubt, Nearness: near}
+	return w.settle()
 }
 
 // count lengthens the present run of trouble or of calm.
 func (w *watcher) count() {
+	d := &w.departure
 	w.trouble, w.calm = min(w.trouble+1, troubleRows), min(w.calm+1, calmRows)
-	if w.strain <= w.limit || w.effect < leastEffect {
+	if w.strain <= w.limit || w.effect < leastEffect || d.reach < growth*d.usual {
 		w.trouble = 0
 	}
 	if w.strain >= w.limit/2 {
 		w.calm = 0
+	}
+	switch {
+	case w.trouble == troubleRows:
+		w.alarmed = true
+	case w.calm == calmRows && w.alarmed:
+		if w.learn == (Span{}) { // else it is known what is normal
+			d.usual = math.Max(d.usual, d.most)
+		}
+		w.calmDown()
+	}
+}
+
+// verdict fills in the row's judgement.
+func (w *watcher) verdict(j *Judgement) {
+	if w.limit > 0 {
+		j.Nearness = w.strain / w.limit
+	}
+	j.State = Trouble
+	switch {
+	case w.alarmed:
+		if w.lead < 0 {
+			w.lead = w.first()
+		}
+	case w.novel.open:
+		w.lead, j.Noted, j.Nearness = -1, true, math.Max(j.Nearness, 1)
+	default:
+		w.lead, j.State = -1, Calm
+		if w.effect < leastEffect {
+			j.Nearness = math.Min(j.Nearness, 0.9)
+		}
 	}
 }
 
@@ -225,10 +311,11 @@ func (w *watcher) Tick(time.Time, bool) Judgement { return Judgement{} }
 // forget drops the smoothed state after a repair; the baselines stay.
 func (w *watcher) forget() {
 	for i := range w.channels {
-		c := &w.channels[i]
-		c.smooth, c.away, c.strain, c.struck, c.filled = 0, 0, 0, 0, 0
+		w.channels[i].rest()
+		w.channels[i].filled = 0
 	}
-	w.trouble, w.calm, w.alarmed, w.lead, w.strain = 0, 0, false, -1, 0
+	w.calmDown()
+	w.calm, w.lead, w.strain, w.novel.open, w.departure.usual = 0, -1, 0, false, 0
 }
 
 // learning says whether no signal has a baseline yet.

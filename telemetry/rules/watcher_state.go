@@ -52,6 +52,9 @@ func (w *watcher) causes() []Cause {
 		sum += w.channels[i].strain
 	}
 	var list []Cause
+	if len(ranked) == 0 && w.novel.open {
+		return []Cause{{Signal: w.channels[w.novel.lead].name, Share: 1}}
+	}
 	for _, i := range ranked {
 		c := &w.channels[i]
 		cause := Cause{Signal: c.name, Share: c.strain / sum}
@@ -69,6 +72,10 @@ func (w *watcher) Evidence(e *Evidence) {
 		e.Since = unix(w.onset)
 	}
 	lead := w.lead
+	if lead < 0 && w.novel.open {
+		w.surprise(e)
+		return
+	}
 	if lead < 0 {
 		lead = w.first()
 	}
@@ -84,6 +91,9 @@ func (w *watcher) Evidence(e *Evidence) {
 	e.Limit = math.Max(alone, leastEffect) * c.sigma
 	e.Low, e.High = e.Normal-e.Limit, e.Normal+e.Limit
 	e.Unless = w.unless(c, e.Normal)
+	if c.modes != nil {
+		return // one level a regime: no line says it
+	}
 	e.Model = &Model{Level: c.level}
 	for i, name := range w.rule.Context[:c.fit.k] {
 		e.Model.Terms = append(e.Model.Terms, Term{Signal: name, Mean: c.fit.mean[i], Slope: c.fit.slope[i]})
@@ -112,6 +122,14 @@ func (w *watcher) unless(c *channel, normal float64) *Unless {
 	return &Unless{c.name, c.away > 0, normal + math.Copysign(bound*c.sigma, c.away)}
 }
 
+// surprise is the evidence of a signal that is unlike its past, as it was then.
+func (w *watcher) surprise(e *Evidence) {
+	v := &w.novel
+	e.Signal, e.Observed, e.Deviation, e.Sigma = w.channels[v.lead].name, v.observed, v.away, v.sigma
+	e.Normal, e.Limit = v.observed-v.away, 3*v.sigma
+	e.Low, e.High = e.Normal-e.Limit, e.Normal+e.Limit
+}
+
 // band is the normal band of a signal at typical contexts.
 func (w *watcher) band(signal string) (low, normal, high float64, ok bool) {
 	for i := range w.channels {
@@ -128,7 +146,13 @@ func (w *watcher) Snapshot(dst []byte) []byte {
 	w.clock.snapshot(&s)
 	s.float(w.passed)
 	s.int(w.rows)
-	s.floats([]float64{w.strain, w.limit, w.effect})
+	s.int(w.learnt)
+	d, v := &w.departure, &w.novel
+	s.floats([]float64{w.strain, w.limit, w.effect, d.reach, d.most, d.usual, v.observed, v.away, v.sigma})
+	s.int(d.rows)
+	s.int(int64(v.lead))
+	s.bool(v.open)
+	v.onset.snapshot(&s)
 	s.int(int64(w.trouble))
 	s.int(int64(w.calm))
 	s.bool(w.alarmed)
@@ -144,10 +168,14 @@ func (w *watcher) Snapshot(dst []byte) []byte {
 func (w *watcher) Restore(_ int, b []byte) error {
 	r := reader{b: b}
 	w.clock.restore(&r)
-	w.passed, w.rows = r.float(), r.int()
-	if v := r.floats(3); len(v) == 3 {
-		w.strain, w.limit, w.effect = v[0], v[1], v[2]
+	w.passed, w.rows, w.learnt = r.float(), r.int(), r.int()
+	d, v := &w.departure, &w.novel
+	if f := r.floats(9); len(f) == 9 {
+		w.strain, w.limit, w.effect, d.reach, d.most, d.usual = f[0], f[1], f[2], f[3], f[4], f[5]
+		v.observed, v.away, v.sigma = f[6], f[7], f[8]
 	}
+	d.rows, v.lead, v.open = r.int(), int(r.int()), r.bool()
+	v.onset.restore(&r)
 	w.trouble, w.calm, w.alarmed, w.lead, w.onset = int(r.int()), int(r.int()), r.bool(), int(r.int()), r.int()
 	w.channels, w.byNumber = nil, nil
 	for range r.count(maxSignals) {
@@ -162,6 +190,9 @@ func (w *watcher) Restore(_ int, b []byte) error {
 	if w.lead >= len(w.channels) || w.lead < -1 {
 		w.lead = -1
 	}
+	if v.lead < 0 || v.lead >= len(w.channels) {
+		v.lead, v.open = 0, false
+	}
 	return r.err
 }
 
@@ -172,9 +203,18 @@ func (c *channel) snapshot(s *writer) {
 	s.floats(c.sum[:])
 	s.int(int64(c.filled))
 	s.floats(c.kept)
+	s.int(int64(c.rows))
+	s.bool(c.past != nil)
+	if c.past != nil {
+		c.past.snapshot(s)
+	}
 	if c.state == watching {
 		c.fit.snapshot(s)
-		s.floats([]float64{c.level, c.sigma, c.lag, c.spread, c.smooth, c.value, c.away, c.strain})
+		s.bool(c.modes != nil)
+		if c.modes != nil {
+			c.modes.snapshot(s)
+		}
+		s.floats([]float64{c.level, c.sigma, c.lag, c.spread, c.smooth, c.value, c.away, c.strain, c.taught, c.most})
 		s.int(c.onset)
 		s.int(c.struck)
 	}
@@ -185,11 +225,20 @@ func (c *channel) restore(r *reader) {
 	copy(c.sum[:], r.floats(maxContext+1))
 	c.filled = int(r.int())
 	c.kept = r.floats((keptElements + 1) * (maxContext + 1))
+	c.rows = int(r.int())
+	if r.bool() {
+		c.past = &novelty{}
+		c.past.restore(r)
+	}
 	if c.state == watching {
 		c.fit.restore(r)
-		if v := r.floats(8); len(v) == 8 {
+		if r.bool() {
+			c.modes = &regimes{}
+			c.modes.restore(r)
+		}
+		if v := r.floats(10); len(v) == 10 {
 			c.level, c.sigma, c.lag, c.spread = v[0], v[1], v[2], v[3]
-			c.smooth, c.value, c.away, c.strain = v[4], v[5], v[6], v[7]
+			c.smooth, c.value, c.away, c.strain, c.taught, c.most = v[4], v[5], v[6], v[7], v[8], v[9]
 		}
 		c.onset, c.struck = r.int(), r.int()
 	}

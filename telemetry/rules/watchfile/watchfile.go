@@ -356,6 +356,10 @@ func (r *run) take(m *watched, found []rules.Finding) error {
 			r.summary.Episodes = append(r.summary.Episodes, Episode{
 				Machine: m.name, Number: m.episodes, Rule: f.Rule, Severity: f.Severity, Opened: m.rows, OpenedAt: f.OpenedAt, Evidence: f.Evidence,
 			})
+		case f.Change == rules.Updated && at >= 0:
+			if e := &r.summary.Episodes[m.open[at]]; e.Severity != f.Severity { // what was a note is a fault now
+				e.Severity, e.Evidence = f.Severity, f.Evidence
+			}
 		case f.Change == rules.Closed && at >= 0:
 			e := &r.summary.Episodes[m.open[at]]
 			e.Closed, e.ClosedAt = m.rows, f.At

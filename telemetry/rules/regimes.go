@@ -1,0 +1,103 @@
+package rules
+
+import "math"
+
+// Operating regimes: contexts that jump between a few settings instead of moving.
+const (
+	mostRegimes    = 8    // learnt in the run-in; with more the contexts are taken as moving
+	laterRegimes   = 16   // at most, with those met later
+	leastInRegime  = 5    // elements before one is judged in it
+	regimeWidth    = 0.05 // of the range of a context
+	regimeConstant = 1e-6 // of its size: a context that does not move
+)
+
+// regimes are a signal's levels at a few settings of its contexts. A setting that was
+// not seen before is learnt, and does not alarm.
+type regimes struct {
+	width [maxContext]float64
+	list  []regime
+}
+
+type regime struct {
+	at    [maxContext]float64
+	n     float64
+	level float64
+}
+
+// findRegimes looks for a few settings in rows of y and its k contexts; nil = there
+// are none, or too many.
+func findRegimes(kept []float64, k int) *regimes {
+	if k == 0 {
+		return nil
+	}
+	var g regimes
+	n := len(kept) / (k + 1)
+	for j := range k {
+		low, high := math.Inf(1), math.Inf(-1)
+		for i := range n {
+			v := kept[i*(k+1)+1+j]
+			low, high = min(low, v), max(high, v)
+		}
+		g.width[j] = max(regimeWidth*(high-low), regimeConstant*max(math.Abs(low), math.Abs(high)))
+	}
+	for i := range n {
+		row := kept[i*(k+1) : (i+1)*(k+1)]
+		r := g.find(row[1:])
+		if r == nil {
+			if len(g.list) == mostRegimes {
+				return nil
+			}
+			r = g.add(row[1:])
+		}
+		r.learn(row[0])
+	}
+	if len(g.list) < 2 || n < leastInRegime*len(g.list) {
+		return nil
+	}
+	return &g
+}
+
+func (g *regimes) find(x []float64) *regime {
+search:
+	for i := range g.list {
+		for j, v := range x {
+			if math.Abs(v-g.list[i].at[j]) > g.width[j] {
+				continue search
+			}
+		}
+		return &g.list[i]
+	}
+	return nil
+}
+
+func (g *regimes) add(x []float64) *regime {
+	g.list = append(g.list, regime{})
+	r := &g.list[len(g.list)-1]
+	copy(r.at[:], x)
+	return r
+}
+
+func (r *regime) learn(y float64) {
+	r.n++
+	r.level += (y - r.level) / r.n
+}
+
+func (g *regimes) snapshot(w *writer) {
+	w.floats(g.width[:])
+	w.uint(uint64(len(g.list)))
+	for i := range g.list {
+		w.floats(g.list[i].at[:])
+		w.float(g.list[i].n)
+		w.float(g.list[i].level)
+	}
+}
+
+func (g *regimes) restore(r *reader) {
+	copy(g.width[:], r.floats(maxContext))
+	for range r.count(laterRegimes) {
+		var one regime
+		copy(one.at[:], r.floats(maxContext))
+		one.n, one.level = r.float(), r.float()
+		g.list = append(g.list, one)
+	}
+}
