@@ -48,10 +48,12 @@ type Rule struct {
 	Hash        string          `json:"hash" doc:"of all that decides what it finds"`
 	Component   string          `json:"component"`
 	FailureMode string          `json:"failureMode"`
+	ISO14224    string          `json:"iso14224,omitempty" doc:"failure mode in the code of ISO 14224"`
 	Title       string          `json:"title"`
 	TitleZH     string          `json:"titleZh"`
 	Severity    string          `json:"severity" enum:"info,advice,warning,alarm"`
 	Signal      string          `json:"signal"`
+	Expr        string          `json:"expr,omitempty" doc:"formula that is judged in place of the signal"`
 	FirstChecks []machines.Text `json:"firstChecks"`
 	Causes      []machines.Text `json:"causes"`
 	Skills      []string        `json:"skills"`
@@ -77,8 +79,8 @@ func shown(p *rules.Pack) RulePack {
 	}
 	for i := range p.Rules {
 		r := &p.Rules[i]
-		out.Rules = append(out.Rules, Rule{ID: r.ID, Kind: r.Kind, Hash: r.Hash(), Component: r.Component, FailureMode: r.FailureMode, Title: r.Title, TitleZH: r.TitleZH,
-			Severity: string(r.Severity), Signal: r.Signal, FirstChecks: texts(r.FirstChecks), Causes: texts(r.Causes), Skills: listOf(r.Skills), Parts: listOf(r.Parts), PFDays: r.PFDays})
+		out.Rules = append(out.Rules, Rule{ID: r.ID, Kind: r.Kind, Hash: r.Hash(), Component: r.Component, FailureMode: r.FailureMode, ISO14224: r.ISO14224, Title: r.Title, TitleZH: r.TitleZH,
+			Severity: string(r.Severity), Signal: r.Signal, Expr: r.Expr, FirstChecks: texts(r.FirstChecks), Causes: texts(r.Causes), Skills: listOf(r.Skills), Parts: listOf(r.Parts), PFDays: r.PFDays})
 	}
 	return out
 }
@@ -113,7 +115,7 @@ type PackCheck struct {
 
 // PackFault is one fault and its place.
 type PackFault struct {
-	Line   int    `json:"line" doc:"from 1; 0: the text as a whole"`
+	Line   int    `json:"line" doc:"from 1"`
 	Column int    `json:"column"`
 	Text   string `json:"text"`
 }

@@ -1903,18 +1903,22 @@ func (v view) until(f machines.Finding) view {
 }
 
 func explained(v view, e rules.Evidence, names labels) string {
-	out := v.T("evidence.plain", names.of(e.Signal), v.measured(e, e.Observed))
+	judged := names.of(e.Signal)
+	if e.Expr != "" { // a formula has no label
+		judged = e.Expr
+	}
+	out := v.T("evidence.plain", judged, v.measured(e, e.Observed))
 	if e.Kind == "lamp" {
 		return v.T("evidence.lamp", litBy(e))
 	}
 	switch e.Sign {
 	case "absent":
-		out = v.T("evidence.absent", names.of(e.Signal), v.Span(v.Now.Sub(e.Since)))
+		out = v.T("evidence.absent", judged, v.Span(v.Now.Sub(e.Since)))
 	case "frozen":
-		out = v.T("evidence.frozen", names.of(e.Signal), v.measured(e, e.Observed), v.Span(v.Now.Sub(e.Since)))
+		out = v.T("evidence.frozen", judged, v.measured(e, e.Observed), v.Span(v.Now.Sub(e.Since)))
 	}
 	if e.Sigma > 0 {
-		out = v.T(departure(e), v.inSentence(e, names.of(e.Signal)), v.measured(e, math.Abs(e.Deviation)), v.Span(v.Now.Sub(e.Since)))
+		out = v.T(departure(e), v.inSentence(e, judged), v.measured(e, math.Abs(e.Deviation)), v.Span(v.Now.Sub(e.Since)))
 		out += v.gap() + v.T("evidence.band", v.Number(e.Low, digits(e)), v.measured(e, e.High))
 		if removed := removed(v, e, names); removed != "" {
 			out += v.gap() + v.T("evidence.removed", removed)

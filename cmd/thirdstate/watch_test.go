@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,13 +86,13 @@ func TestWatch_BadFilesAreTheCallersFault(t *testing.T) {
 func TestRules_CheckNamesEveryFault(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	c := rulesCheckCommand{Files: []string{"../../telemetry/rules/packs/BC5430THB-56.yaml", "../../telemetry/rules/testdata/packs/bad/typos.yaml", "nothere.yaml"}}
+	c := rulesCheckCommand{Files: []string{"../../telemetry/rules/packs/BC5430THB-56.yaml", "../../telemetry/rules/testdata/packs/bad/typos.yaml", "nothere.yaml", "../../telemetry/rules/testdata/packs/concrete-pump.yaml"}}
 	err := c.check(&out)
-	if problem.Of(err) != problem.Invalid || !strings.HasSuffix(err.Error(), "in 2 of 3 files") {
+	if problem.Of(err) != problem.Invalid || !strings.HasSuffix(err.Error(), "in 3 of 4 files") {
 		t.Errorf("error %v", err)
 	}
 	for _, want := range []string{
-		"BC5430THB-56.yaml: good\n", `typos.yaml:12:11: kind "treshold" is not known; did you mean "threshold"?`, `typos.yaml:15:13: signal "oil_tmp"`, "nothere.yaml: no such file",
+		"BC5430THB-56.yaml: good\n  model BC5430THB-56, hash ", "  8 rules: ", " hydraulic_oil_temp [Cel]", `concrete-pump.yaml:1:1: model "BC5430THB-56" has a pack in`, `typos.yaml:12:11: kind "treshold" is not known; did you mean "threshold"?`, `typos.yaml:15:13: signal "oil_tmp"`, "nothere.yaml:1:1: no such file",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
@@ -131,5 +133,42 @@ func TestSimulate_SettingsAreCheckedBeforeAnythingStarts(t *testing.T) {
 		if err := c.check(); problem.Of(err) != problem.Invalid {
 			t.Errorf("%+v: error %v", c, err)
 		}
+	}
+}
+
+func TestRules_CheckReadsFoldersAndSaysJSON(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	c := rulesCheckCommand{Files: []string{"../../telemetry/rules/packs", "../../examples/rules"}, Format: "json"}
+	if err := c.check(&out); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	var good []checkedPack
+	if err := json.Unmarshal(out.Bytes(), &good); err != nil || len(good) != 7 {
+		t.Fatalf("%d packs, %v", len(good), err)
+	}
+	for _, p := range good {
+		if !p.OK || len(p.Faults) != 0 || len(p.Hash) != 16 || len(p.Rules) == 0 || len(p.Signals) == 0 {
+			t.Errorf("%+v", p)
+		}
+	}
+	out.Reset()
+	c.Files = []string{"../../telemetry/rules/testdata/packs/bad"}
+	err := c.check(&out)
+	var bad []checkedPack
+	if err := json.Unmarshal(out.Bytes(), &bad); err != nil || len(bad) < 40 {
+		t.Fatalf("%d packs, %v", len(bad), err)
+	}
+	for _, p := range bad {
+		if p.OK || len(p.Faults) == 0 || p.Faults[0].Line == 0 {
+			t.Errorf("%+v", p)
+		}
+	}
+	if problem.Of(err) != problem.Invalid {
+		t.Errorf("error %v", err)
+	}
+	c.Files = []string{t.TempDir()}
+	if err := c.check(io.Discard); problem.Of(err) != problem.Invalid {
+		t.Errorf("a folder without packs: %v", err)
 	}
 }

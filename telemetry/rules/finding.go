@@ -97,7 +97,7 @@ func (e *Evidence) unless() {
 // about says what a rule judges.
 func (e *Evidence) about(r *Rule) {
 	e.Signal = r.Signal
-	if r.Expr != "" {
+	if r.Expr != "" && r.Kind != "expression" { // which shows its signal
 		e.Expr, e.Unit = r.Expr, r.Unit
 	}
 }

@@ -25,14 +25,11 @@ const (
 // Fault is one thing that is wrong with a pack's text.
 type Fault struct {
 	File      string
-	Line, Col int // from 1; 0 = the file as a whole
+	Line, Col int // from 1
 	Text      string
 }
 
 func (f Fault) String() string {
-	if f.Line == 0 {
-		return f.File + ": " + f.Text
-	}
 	return fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Col, f.Text)
 }
 
@@ -120,7 +117,7 @@ func (c *check) root(text []byte) (body ast.Node) {
 // syntax reports the YAML library's error with its place: it begins with "[line:column] ".
 func (c *check) syntax(err error) {
 	first, _, _ := strings.Cut(err.Error(), "\n")
-	f := Fault{File: c.file, Text: first}
+	f := Fault{File: c.file, Line: 1, Col: 1, Text: first}
 	if n, scanErr := fmt.Sscanf(first, "[%d:%d]", &f.Line, &f.Col); scanErr == nil && n == 2 {
 		_, f.Text, _ = strings.Cut(first, "] ")
 	}
@@ -158,7 +155,7 @@ func depth(text []byte) int {
 }
 
 func (c *check) whole(format string, args ...any) {
-	c.faults = append(c.faults, Fault{File: c.file, Text: fmt.Sprintf(format, args...)})
+	c.fault(1, 1, fmt.Sprintf(format, args...))
 }
 
 // fault reports a fault at a line and column.
@@ -173,7 +170,7 @@ func (c *check) at(n ast.Node, format string, args ...any) {
 	if len(c.faults) >= maxFaults {
 		return
 	}
-	f := Fault{File: c.file, Text: fmt.Sprintf(format, args...)}
+	f := Fault{File: c.file, Line: 1, Col: 1, Text: fmt.Sprintf(format, args...)}
 	switch n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode, *ast.TagNode:
 		f.Text = "a pack says everything in its place: no anchors, aliases, merged maps or tags"
