@@ -80,6 +80,13 @@ type Episode struct {
 	Evidence rules.Evidence
 }
 
+// Span is what a file holds of one machine: Every apart where its rows have no time.
+type Span struct {
+	Machine  string
+	Rows     int
+	From, To time.Time
+}
+
 // Summary is what a run came to.
 type Summary struct {
 	Rows     int
@@ -90,6 +97,7 @@ type Summary struct {
 	Context  []string
 	Ignored  []string // columns that are no numbers, or were to be ignored
 	Episodes []Episode
+	Spans    []Span   // in the order of the file
 	Notes    []string // what was taken for what, and what was left out, a line each
 }
 
@@ -196,7 +204,8 @@ type watched struct {
 	rules    *rules.Machine
 	pack     *rules.Pack
 	rows     int
-	last     time.Time // as evaluated
+	first    time.Time // as evaluated, as last
+	last     time.Time
 	written  time.Time // as the file has it
 	values   []observation.Value
 	waiting  bool // long: values are those of an instant that may go on
@@ -313,7 +322,9 @@ func (r *run) observe(m *watched, at time.Time, line int) error {
 	if !at.After(m.last) {
 		at = m.last.Add(1) // several rows of one second, or of an hour that comes twice
 	}
-	m.last = at
+	if m.last = at; m.first.IsZero() {
+		m.first = at
+	}
 	found := m.rules.Observe(observation.Observation{Machine: m.name, At: at, Received: at, Values: m.values})
 	if err := r.take(m, found); err != nil {
 		return r.table.fault(line, "%v", err)
@@ -391,6 +402,7 @@ func (r *run) end() (Summary, error) {
 		if m.rules.Learning() {
 			r.summary.Learning++
 		}
+		r.summary.Spans = append(r.summary.Spans, Span{m.name, m.rows, m.first, m.last})
 	}
 	r.summary.Machines = len(r.order)
 	if r.table.long {
