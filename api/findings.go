@@ -10,11 +10,16 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/history"
+	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
 func findings(s *Server) {
 	add(s, route{ID: "list-findings", Method: http.MethodGet, Path: "/findings", Roles: everyone, EN: "Evidence of latent faults", ZH: "隐患证据列表"}, s.listFindings)
 	add(s, route{ID: "get-finding", Method: http.MethodGet, Path: "/findings/{id}", Roles: everyone, EN: "One finding with its evidence", ZH: "隐患证据"}, s.getFinding)
+	add(s, route{ID: "get-finding-bundle", Method: http.MethodGet, Path: "/findings/{id}/bundle", Roles: everyone,
+		EN: "The finding's evidence as a bundle that thirdstate verify checks offline", ZH: "隐患证据包，可用 thirdstate verify 离线复算"}, s.getFindingBundle)
 }
 
 func readings(s *Server) {
@@ -49,6 +54,49 @@ func (s *Server) getFinding(ctx context.Context, in *struct {
 }) (*Answer[machines.Finding], error) {
 	f, err := read(ctx, s, func(db postgres.DB) (machines.Finding, error) { return machines.GetFinding(ctx, db, in.ID) })
 	return unlessSeen(in.Cached, f, 0, err)
+}
+
+// Bundle is a bundle of evidence.
+type Bundle struct {
+	ContentType string `header:"Content-Type"`
+	Disposition string `header:"Content-Disposition"`
+	Body        []byte
+}
+
+func (s *Server) getFindingBundle(ctx context.Context, in *ByID) (*Bundle, error) {
+	var w detection.Watched
+	var ref history.Ref
+	f, err := read(ctx, s, func(db postgres.DB) (machines.Finding, error) {
+		f, err := machines.GetFinding(ctx, db, in.ID)
+		if err != nil {
+			return f, err
+		}
+		m, err := machines.Get(ctx, db, f.MachineID)
+		if err != nil {
+			return f, err
+		}
+		w, ref = detection.Watched{ID: m.ID, Key: m.Key}, history.Ref{Key: m.Key, No: m.No}
+		models, err := machines.Models(ctx, db)
+		for _, model := range models {
+			if m.ModelID != nil && model.ID == *m.ModelID {
+				w.Pack = detection.PackOf(model)
+			}
+		}
+		return f, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.History == nil || s.Fleet == nil {
+		return nil, problem.New(problem.Unavailable, "there is no history, or no rules")
+	}
+	data, err := s.Fleet.Evidence(ctx, w, f, func(ctx context.Context, from, to time.Time, limit int) ([]observation.Observation, error) {
+		return s.History.Rows(ctx, ref, from, to, limit)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Bundle{ContentType: "application/zip", Disposition: `attachment; filename="finding-` + f.ID.String() + `.zip"`, Body: data}, nil
 }
 
 type newReading struct {

@@ -100,6 +100,8 @@ func TestComponentsReadingsFindings(t *testing.T) {
 		{"of a machine", manager, false, get, "/findings?machineId=" + id + "&state=open", "", nil, 200, []string{h.a.Finding.ID.String()}, []string{h.b.Mark}, 0},
 		{"one", viewer, false, get, "/findings/" + h.a.Finding.ID.String(), "", nil, 200, []string{`"firstChecks":[`, `"pfDays":12`}, nil, 0},
 		{"another's", viewer, true, get, "/findings/" + h.a.Finding.ID.String(), "", nil, 404, nil, []string{h.a.Mark}, 0},
+		{"its bundle", viewer, false, get, "/findings/" + h.a.Finding.ID.String() + "/bundle", "", nil, 503, []string{"no rules"}, nil, 0},
+		{"another's bundle", viewer, true, get, "/findings/" + h.a.Finding.ID.String() + "/bundle", "", nil, 404, nil, []string{h.a.Mark}, 0},
 
 		{"a reading", owner, false, post, "/readings", `{"machineId":"` + bare + `","signal":"hydraulic_oil_temp","value":61.5,"unit":"Cel","source":"daily_check"}`, nil, 201, []string{`"finding":null`, `"value":61.5`}, nil, 1},
 		{"on another's machine", owner, true, post, "/readings", `{"machineId":"` + bare + `","signal":"hydraulic_oil_temp","value":61.5,"source":"daily_check"}`, nil, 404, nil, []string{h.a.Mark}, 0},

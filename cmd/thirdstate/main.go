@@ -28,6 +28,7 @@ type commands struct {
 	Simulate  simulateCommand  `cmd:"" help:"Publish a simulated fleet, or recorded files (--replay), over MQTT."`
 	Watch     watchCommand     `cmd:"" help:"Detect latent faults in a CSV file; no server needed."`
 	Backtest  backtestCommand  `cmd:"" help:"Say what a rule pack would have found on recorded history with known faults, how early, and what it would have cost."`
+	Verify    verifyCommand    `cmd:"" help:"Find the findings of bundles of evidence again, offline."`
 	Reconcile reconcileCommand `cmd:"" help:"Find what InfluxDB has lost of the intake log and write it again."`
 	Bench     benchCommand     `cmd:"" help:"Print the measurements of the README."`
 	Rules     rulesCommand     `cmd:"" help:"Check and list rule packs."`

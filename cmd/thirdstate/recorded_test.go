@@ -16,6 +16,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
+	"github.com/thirdstate/thirdstate/telemetry/rules/bundle"
 	"github.com/thirdstate/thirdstate/telemetry/rules/watchfile"
 )
 
@@ -196,8 +197,32 @@ func (p *product) foundInTime(t *testing.T, m recordedMachine, r recorded, now t
 		if f.CaseID == nil || len(file.Work.Cases) != 1 || file.Work.Cases[0].ID != *f.CaseID {
 			t.Errorf("%s: the finding's case is %v, the file has %+v", m.key, f.CaseID, file.Work.Cases)
 		}
+		p.provesItself(t, f)
 	}
 	if file.Machine.Health != machines.ThirdState {
 		t.Errorf("%s is held to be %s", m.key, file.Machine.Health)
+	}
+}
+
+// provesItself holds that the finding's bundle is verified without the server.
+func (p *product) provesItself(t *testing.T, f machines.Finding) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/api/v1/findings/"+f.ID.String()+"/bundle", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+p.token)
+	answer, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	data, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "application/zip" {
+		t.Fatalf("bundle: %d %v %.300s", answer.StatusCode, err, data)
+	}
+	report, err := bundle.Verify(data)
+	if err != nil || report.Finding.Rule != f.Rule || report.Finding.RuleHash != f.RuleHash || !report.Finding.OpenedAt.Equal(f.OpenedAt) {
+		t.Errorf("%+v is not %s at %s: %v", report, f.Rule, f.OpenedAt, err)
 	}
 }

@@ -29,6 +29,7 @@ type watchCommand struct {
 	SkipBad      bool          `help:"Leave out cells and rows that cannot be read, and count them, instead of ending at the first."`
 	Pack         string        `help:"Rule pack to use instead of the default watcher." placeholder:"FILE.yaml"`
 	Format       string        `help:"One JSON object a row, a table of episodes, or a page with charts." enum:"ndjson,table,html" default:"ndjson"`
+	Evidence     string        `help:"Folder for a bundle of evidence of each episode; thirdstate verify checks it." placeholder:"DIR"`
 	Output       string        `help:"File to write, whole or not at all; default: the standard output." placeholder:"FILE"`
 	Language     string        `help:"Of the table and the page." enum:"en,zh" default:"en"`
 }
@@ -43,7 +44,7 @@ func (c *watchCommand) watch(ctx context.Context, in io.Reader, out, notes io.Wr
 	if c.Healthy < 0 || c.Every <= 0 {
 		return problem.New(problem.Invalid, "--healthy and --every must not be negative")
 	}
-	pack, err := c.pack()
+	opts, err := c.options()
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func (c *watchCommand) watch(ctx context.Context, in io.Reader, out, notes io.Wr
 	}
 	var summary watchfile.Summary
 	err = c.into(out, func(w io.Writer) (err error) {
-		summary, err = watchfile.Run(ctx, in, name, c.options(pack), w)
+		summary, err = watchfile.Run(ctx, in, name, opts, w)
 		return err
 	})
 	for _, note := range summary.Notes {
@@ -76,12 +77,40 @@ func (c *watchCommand) watch(ctx context.Context, in io.Reader, out, notes io.Wr
 	return err
 }
 
-func (c *watchCommand) options(pack *rules.Pack) watchfile.Options {
-	return watchfile.Options{
+func (c *watchCommand) options() (watchfile.Options, error) {
+	opts := watchfile.Options{
 		Time: c.Time, TimeFormat: c.TimeFormat, Every: c.Every, Signals: c.Signals, Context: c.Context, Ignore: c.Ignore, Group: c.Group,
-		SignalColumn: c.SignalColumn, ValueColumn: c.ValueColumn, Healthy: c.Healthy, SkipBad: c.SkipBad, Pack: pack,
+		SignalColumn: c.SignalColumn, ValueColumn: c.ValueColumn, Healthy: c.Healthy, SkipBad: c.SkipBad,
 		Format: watchfile.Format(c.Format), Language: c.Language,
 	}
+	var err error
+	if opts.Pack, err = c.pack(); err != nil {
+		return opts, err
+	}
+	if c.Evidence != "" {
+		if err := os.MkdirAll(c.Evidence, 0o755); err != nil {
+			return opts, problem.New(problem.Invalid, "%v", err)
+		}
+		opts.Bundle = func(name string, data []byte) error {
+			return os.WriteFile(filepath.Join(c.Evidence, name), data, 0o644)
+		}
+	}
+	return opts, nil
+}
+
+func (c *watchCommand) pack() (*rules.Pack, error) {
+	if c.Pack == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.Pack)
+	if err != nil {
+		return nil, problem.New(problem.Invalid, "%v", err)
+	}
+	pack, err := rules.Parse(c.Pack, text)
+	if err != nil {
+		return nil, problem.New(problem.Invalid, "%v", err)
+	}
+	return pack, nil
 }
 
 // into hands out what is written to: the output, or a file that appears whole.
@@ -102,21 +131,6 @@ func (c *watchCommand) into(out io.Writer, write func(io.Writer) error) error {
 		return fmt.Errorf("cannot write %s: %w", c.Output, err)
 	}
 	return nil
-}
-
-func (c *watchCommand) pack() (*rules.Pack, error) {
-	if c.Pack == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(c.Pack)
-	if err != nil {
-		return nil, problem.New(problem.Invalid, "%v", err)
-	}
-	pack, err := rules.Parse(c.Pack, text)
-	if err != nil {
-		return nil, problem.New(problem.Invalid, "%v", err)
-	}
-	return pack, nil
 }
 
 // tally says what a run came to in one line.

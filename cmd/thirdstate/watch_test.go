@@ -65,6 +65,36 @@ func TestWatch_WritesAFileWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
+// What watch writes as evidence, verify finds again; and what somebody changed, not.
+func TestVerify_FindsTheEvidenceOfWatchAgain(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "evidence")
+	c := watchCommand{File: "../../examples/tep-fault04.csv.gz", Time: "none", Every: 3e11, Format: "table", Evidence: dir}
+	var out, notes bytes.Buffer
+	if err := c.watch(t.Context(), strings.NewReader(""), &out, &notes); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "0001-1-1-watch.zip")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	if err := (&verifyCommand{Files: []string{name}}).verify(&out); err != nil || !strings.Contains(out.String(), ": verified: machine 1, rule watch") || !strings.Contains(out.String(), "on XMV_10") {
+		t.Errorf("%v %s", err, out.String())
+	}
+	data[len(data)/2] ^= 1
+	changed := filepath.Join(dir, "changed.zip")
+	if err := os.WriteFile(changed, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	err = (&verifyCommand{Files: []string{changed, name, filepath.Join(dir, "nothere.zip")}}).verify(&out)
+	if problem.Of(err) != problem.Invalid || err.Error() != "2 of 3 bundles are not verified" || strings.Count(out.String(), "NOT verified") != 2 {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
 func TestWatch_BadFilesAreTheCallersFault(t *testing.T) {
 	t.Parallel()
 	for _, c := range []watchCommand{

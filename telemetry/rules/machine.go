@@ -321,6 +321,19 @@ func (m *Machine) Bands(signal string) (low, normal, high float64, ok bool) {
 	return 0, 0, 0, false
 }
 
+// Away is how far a signal is from the machine's own normal, smoothed, in standard
+// deviations of a single value; ok is false where no watcher knows its normal.
+func (m *Machine) Away(signal string) (sigma float64, ok bool) {
+	for i := range m.slots {
+		if w, isWatcher := m.slots[i].eval.(*watcher); isWatcher {
+			if sigma, ok = w.awayFrom(signal); ok {
+				return sigma, true
+			}
+		}
+	}
+	return 0, false
+}
+
 // Learning says whether the machine's rules have no baseline of anything yet.
 func (m *Machine) Learning() bool {
 	learning := false

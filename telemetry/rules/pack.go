@@ -33,6 +33,7 @@ type Pack struct {
 	Signals  []SignalSpec
 	Rules    []Rule
 	Hash     string // of the text
+	Text     []byte `json:"-"` // that Parse read
 
 	layout *layout
 	lane   bool // of what came too late: limits alone

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -57,7 +58,7 @@ func Parse(name string, text []byte) (*Pack, error) {
 		return nil, c.faults
 	}
 	sum := sha256.Sum256(text)
-	pack.Hash = hex.EncodeToString(sum[:8])
+	pack.Hash, pack.Text = hex.EncodeToString(sum[:8]), slices.Clone(text)
 	pack.layout = newLayout(pack)
 	return pack, nil
 }

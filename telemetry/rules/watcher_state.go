@@ -141,6 +141,16 @@ func (w *watcher) band(signal string) (low, normal, high float64, ok bool) {
 	return 0, 0, 0, false
 }
 
+// awayFrom is how far a signal's smoothed value is from its normal, in sigma.
+func (w *watcher) awayFrom(signal string) (float64, bool) {
+	for i := range w.channels {
+		if c := &w.channels[i]; c.name == signal && c.state == watching {
+			return c.smooth, true
+		}
+	}
+	return 0, false
+}
+
 func (w *watcher) Snapshot(dst []byte) []byte {
 	s := writer{dst}
 	w.clock.snapshot(&s)

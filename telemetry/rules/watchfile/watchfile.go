@@ -15,6 +15,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
+	"github.com/thirdstate/thirdstate/telemetry/rules/bundle"
 )
 
 // Bounds of a file.
@@ -58,6 +59,10 @@ type Options struct {
 	Pack         *rules.Pack   // rules to use instead of the default watcher
 	Format       Format        // default NDJSON
 	Language     string        // of the table and the page: "en" (default) or "zh"
+
+	// Bundle, if it is there, is given a bundle of evidence for each episode as it opens:
+	// the name of its file, without a folder, and its bytes.
+	Bundle func(name string, data []byte) error
 }
 
 func (o *Options) every() time.Duration {
@@ -194,7 +199,8 @@ type run struct {
 	summary  Summary
 	doubled  tally // rows or values that had come before
 	behind   tally // rows that are not after the one before them
-	same     int   // rows with the time of the one before them
+	bundles  int
+	same     int // rows with the time of the one before them
 	counters []counter
 }
 
@@ -210,6 +216,7 @@ type watched struct {
 	values   []observation.Value
 	waiting  bool // long: values are those of an instant that may go on
 	line     int
+	recorder *bundle.Recorder // nil = no bundles are wanted
 	episodes int
 	open     []int // indexes of open episodes
 	current  int   // number of the newest open one, 0 = none
@@ -294,6 +301,9 @@ func (r *run) learnNames(m *watched) {
 	state := m.rules.Snapshot(nil)
 	m.pack = r.pack
 	_ = m.rules.Restore(m.pack, state) // of our own state, a moment old
+	if m.recorder != nil {
+		m.recorder.Restart(m.rules)
+	}
 }
 
 // back is the error of a time before the one before it.
@@ -325,8 +335,12 @@ func (r *run) observe(m *watched, at time.Time, line int) error {
 	if m.last = at; m.first.IsZero() {
 		m.first = at
 	}
-	found := m.rules.Observe(observation.Observation{Machine: m.name, At: at, Received: at, Values: m.values})
-	if err := r.take(m, found); err != nil {
+	seen := observation.Observation{Machine: m.name, At: at, Received: at, Values: m.values}
+	if m.recorder != nil {
+		m.recorder.Record(m.rules, seen)
+	}
+	found := m.rules.Observe(seen)
+	if err := r.take(m, found, false); err != nil {
 		return r.table.fault(line, "%v", err)
 	}
 	return r.out.row(m, at)
@@ -347,13 +361,16 @@ func (r *run) machine(name string) (*watched, error) {
 	}
 	name = strings.Clone(name)
 	m := &watched{name: name, pack: r.pack, rules: rules.New(name, r.pack)}
+	if r.opts.Bundle != nil {
+		m.recorder = &bundle.Recorder{Every: window(len(r.order))}
+	}
 	r.machines[name] = m
 	r.order = append(r.order, m)
 	return m, nil
 }
 
-// take notes what a row has changed.
-func (r *run) take(m *watched, found []rules.Finding) error {
+// take notes what a row has changed, or, flushed, the end of the file.
+func (r *run) take(m *watched, found []rules.Finding, flushed bool) error {
 	for _, f := range found {
 		at := slices.IndexFunc(m.open, func(i int) bool { return r.summary.Episodes[i].Rule == f.Rule })
 		switch {
@@ -363,6 +380,10 @@ func (r *run) take(m *watched, found []rules.Finding) error {
 				return fmt.Errorf("more than %d episodes", maxEpisodes)
 			}
 			m.episodes++
+			f.Evidence.SisterPercentile = r.percentile(m, f.Evidence.Signal)
+			if err := r.bundle(m, f, flushed); err != nil {
+				return err
+			}
 			m.open = append(m.open, len(r.summary.Episodes))
 			r.summary.Episodes = append(r.summary.Episodes, Episode{
 				Machine: m.name, Number: m.episodes, Rule: f.Rule, Severity: f.Severity, Opened: m.rows, OpenedAt: f.OpenedAt, Evidence: f.Evidence,
@@ -396,7 +417,7 @@ func (r *run) end() (Summary, error) {
 				return r.summary, err
 			}
 		}
-		if err := r.take(m, m.rules.Flush()); err != nil {
+		if err := r.take(m, m.rules.Flush(), true); err != nil {
 			return r.summary, err
 		}
 		if m.rules.Learning() {
@@ -428,6 +449,7 @@ func (r *run) notes() []string {
 		{r.table.cells, "it was taken as missing", "%d such cells were taken as missing"},
 		{r.table.left, "the row was left out", "%d rows were left out that could not be read"},
 		{r.doubled, "it was left out", "%d such doubles were left out"},
+		{tally{max(0, r.bundles-maxBundles), fmt.Errorf("%s: more than %d episodes", r.table.name, maxBundles)}, "one has no bundle of evidence", "%d have no bundle of evidence"},
 		{r.behind, "it was taken in the order of the file", "%d such rows were taken in the order of the file"},
 	} {
 		switch {

@@ -1,0 +1,80 @@
+package detection
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/observation"
+	"github.com/thirdstate/thirdstate/telemetry/rules"
+	"github.com/thirdstate/thirdstate/telemetry/rules/bundle"
+)
+
+// Bounds of what is read again for one bundle.
+const (
+	evidenceYears  = 5
+	evidenceRows   = 20_000 // at once
+	evidenceAll    = 3_000_000
+	evidenceWindow = 512
+)
+
+// Rows gives what a machine reported in [from, to), in the order of time.
+type Rows func(ctx context.Context, from, to time.Time, limit int) ([]observation.Observation, error)
+
+// Evidence lets the rules see the machine's stored history again until they open the
+// finding, and makes a bundle of it. What the history does not hold, and what happened
+// to the rules beside it (a repair, another pack, values that came too late), may
+// be missing for that: then the problem is a Conflict.
+func (f *Fleet) Evidence(ctx context.Context, w Watched, found machines.Finding, rows Rows) ([]byte, error) {
+	if found.Source != "rule" {
+		return nil, problem.New(problem.Conflict, "no rule has opened this finding: there is nothing to compute again")
+	}
+	pack := f.Pack(w)
+	m, recorder := rules.New(w.Key, pack), bundle.Recorder{Every: evidenceWindow}
+	from, to := found.OpenedAt.AddDate(-evidenceYears, 0, 0), found.OpenedAt.Add(rules.MaxLateness+time.Second)
+	for seen := 0; seen < evidenceAll; {
+		list, err := rows(ctx, from, to, evidenceRows)
+		if err != nil {
+			return nil, fmt.Errorf("read the history of %s: %w", w.Key, err)
+		}
+		for _, o := range list {
+			o.Machine = w.Key
+			recorder.Record(m, o)
+			if again := opened(m.Observe(o), found); again != nil {
+				return evidence(recorder.Bundle(*again, pack, false), found)
+			}
+		}
+		if seen += len(list); len(list) < evidenceRows {
+			break
+		}
+		from = list[len(list)-1].At.Add(1)
+	}
+	if again := opened(m.Flush(), found); again != nil {
+		return evidence(recorder.Bundle(*again, pack, true), found)
+	}
+	return nil, problem.New(problem.Conflict,
+		"the finding does not follow from the stored history alone: a repair, other rules, values that came late or are no longer stored lie between")
+}
+
+// opened is the finding among what was found.
+func opened(list []rules.Finding, want machines.Finding) *rules.Finding {
+	for i := range list {
+		if f := &list[i]; f.Change == rules.Opened && f.Rule == want.Rule && f.OpenedAt.Equal(want.OpenedAt) {
+			return f
+		}
+	}
+	return nil
+}
+
+func evidence(b *bundle.Bundle, found machines.Finding) ([]byte, error) {
+	if b.Finding.RuleHash != found.RuleHash {
+		return nil, problem.New(problem.Conflict, "the rule %s has changed since: it was %s and is %s", found.Rule, found.RuleHash, b.Finding.RuleHash)
+	}
+	data, err := bundle.Write(b)
+	if err != nil {
+		return nil, fmt.Errorf("make the bundle of finding %s: %w", found.ID, err)
+	}
+	return data, nil
+}

@@ -1,0 +1,83 @@
+package watchfile
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules"
+	"github.com/thirdstate/thirdstate/telemetry/rules/bundle"
+)
+
+// maxBundles bounds what is written of one file.
+const maxBundles = 1_000
+
+// window is how many rows of the machine that comes as number n are kept at least
+// once, at most twice: many machines keep few each.
+func window(n int) int {
+	switch {
+	case n < 100:
+		return 512
+	case n < 1000:
+		return 64
+	}
+	return 16
+}
+
+// bundle hands out the evidence of a finding that has opened.
+func (r *run) bundle(m *watched, f rules.Finding, flushed bool) error {
+	if m.recorder == nil {
+		return nil
+	}
+	if r.bundles++; r.bundles > maxBundles {
+		return nil
+	}
+	data, err := bundle.Write(m.recorder.Bundle(f, m.pack, flushed))
+	if err != nil {
+		return fmt.Errorf("evidence of episode %d of machine %s: %w", m.episodes, short(m.name), err)
+	}
+	name := fmt.Sprintf("%04d-%s-%d-%s.zip", r.bundles, plain(m.name), m.episodes, plain(f.Rule))
+	if err := r.opts.Bundle(name, data); err != nil {
+		return fmt.Errorf("write the evidence %s: %w", name, err)
+	}
+	return nil
+}
+
+// plain makes a part of a file's name of any name.
+func plain(name string) string {
+	clean := strings.Map(func(c rune) rune {
+		if c < 0x80 && (c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c == '-') {
+			return c
+		}
+		return '_'
+	}, name)
+	return clean[:min(len(clean), 60)]
+}
+
+// leastSisters is how many other machines make a percentile.
+const leastSisters = 5
+
+// percentile is the share of the other machines, as they were seen last, whose signal
+// is less far from their own normal; nil where there are too few.
+func (r *run) percentile(m *watched, signal string) *float64 {
+	mine, ok := m.rules.Away(signal)
+	if !ok {
+		return nil
+	}
+	below, all := 0, 0
+	for _, o := range r.order {
+		away, ok := o.rules.Away(signal)
+		if !ok || o == m {
+			continue
+		}
+		all++
+		if math.Abs(away) < math.Abs(mine) {
+			below++
+		}
+	}
+	if all < leastSisters {
+		return nil
+	}
+	share := 100 * float64(below) / float64(all)
+	return &share
+}
