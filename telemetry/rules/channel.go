@@ -244,5 +244,5 @@ func (c *channel) learn(z float64, what lesson) {
 const (
 	farthest     = 8.0
 	unsurprising = 4.0
-	surprising   = 25.0
+	surprising   = 50.0
 )
