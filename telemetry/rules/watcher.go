@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// How a watcher decides; see README.md for where the figures come from. They are
+// How a watcher decides; see docs/detection.md for where the figures come from. They are
 // one set for every machine.
 const (
-	watcherSmooth   = 12   // elements, when the rule does not say
-	strainAlone     = 13.0 // strain that is trouble with no signal at all
-	strainPerSignal = 0.35 // and more for each one watched
-	leastEffect     = 1.5  // sigma of one signal: being significant is not being a fault
+	watcherSmooth = 12   // elements, when the rule does not say
+	strainBase    = 11.0 // strain that is trouble, and times the root of the signals:
+	strainSpread  = 1.5  // so grows what a sum of them strays by itself
+	leastEffect   = 1.5  // sigma of one signal: being significant is not being a fault
 
 	troubleRows  = 3   // in a row
 	calmRows     = 20  // in a row, below half of the limit
@@ -241,19 +241,21 @@ func (w *watcher) lesson(row *Row, number int) lesson {
 // judge adds up what surprises, and follows the episode. Rows that are stated to be
 // healthy are not judged.
 func (w *watcher) judge(at int64, stated bool) (why string) {
-	w.strain, w.limit, w.effect, w.departure.reach = 0, strainAlone, 0, 0
+	w.strain, w.effect, w.departure.reach = 0, 0, 0
+	signals := 0.0
 	for i := range w.channels {
 		c := &w.channels[i]
 		if c.state != watching {
 			continue
 		}
 		w.strain += c.strain
-		w.limit += strainPerSignal
+		signals++
 		if c.strain > 0.5 {
 			w.effect = math.Max(w.effect, math.Abs(c.smooth))
 			w.departure.reach += c.smooth * c.smooth
 		}
 	}
+	w.limit = strainBase + strainSpread*math.Sqrt(signals)
 	if w.strain < w.limit/4 {
 		w.onset = at
 	}
