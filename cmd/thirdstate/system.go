@@ -27,7 +27,6 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/intake"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/logbook"
-	"github.com/thirdstate/thirdstate/telemetry/rules/packs"
 )
 
 // system is the running product: every part, and the order in which they are
@@ -128,7 +127,7 @@ func (y *system) openDatabase(ctx context.Context) error {
 }
 
 func (y *system) openRules(ctx context.Context) error {
-	all, err := packs.All()
+	all, err := y.ruleFolder().start()
 	if err != nil {
 		return fmt.Errorf("read the rule packs: %w", err)
 	}
@@ -162,6 +161,7 @@ func (y *system) run(ctx context.Context, more ...func(context.Context) error) e
 	parts := append([]func(context.Context) error{
 		func(ctx context.Context) error { return runClock(ctx, y.pool, y.clock, y.log) },
 		y.runner.Run,
+		y.runRules,
 		y.runHistory,
 		y.runLogbook,
 		y.runJobs,

@@ -5,6 +5,8 @@
 package detection
 
 import (
+	"sync/atomic"
+
 	"github.com/google/uuid"
 
 	"github.com/thirdstate/thirdstate/machines"
@@ -27,17 +29,24 @@ func PackOf(m machines.Model) string {
 }
 
 // Fleet knows which pack watches a machine.
-type Fleet struct{ packs map[string]*rules.Pack }
+// Its packs are never written; Runner.Reload puts others in their place.
+type Fleet struct {
+	packs atomic.Pointer[map[string]*rules.Pack]
+}
 
 // NewFleet returns a fleet that is watched with the packs, keyed by their models.
-func NewFleet(packs map[string]*rules.Pack) *Fleet { return &Fleet{packs: packs} }
+func NewFleet(packs map[string]*rules.Pack) *Fleet {
+	f := &Fleet{}
+	f.packs.Store(&packs)
+	return f
+}
 
 // Pack returns the rule pack of a machine, nil where the default watcher serves.
-func (f *Fleet) Pack(w Watched) *rules.Pack { return f.packs[w.Pack] }
+func (f *Fleet) Pack(w Watched) *rules.Pack { return f.Packs()[w.Pack] }
 
 // Rule finds a rule by its id: of the machine's pack, or one that no pack holds.
 func (f *Fleet) Rule(w Watched, id string) (*rules.Rule, bool) {
-	if pack := f.packs[w.Pack]; pack != nil {
+	if pack := f.Packs()[w.Pack]; pack != nil {
 		if r, ok := pack.Rule(id); ok {
 			return r, true
 		}
@@ -47,7 +56,7 @@ func (f *Fleet) Rule(w Watched, id string) (*rules.Rule, bool) {
 }
 
 // Packs lists the packs by name.
-func (f *Fleet) Packs() map[string]*rules.Pack { return f.packs }
+func (f *Fleet) Packs() map[string]*rules.Pack { return *f.packs.Load() }
 
 func texts(list []rules.Text) []machines.Text {
 	out := make([]machines.Text, 0, len(list))

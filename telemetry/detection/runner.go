@@ -75,6 +75,7 @@ type Runner struct {
 
 	carried   []machines.FindingChange // found while catching up, and not in the records
 	failures  []Failure                // of this batch
+	renewed   bool                     // the rules are others since the last snapshot
 	shotEvery int
 	sinceShot int
 	released  func(intakelog.LSN)
@@ -237,7 +238,7 @@ func (r *Runner) runOnce(ctx context.Context, batch *telemetry.Batch) error {
 		r.log.Error("records are gone from the intake log before the rules saw them", "from", batch.From+1, "to", batch.Records[0].LSN-1)
 	}
 	r.sinceShot += len(batch.Observations) + 1
-	shot := r.sinceShot >= max(r.shotEvery, shotPerMachine*len(r.watched))
+	shot := r.takeRenewed() || r.sinceShot >= max(r.shotEvery, shotPerMachine*len(r.watched))
 	out := r.evaluate(batch)
 	fresh := batch.To > r.pos.LSN
 	switch {

@@ -19,7 +19,7 @@ func (f *Fleet) NameSignals(ctx context.Context, db postgres.DB, now time.Time, 
 		return fmt.Errorf("read the models: %w", err)
 	}
 	for _, m := range models {
-		pack := f.packs[PackOf(m)]
+		pack := f.Packs()[PackOf(m)]
 		if pack == nil {
 			continue
 		}

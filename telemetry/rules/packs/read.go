@@ -16,6 +16,7 @@ type File struct {
 	Name   string
 	Pack   *rules.Pack // nil with faults
 	Faults rules.Errors
+	Text   []byte
 }
 
 // maxFiles bounds the packs of one folder, maxText what is read of one.
@@ -60,7 +61,7 @@ func read(fsys fs.FS, folder, name string) File {
 	if err != nil {
 		return unreadable(shown, err)
 	}
-	out := File{Name: shown}
+	out := File{Name: shown, Text: text}
 	out.Pack, err = rules.Parse(shown, text)
 	if err != nil && !errors.As(err, &out.Faults) {
 		return unreadable(shown, err)
