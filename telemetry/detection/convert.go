@@ -56,7 +56,7 @@ func (f *Fleet) finding(w Watched, found rules.Finding, log *slog.Logger) machin
 	out.Title, out.TitleEN = found.Rule, found.Rule
 	if rule, ok := f.Rule(w, found.Rule); ok {
 		out.Title, out.TitleEN = rule.TitleZH, rule.Title
-		if rule.Kind == "lamp" {
+		if rule.Kind == "lamp" || rule.Kind == "codes" {
 			code, codeEN := codesOf(found.Evidence.Causes)
 			out.Title, out.TitleEN = out.Title+code, out.TitleEN+codeEN
 		}

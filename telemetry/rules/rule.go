@@ -108,7 +108,7 @@ type Rule struct {
 
 	StopAt *float64 // value at which the machine stops by itself; the trend is told against it
 
-	ISO14224    string // failure mode of ISO 14224, one of FailureModes; "" = none given
+	ISO14224    string `json:",omitempty"` // failure mode of ISO 14224, one of FailureModes; "" = none given
 	FirstChecks []Text
 	Causes      []Text
 	Skills      []string

@@ -123,3 +123,15 @@ func chinese(text string) bool {
 	}
 	return false
 }
+
+// TestPacks_ANewSettingRestartsNoRule holds hashes from before the newest settings were
+// there: a rule that does not use them must go on over the update, with its findings.
+func TestPacks_ANewSettingRestartsNoRule(t *testing.T) {
+	t.Parallel()
+	pack := all(t)["BE365"]
+	for id, want := range map[string]string{"oil-overheated": "5facc86f55942ce6", "oil-running-hot": "aa16e5be6caf049c", "oil-temp-sensor": "14706e61b9dc1132"} {
+		if r, ok := pack.Rule(id); !ok || r.Hash() != want {
+			t.Errorf("rule %s has hash %s, had %s: a new setting needs omitempty in rule.go; a rule that is meant to change needs its new hash here", id, r.Hash(), want)
+		}
+	}
+}
