@@ -74,7 +74,7 @@ func TestVerify_FindsTheEvidenceOfWatchAgain(t *testing.T) {
 	if err := c.watch(t.Context(), strings.NewReader(""), &out, &notes); err != nil {
 		t.Fatal(err)
 	}
-	name := filepath.Join(dir, "0001-1-1-watch.zip")
+	name := filepath.Join(dir, "tep-fault04-0001-1-1-watch.zip")
 	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)

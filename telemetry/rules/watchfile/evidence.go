@@ -3,6 +3,8 @@ package watchfile
 import (
 	"fmt"
 	"math"
+	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/thirdstate/thirdstate/telemetry/rules"
@@ -36,7 +38,8 @@ func (r *run) bundle(m *watched, f rules.Finding, flushed bool) error {
 	if err != nil {
 		return fmt.Errorf("evidence of episode %d of machine %s: %w", m.episodes, short(m.name), err)
 	}
-	name := fmt.Sprintf("%04d-%s-%d-%s.zip", r.bundles, plain(m.name), m.episodes, plain(f.Rule))
+	of, _, _ := strings.Cut(path.Base(filepath.ToSlash(r.table.name)), ".")
+	name := fmt.Sprintf("%s-%04d-%s-%d-%s.zip", plain(of), r.bundles, plain(m.name), m.episodes, plain(f.Rule))
 	if err := r.opts.Bundle(name, data); err != nil {
 		return fmt.Errorf("write the evidence %s: %w", name, err)
 	}
