@@ -225,9 +225,13 @@ func TestTenancy_ACustomerSeesItsOwnThings(t *testing.T) {
 			continue
 		}
 		one := g.operation(o)[0]
+		want := http.StatusOK
+		if o.ID == "get-finding-bundle" {
+			want = http.StatusServiceUnavailable // his to see, but this server has no rules to compute it with again
+		}
 		for _, c := range []caller{{person: person}, signedIn} {
 			w := s.ask(c, one)
-			if w.Code != http.StatusOK {
+			if w.Code != want {
 				t.Errorf("%s: %s: %d %.300s", c, one.name, w.Code, read(w))
 			}
 			if strings.Contains(read(w), s.world.A.Mark) {
