@@ -1,0 +1,43 @@
+package rules
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/observation"
+)
+
+// Noise is nothing: what chance brings is told a few times and then known.
+func TestWatcher_KnowsNoise(t *testing.T) {
+	t.Parallel()
+	const rows = 60_000
+	for _, signals := range []int{1, 10} {
+		early, late := 0, 0
+		for seed := range uint64(2) {
+			random := rand.New(rand.NewPCG(seed, 11)) //nolint:gosec // noise, no secrets
+			m := New("M1", nil)
+			at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+			values := make([]observation.Value, signals)
+			for row := range rows {
+				for i := range values {
+					values[i] = observation.Value{Signal: fmt.Sprint("s", i), Value: 50 + random.NormFloat64()}
+				}
+				for _, f := range m.Observe(observation.Observation{Machine: "M1", At: at.Add(time.Duration(row) * time.Minute), Values: values}) {
+					switch {
+					case f.Change != Opened:
+					case row < rows/2:
+						early++
+					default:
+						late++
+					}
+				}
+			}
+		}
+		t.Logf("%d signals: %d episodes in the first %d rows of 2 machines, %d in as many more", signals, early, rows/2, late)
+		if early > 50 || 3*late > 2*early {
+			t.Errorf("%d signals: %d episodes and then %d of noise", signals, early, late)
+		}
+	}
+}
