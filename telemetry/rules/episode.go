@@ -12,7 +12,7 @@ const (
 
 // novel is how unlike its past the machine is: the greatest surprise of a row's signals.
 type novel struct {
-	onset  onset
+	onset  *onset // nil before the first look: many a machine has nothing to watch
 	open   bool
 	looked bool // this row has a value that could surprise
 	score  float64
@@ -37,6 +37,9 @@ func (v *novel) add(channel int, surprise float64) {
 func (v *novel) end(signals int, mute bool) bool {
 	if !v.looked {
 		return false
+	}
+	if v.onset == nil {
+		v.onset = &onset{}
 	}
 	limit := novelLimit + novelChoice*math.Log(float64(max(signals, 1)))
 	opens := v.onset.step(v.score) && v.score > limit && !mute

@@ -162,7 +162,9 @@ func (w *watcher) Snapshot(dst []byte) []byte {
 	s.int(d.rows)
 	s.int(int64(v.lead))
 	s.bool(v.open)
-	v.onset.snapshot(&s)
+	if s.bool(v.onset != nil); v.onset != nil {
+		v.onset.snapshot(&s)
+	}
 	s.int(int64(w.trouble))
 	s.int(int64(w.calm))
 	s.bool(w.alarmed)
@@ -185,7 +187,10 @@ func (w *watcher) Restore(_ int, b []byte) error {
 		v.observed, v.away, v.sigma = f[6], f[7], f[8]
 	}
 	d.rows, v.lead, v.open = r.int(), int(r.int()), r.bool()
-	v.onset.restore(&r)
+	if v.onset = nil; r.bool() {
+		v.onset = &onset{}
+		v.onset.restore(&r)
+	}
 	w.trouble, w.calm, w.alarmed, w.lead, w.onset = int(r.int()), int(r.int()), r.bool(), int(r.int()), r.int()
 	w.channels, w.byNumber = nil, nil
 	for range r.count(maxSignals) {
