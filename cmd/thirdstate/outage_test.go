@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"syscall"
@@ -94,19 +93,6 @@ func TestServe_GoesOnWhenItsDatabaseIsKilled(t *testing.T) {
 // ask is a question whose answer may be no.
 func (p *product) ask(t *testing.T, path string) (status int, after, said string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+p.token)
-	answer, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	answer, text := fetch(t, p.url+path, p.token)
 	return answer.StatusCode, answer.Header.Get("Retry-After"), string(text)
 }

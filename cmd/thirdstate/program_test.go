@@ -109,11 +109,24 @@ func (p *program) kill(t *testing.T) {
 // get asks the running program and returns the status; out may be nil.
 func (p *program) get(t *testing.T, path string, out any) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+path, nil)
+	answer, body := fetch(t, p.url+path, p.token)
+	if out == nil || answer.StatusCode != http.StatusOK {
+		return answer.StatusCode
+	}
+	if err := json.NewDecoder(bytes.NewReader(body)).Decode(out); err != nil {
+		t.Fatalf("GET %s answered no JSON: %v\n%s", path, err, body)
+	}
+	return answer.StatusCode
+}
+
+// fetch gives an answer, whatever it is, and its body.
+func fetch(t *testing.T, url, token string) (*http.Response, []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+p.token)
+	req.Header.Set("Authorization", "Bearer "+token)
 	answer, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -123,13 +136,7 @@ func (p *program) get(t *testing.T, path string, out any) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out == nil || answer.StatusCode != http.StatusOK {
-		return answer.StatusCode
-	}
-	if err := json.NewDecoder(bytes.NewReader(body)).Decode(out); err != nil {
-		t.Fatalf("GET %s answered no JSON: %v\n%s", path, err, body)
-	}
-	return answer.StatusCode
+	return answer, body
 }
 
 // spareAddress can be taken more than once: it is not among the ports that the

@@ -207,19 +207,9 @@ func (p *product) foundInTime(t *testing.T, m recordedMachine, r recorded, now t
 // provesItself holds that the finding's bundle is verified without the server.
 func (p *product) provesItself(t *testing.T, f machines.Finding) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/api/v1/findings/"+f.ID.String()+"/bundle", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+p.token)
-	answer, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	data, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "application/zip" {
-		t.Fatalf("bundle: %d %v %.300s", answer.StatusCode, err, data)
+	answer, data := fetch(t, p.url+"/api/v1/findings/"+f.ID.String()+"/bundle", p.token)
+	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "application/zip" {
+		t.Fatalf("bundle: %d %.300s", answer.StatusCode, data)
 	}
 	report, err := bundle.Verify(data)
 	if err != nil || report.Finding.Rule != f.Rule || report.Finding.RuleHash != f.RuleHash || !report.Finding.OpenedAt.Equal(f.OpenedAt) {

@@ -91,11 +91,15 @@ func (f ruleFolder) keep(texts map[string]string) error {
 	if err != nil {
 		return fmt.Errorf("keep the rule packs: %w", err)
 	}
-	next := f.kept + ".tmp"
-	if err := os.WriteFile(next, b, 0o600); err != nil {
+	next, err := os.OpenFile(f.kept+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
 		return fmt.Errorf("keep the rule packs: %w", err)
 	}
-	if err := os.Rename(next, f.kept); err != nil {
+	_, err = next.Write(b)
+	if err = errors.Join(err, next.Sync(), next.Close()); err == nil {
+		err = os.Rename(next.Name(), f.kept)
+	}
+	if err != nil {
 		return fmt.Errorf("keep the rule packs: %w", err)
 	}
 	return nil
@@ -139,7 +143,8 @@ func (y *system) reloadRules(ctx context.Context) error {
 	})
 }
 
-// runRules reads the rule packs again at each SIGHUP until ctx ends.
+// runRules reads the folder of rule packs again at each SIGHUP until ctx ends. Without
+// a folder SIGHUP says that the terminal was closed, and ends all in good order.
 func (y *system) runRules(ctx context.Context) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -149,6 +154,9 @@ func (y *system) runRules(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-hangup:
+			if y.Rules == "" {
+				return context.Canceled
+			}
 			if err := y.reloadRules(ctx); err != nil {
 				y.log.Error("the rule packs are not read again; the rules of before go on", "folder", y.Rules, "error", err)
 			}

@@ -92,3 +92,16 @@ func TestServe_ReadsItsRulesAgainAtAHangUp(t *testing.T) {
 		t.Errorf("after a start with a bad pack %q is in force, want %q", now, changed)
 	}
 }
+
+// Who closes the terminal of a program that has no folder to read again ends it.
+func TestServe_WithoutAFolderAHangUpEndsIt(t *testing.T) {
+	t.Parallel()
+	p := startProgram(t, postgrestest.Folder(t), "--mqtt-listen", spareAddress(t))
+	if err := p.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Wait(); err != nil {
+		t.Errorf("it did not end in order: %v", err)
+	}
+	p.start(t) // its data are well
+}
