@@ -23,6 +23,7 @@ const (
 	reconcilePoints = 32_000_000      // that are counted before they are compared; 8 bytes each
 	reconcileWrite  = 5_000           // points of one write
 	reconcileEvery  = 5 * time.Second // how often the reconciler looks whether it is due
+	reconcileRest   = 128             // of these looks it rests after one that failed, at most
 )
 
 // counter is a history that says how many values it holds of each machine in one
@@ -85,6 +86,10 @@ func Reconcile(ctx context.Context, c ReconcileConfig) (Reconciliation, error) {
 		return r, ErrNothingToReconcile
 	}
 	ctx = identity.With(ctx, identity.Program("reconcile"))
+	// A history that cannot be asked is found out before the log is read, not after.
+	if _, err := store.Counts(ctx, r.StartedAt.Add(-time.Second), r.StartedAt); err != nil {
+		return r, fmt.Errorf("reconcile: %w", err)
+	}
 	rec := reconciling{ReconcileConfig: c, counter: store, out: &r}
 	end := c.Stored() // what comes meanwhile is only being written
 	for from := max(c.First(), 1) - 1; from < end; {
@@ -302,6 +307,8 @@ type Reconciler struct {
 	mu      sync.Mutex
 	begun   bool // it is known whether there was an earlier run
 	due     bool
+	failed  int // reconciliations that failed one after the other
+	rest    int // looks that it passes over after them
 	outages uint64
 	started time.Time     // of the history's server, at the latest; zero: not known
 	more    bool          // once more when the history has stored beyond beyond
@@ -318,7 +325,7 @@ func NewReconciler(c ReconcileConfig, status *HistoryStatus) *Reconciler {
 func (r *Reconciler) Ask() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.due = true
+	r.due, r.rest = true, 0
 }
 
 // Last is the reconciliation that ended last; false before the first.
@@ -367,6 +374,12 @@ func (r *Reconciler) runOnce(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last, r.due = &found, r.due || err != nil
+	if err == nil {
+		r.failed = 0
+		return
+	}
+	r.failed++
+	r.rest = min(1<<min(r.failed, 10), reconcileRest)
 }
 
 // watch notices that the history's server was started again. A short outage between
@@ -401,6 +414,10 @@ func (r *Reconciler) take() bool {
 	}
 	if r.more && r.status.Stored() > r.beyond {
 		r.due, r.more = true, false
+	}
+	if r.rest > 0 {
+		r.rest--
+		return false
 	}
 	due := r.due
 	r.due = false

@@ -190,4 +190,23 @@ func TestReconciler_ReconcilesAfterAnOutage(t *testing.T) {
 	if !ran() {
 		t.Fatal("nothing when more was stored")
 	}
+	server.Kill() // and whoever writes has not found out yet
+	w.clock.Advance(time.Hour)
+	if r.Ask(); !ran() {
+		t.Fatal("nothing though it was asked to")
+	}
+	if last, _ := r.Last(); last.Error == "" || last.Records != 0 {
+		t.Fatalf("it reads the log for a history that cannot be asked: %+v", last)
+	}
+	server.Start(t, strings.TrimPrefix(server.URL, "http://"), false)
+	w.clock.Advance(time.Hour)
+	if ran() || ran() {
+		t.Fatal("without a rest after it failed")
+	}
+	if !ran() {
+		t.Fatal("not tried again")
+	}
+	if last, _ := r.Last(); last.Error != "" || last.Left != 0 {
+		t.Fatalf("%+v", last)
+	}
 }
