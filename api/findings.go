@@ -11,8 +11,6 @@ import (
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
-	"github.com/thirdstate/thirdstate/telemetry/history"
-	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
 func findings(s *Server) {
@@ -64,39 +62,18 @@ type Bundle struct {
 }
 
 func (s *Server) getFindingBundle(ctx context.Context, in *ByID) (*Bundle, error) {
-	var w detection.Watched
-	var ref history.Ref
-	f, err := read(ctx, s, func(db postgres.DB) (machines.Finding, error) {
-		f, err := machines.GetFinding(ctx, db, in.ID)
-		if err != nil {
-			return f, err
-		}
-		m, err := machines.Get(ctx, db, f.MachineID)
-		if err != nil {
-			return f, err
-		}
-		w, ref = detection.Watched{ID: m.ID, Key: m.Key}, history.Ref{Key: m.Key, No: m.No}
-		models, err := machines.Models(ctx, db)
-		for _, model := range models {
-			if m.ModelID != nil && model.ID == *m.ModelID {
-				w.Pack = detection.PackOf(model)
-			}
-		}
-		return f, err
-	})
+	found, err := read(ctx, s, func(db postgres.DB) (detection.Subject, error) { return detection.ReadSubject(ctx, db, in.ID) })
 	if err != nil {
 		return nil, err
 	}
 	if s.History == nil || s.Fleet == nil {
 		return nil, problem.New(problem.Unavailable, "there is no history, or no rules")
 	}
-	data, err := s.Fleet.Evidence(ctx, w, f, func(ctx context.Context, from, to time.Time, limit int) ([]observation.Observation, error) {
-		return s.History.Rows(ctx, ref, from, to, limit)
-	})
+	data, err := s.Fleet.Evidence(ctx, found, s.History.Rows)
 	if err != nil {
 		return nil, err
 	}
-	return &Bundle{ContentType: "application/zip", Disposition: `attachment; filename="finding-` + f.ID.String() + `.zip"`, Body: data}, nil
+	return &Bundle{ContentType: "application/zip", Disposition: `attachment; filename="finding-` + in.ID.String() + `.zip"`, Body: data}, nil
 }
 
 type newReading struct {

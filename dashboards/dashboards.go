@@ -36,6 +36,7 @@ type Config struct {
 	Log       *slog.Logger
 	History   history.Store
 	Detection *detection.Runner
+	Fleet     *detection.Fleet         // for bundles of evidence; may be nil
 	Held      *detection.Store         // knows what the records refuse of machines; may be nil
 	Intake    func() IntakeStatus      // for the intake page
 	IntakeLog *intakelog.Log           // where replayed messages go

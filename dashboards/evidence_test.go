@@ -1,10 +1,12 @@
 package dashboards
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
 
@@ -33,5 +35,23 @@ func TestEvidence_IsToldAsFinelyAsItMattersAndWithoutAUnitWhereThereIsNone(t *te
 		if got := strings.ReplaceAll(explained(v, e, labels{}), "\u00a0", " "); got != want {
 			t.Errorf("%q\nwant %q", got, want)
 		}
+	}
+}
+
+// A bundle that cannot be made is refused on a page, in the reader's language; that one
+// can be made is held where the whole product runs.
+func TestEvidence_WhoMayNotHaveABundleIsToldWhy(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, nil)
+	bundle := "/findings/" + d.a.Finding.ID.String() + "/bundle"
+	owner, other := d.signIn(d.a.People[identity.OwnerAdmin], "zh"), d.signIn(d.b.People[identity.OwnerAdmin], "zh")
+	if page := text(owner.get("/machines/" + d.a.Machine.ID.String())); !strings.Contains(page, bundle) {
+		t.Error("the machine's page does not offer it")
+	}
+	if w := owner.get(bundle); w.Code != http.StatusConflict || !strings.Contains(visible(text(w)), "无法复算") {
+		t.Errorf("of the other rules' finding: %d %.300s", w.Code, visible(text(w)))
+	}
+	if w := other.get(bundle); w.Code != http.StatusNotFound {
+		t.Errorf("of another customer's finding: %d", w.Code)
 	}
 }

@@ -258,3 +258,28 @@ func (c *chart) shade(r *request, f machines.Finding, e rules.Evidence, from tim
 		c.Windows = append(c.Windows, window{max(began.Unix(), from.Unix()), ended.Unix(), r.view.Name(f.Title, f.TitleEN)})
 	}
 }
+
+// showBundle gives a finding's evidence as a file that is verified without the server.
+func showBundle(s *Site, r *request) error {
+	id, err := r.id()
+	if err != nil {
+		return err
+	}
+	var found detection.Subject
+	err = r.read(func(tx pgx.Tx) error {
+		found, err = detection.ReadSubject(r.ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if s.Fleet == nil {
+		return problem.New(problem.Unavailable, "there are no rules")
+	}
+	data, err := s.Fleet.Evidence(r.ctx, found, s.History.Rows)
+	if err != nil {
+		return err
+	}
+	r.Response().Header().Set("Content-Disposition", `attachment; filename="finding-`+id.String()+`.zip"`)
+	return r.Blob(http.StatusOK, "application/zip", data)
+}

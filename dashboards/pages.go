@@ -60,6 +60,7 @@ var pages = []page{
 	{Path: "/machines/:id/chart", Params: []string{"signal", "days"}, Roles: everyone, Show: showChart},
 	{Path: "/work-orders/:id", Roles: everyone, Show: showWorkOrder},
 	{Path: "/callbacks/:id", Roles: callers, Show: showCallback},
+	{Path: "/findings/:id/bundle", Roles: everyone, Show: showBundle},
 	{Path: "/photos/:id", Roles: everyone, Show: showPhoto},
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
+	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
@@ -41,7 +42,7 @@ func newDesk(t *testing.T, demo *Demo) *desk {
 	d := &desk{t: t, e: echo.New(), w: maintenancetest.New(t, pool), clock: clock.New(maintenancetest.Now, 0, nil)}
 	d.a, d.b = d.w.A, d.w.B
 	store := history.NewPostgres(pool)
-	site, err := Mount(d.e, Config{Pool: pool, Clock: d.clock, History: store, Demo: demo, Log: slog.New(slog.NewTextHandler(toTest{t}, nil)),
+	site, err := Mount(d.e, Config{Pool: pool, Clock: d.clock, History: store, Fleet: detection.NewFleet(nil), Demo: demo, Log: slog.New(slog.NewTextHandler(toTest{t}, nil)),
 		Webhooks: maintenancetest.Webhooks(),
 		Intake:   func() IntakeStatus { return IntakeStatus{Sources: []string{"127.0.0.1:1883"}} }})
 	if err != nil {
@@ -125,7 +126,7 @@ func (d *desk) person(role identity.Role) maintenancetest.Person {
 // address gives a page's address for customer A's thing.
 func (d *desk) address(path string) string {
 	parts := strings.Split(path, "/")
-	ids := map[string]string{"cases": d.a.Case.ID.String(), "machines": d.a.Machine.ID.String(), "work-orders": d.a.Order.ID.String(), "callbacks": d.a.Callback.String(),
+	ids := map[string]string{"cases": d.a.Case.ID.String(), "findings": d.a.Finding.ID.String(), "machines": d.a.Machine.ID.String(), "work-orders": d.a.Order.ID.String(), "callbacks": d.a.Callback.String(),
 		"photos": d.a.Photo.ID.String(), "promises": d.a.Promise.ID.String(), "checklist": d.a.Item.ID.String(), "webhooks": d.a.Webhook.ID.String(), "webhook-deliveries": d.a.Delivery.ID.String(), "dead-letters": "1", "held-outcomes": d.a.Machine.ID.String(), "unclaimed": "x", "mappings": d.a.Machine.ID.String()}
 	for i, part := range parts {
 		if part == ":id" {

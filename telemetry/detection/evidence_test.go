@@ -8,6 +8,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 	"github.com/thirdstate/thirdstate/telemetry/rules/bundle"
@@ -39,10 +40,10 @@ func TestEvidence_IsFoundAgainInTheHistory(t *testing.T) {
 	fleet := NewFleet(map[string]*rules.Pack{pack.Model: pack})
 	w := Watched{Key: "M1", Pack: pack.Model}
 	good := machines.Finding{Source: "rule", Rule: "oil-hot", RuleHash: rule.Hash(), OpenedAt: start.Add(2006 * time.Minute)}
-	rows := func(_ context.Context, from, to time.Time, limit int) ([]observation.Observation, error) {
+	rows := func(_ context.Context, _ history.Ref, from, to time.Time, limit int) ([]observation.Observation, error) {
 		return heated(from, to, limit), nil
 	}
-	data, err := fleet.Evidence(t.Context(), w, good, rows)
+	data, err := fleet.Evidence(t.Context(), Subject{Finding: good, Watched: w}, rows)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,12 +59,14 @@ func TestEvidence_IsFoundAgainInTheHistory(t *testing.T) {
 	} {
 		f := good
 		change(&f)
-		if _, err := fleet.Evidence(t.Context(), w, f, rows); problem.Of(err) != problem.Conflict {
+		if _, err := fleet.Evidence(t.Context(), Subject{Finding: f, Watched: w}, rows); problem.Of(err) != problem.Conflict {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	away := errors.New("history is away")
-	if _, err := fleet.Evidence(t.Context(), w, good, func(context.Context, time.Time, time.Time, int) ([]observation.Observation, error) { return nil, away }); !errors.Is(err, away) {
+	if _, err := fleet.Evidence(t.Context(), Subject{Finding: good, Watched: w}, func(context.Context, history.Ref, time.Time, time.Time, int) ([]observation.Observation, error) {
+		return nil, away
+	}); !errors.Is(err, away) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -31,12 +31,13 @@ func PackOf(m machines.Model) string {
 // Fleet knows which pack watches a machine.
 // Its packs are never written; Runner.Reload puts others in their place.
 type Fleet struct {
-	packs atomic.Pointer[map[string]*rules.Pack]
+	packs  atomic.Pointer[map[string]*rules.Pack]
+	makers chan struct{} // who makes a bundle of evidence
 }
 
 // NewFleet returns a fleet that is watched with the packs, keyed by their models.
 func NewFleet(packs map[string]*rules.Pack) *Fleet {
-	f := &Fleet{}
+	f := &Fleet{makers: make(chan struct{}, evidenceMakers)}
 	f.packs.Store(&packs)
 	return f
 }
