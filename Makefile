@@ -53,6 +53,9 @@ bench: setup-run ## the measurements of the README
 versus: setup-versus build ## the same load and faults on Mosquitto + Telegraf and on us, side by side (about 8 minutes)
 	@exec bin/thirdstate bench versus $(ARGS)
 
+engines: setup-engines build ## the same rules on the same rows in our engine and in Prometheus's
+	@exec bin/thirdstate bench engines $(ARGS)
+
 screenshots: setup-test ## take the README's pictures again, in Chromium
 	go test -tags screenshots -count=1 -timeout 15m -run '^TestScreenshots$$' ./cmd/thirdstate
 
@@ -63,8 +66,9 @@ setup-go:    ; @scripts/setup.sh go
 setup-run:   ; @scripts/setup.sh go postgres
 setup-real:  ; @scripts/setup.sh go postgres mosquitto influxd
 setup-versus: ; @scripts/setup.sh go postgres mosquitto influxd telegraf
+setup-engines: ; @scripts/setup.sh go prometheus
 setup-test:  ; @scripts/setup.sh go compiler postgres mosquitto influxd chromium fonts
 setup-check: ; @scripts/setup.sh go tools
 
-.PHONY: help demo demo-real test test-full check build generate bench versus screenshots clean \
-	setup-go setup-run setup-real setup-versus setup-test setup-check
+.PHONY: help demo demo-real test test-full check build generate bench versus engines screenshots clean \
+	setup-go setup-run setup-real setup-versus setup-engines setup-test setup-check

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # setup.sh NAME... sees to it that the named parts are on this machine:
-#   go compiler postgres mosquitto chromium fonts influxd telegraf tools
+#   go compiler postgres mosquitto chromium fonts influxd telegraf prometheus tools
 # It looks first and installs only what is missing: Debian packages as root or
 # through `sudo -n`, Go programs through `go install`. Where it can do neither
 # it names every missing part and the command that would bring it, and ends with 1.
@@ -49,6 +49,7 @@ has_mosquitto() { have mosquitto && have mosquitto_pub; }
 has_chromium() { have chromium || have chromium-browser || have google-chrome; }
 has_fonts() { some /usr/share/fonts/*/noto/NotoSansCJK*; } # Chinese pages in pictures
 has_telegraf() { have telegraf || [ -x "$(gobin)/telegraf" ]; }
+has_prometheus() { have promtool; } # the peer of `make engines`
 has_influxd() { have influxd || [ -x "$(gobin)/influxd" ]; }
 
 # installed BINARY MODULE VERSION: whether $tools holds this very version.
@@ -65,6 +66,7 @@ packages_of() {
   mosquitto) echo mosquitto mosquitto-clients ;;
   chromium) echo chromium chromium-sandbox ;;
   fonts) echo fonts-noto-cjk ;;
+  prometheus) echo prometheus ;;
   esac
 }
 
@@ -104,7 +106,7 @@ install_go_program() { # install_go_program FOLDER PACKAGE@VERSION [BUILD TAGS]
 missing=() packages=()
 for name in "$@"; do
   case $name in
-  go | compiler | postgres | mosquitto | chromium | fonts | influxd | telegraf | tools) ;;
+  go | compiler | postgres | mosquitto | chromium | fonts | influxd | telegraf | prometheus | tools) ;;
   *) say "unknown part $name" && exit 2 ;;
   esac
   "has_$name" || missing+=("$name")

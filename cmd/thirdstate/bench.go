@@ -26,6 +26,7 @@ type benchCommand struct {
 	Intake    benchIntake    `cmd:"" help:"Messages a second from the wire to acknowledged, stored and evaluated."`
 	History   benchHistory   `cmd:"" help:"Size of the history and latency of its charts."`
 	HTTP      benchHTTP      `cmd:"" name:"http" help:"Latency of the pages and the API of a running demo."`
+	Engines   benchEngines   `cmd:"" help:"The same rules on the same rows in our engine and in Prometheus's."`
 	Rules     benchRules     `cmd:"" help:"Memory and speed of the rules of a whole fleet."`
 	Detection benchDetection `cmd:"" help:"What the default watcher finds in a folder of public data sets, beside an alarm clock."`
 	Versus    benchVersus    `cmd:"" help:"The same beside Mosquitto and Telegraf on this machine, and what a fault makes each lose."`
