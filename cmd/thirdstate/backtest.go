@@ -192,6 +192,11 @@ func (c *backtestCommand) instant(text, machine string, spans []watchfile.Span, 
 		}
 		return spans[i].From.Add(time.Duration(row-1) * c.Every), nil
 	}
+	return instant(text)
+}
+
+// instant reads a time as people and their tools write it.
+func instant(text string) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339, time.DateTime, "2006-01-02 15:04", time.DateOnly} {
 		if at, err := time.Parse(layout, text); err == nil {
 			return at, nil

@@ -16,8 +16,9 @@ import (
 )
 
 type rulesCommand struct {
-	Check rulesCheckCommand `cmd:"" help:"Check rule packs and name every fault of all of them with its line; says hash, rules and signals of the good ones."`
-	List  rulesListCommand  `cmd:"" help:"List the rules of the packs that are built in."`
+	Check      rulesCheckCommand      `cmd:"" help:"Check rule packs and name every fault of all of them with its line; says hash, rules and signals of the good ones."`
+	Precursors rulesPrecursorsCommand `cmd:"" help:"Learn from a fleet's log of trouble codes and failures after which codes machines fail; prints the rule."`
+	List       rulesListCommand       `cmd:"" help:"List the rules of the packs that are built in."`
 }
 
 type rulesCheckCommand struct {

@@ -99,6 +99,10 @@ var Kinds = []Kind{
 		Needs: []string{"codes", "count", "window"},
 	},
 	{
+		Name: "precursors", Summary: "trouble codes after which machines of the fleet have failed", New: newPrecursors, remembers: true,
+		Needs: []string{"signs", "window"},
+	},
+	{
 		Name: "expression", Summary: "a condition written as a formula", New: newExpression, part: true,
 		Needs: []string{"expr"}, Takes: []string{"signal"},
 	},

@@ -198,6 +198,7 @@ func (t *ruleText) settings() []field {
 		{"excess", func(n ast.Node) { r.Excess = t.integer(n, "excess", 1, 10) }},
 		{"codes", func(n ast.Node) { r.Codes = t.codes(n) }},
 		{"count", func(n ast.Node) { r.Count = t.integer(n, "count", 1, maxOccurrences) }},
+		{"signs", func(n ast.Node) { r.Signs = t.signs(n) }},
 		{"when", func(n ast.Node) { r.When = t.clauses().root(n) }},
 		{"stop_at", func(n ast.Node) { r.StopAt = t.optional(n, "stop_at") }},
 	}

@@ -104,6 +104,7 @@ type Rule struct {
 	Excess    int        `json:",omitempty"` // cleanliness: codes above the target that are trouble
 	Codes     []string   `json:",omitempty"` // codes: which trouble codes, "dtc.spn110.*" = all that begin so
 	Count     int        `json:",omitempty"` // codes: times within Window that are trouble
+	Signs     []Sign     `json:",omitempty"` // precursors
 	When      *Clause    `json:",omitempty"` // combined
 
 	StopAt *float64 // value at which the machine stops by itself; the trend is told against it

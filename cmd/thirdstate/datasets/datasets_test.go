@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/thirdstate/thirdstate/telemetry/rules"
 	"github.com/thirdstate/thirdstate/telemetry/rules/watchfile"
 )
 
@@ -66,6 +67,9 @@ func runs(t *testing.T, fsys fs.FS) []run {
 			t.Errorf("the fixture has nothing of family %s", f.name)
 		}
 		for _, s := range sets {
+			if len(s.runs) == 0 && s.judge == nil {
+				t.Errorf("%s has nothing to judge", s.name)
+			}
 			all = append(all, s.runs...)
 		}
 	}
@@ -139,6 +143,8 @@ func TestMeasure_FindsWhatIsPlainAndBeatsTheClock(t *testing.T) {
 		"IMS test2: failed bearings warned 120 to 32 h ahead, %":   100,
 		"IMS test2: a failed bearing opens first, %":               100,
 		"SMAP-like, 1 channels: event F1":                          1,
+		"event log: failures announced 24 h to 1 h ahead, %":       95,
+		"event log: precision of episodes, %":                      95,
 	} {
 		l, known := lines[name]
 		if !known || l.Watcher < least || l.Watcher < 1.1*l.Clock || l.Watcher < 1.1*l.Always {
@@ -186,5 +192,47 @@ func TestLine_SaysHowMuchIsMissing(t *testing.T) {
 	want := [][]string{{">= 0.75", "0.250"}, {"<= 12", "met"}, {"<= 12", "3.00"}, {"-", "-"}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("cells %v, want %v", got, want)
+	}
+}
+
+// What is said of the newer half until an instant is the same when the rest of the log follows,
+// and the rule is learnt from the older half alone.
+func TestEvents_SeeNoFutureAndNoFailureOfTheJudgedHalf(t *testing.T) {
+	t.Parallel()
+	d, err := look(fixture(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes, err := d.events("log/errors.csv.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	failures, err := d.events("log/failures.csv.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := codes[len(codes)/2].At
+	pack, err := learnPack(codes, failures, half, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := slices.DeleteFunc(slices.Clone(failures), func(f rules.CodeSeen) bool { return !f.At.Before(half) })
+	if again, err := learnPack(codes, older, half, false); err != nil || again.Hash != pack.Hash {
+		t.Errorf("without the failures to come it learns another rule: %v", err)
+	}
+	cut := codes[len(codes)*8/10].At
+	prefix := slices.DeleteFunc(slices.Clone(codes), func(c rules.CodeSeen) bool { return !c.At.Before(cut) })
+	for machine := range eventTruth(codes, failures, half, cut) {
+		var opened [2][]int
+		for i, log := range [][]rules.CodeSeen{prefix, codes} {
+			for _, e := range announce(machine, pack, log, half, codes[len(codes)-1].At) {
+				if e.Open < hoursSince(half, cut) {
+					opened[i] = append(opened[i], e.Open)
+				}
+			}
+		}
+		if len(opened[0]) == 0 || !slices.Equal(opened[0], opened[1]) {
+			t.Errorf("machine %s: %v of the prefix, %v when the rest follows", machine, opened[0], opened[1])
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"context"
 	"io"
 
 	"github.com/thirdstate/thirdstate/telemetry/rules/scoring"
@@ -24,6 +25,7 @@ func families() []family {
 		{"BATADAL", "two or more tables with the columns DATETIME and ATT_FLAG", findBATADAL},
 		{"FEMTO", "tables idx,hh,mm,ss,h_rms,...", findFEMTO},
 		{"IMS", "tables test1 to test3 with the columns Datetime and Bearing 1 to 4", findIMS},
+		{"event log", "tables datetime,machineID,errorID and datetime,machineID,failure in one folder", findEvents},
 		{"SMAP", "tables NAME_train and NAME_test beside labeled_anomalies.csv", findSMAP},
 	}
 }
@@ -34,6 +36,10 @@ type set struct {
 	runs    []run
 	gap     int // episodes less than so many rows apart are one
 	figures []figure
+
+	// A set that the watcher cannot look at is judged by itself, from what lies at a path.
+	judge func(ctx context.Context) ([]scoring.Record, error)
+	at    string
 }
 
 // run is one stream of rows as the watcher gets it, and how it is judged.

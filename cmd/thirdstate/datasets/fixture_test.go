@@ -29,6 +29,9 @@ func fixture(t *testing.T) fstest.MapFS {
 	add("water/dataset04.csv.gz", water(2, 300, true))
 	add("bearings/a.csv.gz", bearing())
 	add("shaft/test2.csv.gz", shaft())
+	codes, failures := eventLog()
+	add("log/errors.csv.gz", codes)
+	add("log/failures.csv.gz", failures)
 	add("probe/A-1_train.csv.gz", channel(1, 600, 0))
 	add("probe/A-1_test.csv.gz", channel(2, 600, 9))
 	files["probe/labeled_anomalies.csv"] = &fstest.MapFile{
@@ -191,4 +194,32 @@ func channel(seed uint64, rows int, shift float64) string {
 		fmt.Fprintf(&b, "%.4f,%d\n", v, row/50%2)
 	}
 	return b.String()
+}
+
+// eventLog is of twelve machines, two hundred days: a day after the codes a and b came together
+// the machine fails; alone, and code c, they mean nothing.
+func eventLog() (codes, failures string) {
+	var c, f strings.Builder
+	c.WriteString("datetime,machineID,errorID\n")
+	f.WriteString("datetime,machineID,failure\n")
+	start := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	for m := range 12 {
+		for day := range 200 {
+			at := start.AddDate(0, 0, day).Add(time.Duration((day*5+m*7)%24) * time.Hour)
+			code := func(name string, at time.Time) { fmt.Fprintf(&c, "%s,%d,%s\n", at.Format(time.DateTime), m+1, name) }
+			switch (day*11 + m*17) % 41 {
+			case 0:
+				code("a", at)
+				code("b", at.Add(3*time.Hour))
+				fmt.Fprintf(&f, "%s,%d,x\n", at.Add(21*time.Hour).Format(time.DateTime), m+1)
+			case 9, 20, 31:
+				code("a", at)
+			case 14, 25:
+				code("b", at)
+			case 5, 17, 36:
+				code("c", at)
+			}
+		}
+	}
+	return c.String(), f.String()
 }

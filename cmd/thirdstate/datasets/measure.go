@@ -62,6 +62,7 @@ func Measure(ctx context.Context, fsys fs.FS) (Result, error) {
 			result.Missing = append(result.Missing, f.name+" ("+f.layout+")")
 		}
 		for _, s := range sets {
+			known[path.Dir(s.at)] = known[path.Dir(s.at)] || s.at != ""
 			for _, r := range s.runs {
 				known[path.Dir(r.name)] = true
 			}
@@ -83,6 +84,13 @@ func Measure(ctx context.Context, fsys fs.FS) (Result, error) {
 
 func (s set) measure(ctx context.Context) ([]Line, error) {
 	var records []scoring.Record
+	if s.judge != nil {
+		judged, err := s.judge(ctx)
+		if err != nil {
+			return nil, err
+		}
+		records = judged
+	}
 	for _, r := range s.runs {
 		watched, err := r.watch(ctx, s.gap)
 		if err != nil {
