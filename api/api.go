@@ -23,6 +23,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/webhooks"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/gate"
 	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
@@ -51,6 +52,9 @@ type Config struct {
 	// Held knows what the records refuse of machines; without one it cannot be
 	// tried again.
 	Held *detection.Store
+	// Gate keeps versions of rule packs and judges them; without one its operations
+	// answer 503.
+	Gate *gate.Gate
 	// Reconciler compares InfluxDB with the intake log; nil where the history is in
 	// PostgreSQL.
 	Reconciler *telemetry.Reconciler

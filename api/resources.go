@@ -6,7 +6,7 @@ var resources = []func(*Server){
 	machineFiles, components, observations, readings, findings, troubleCodes, silences,
 	cases, inspections, workOrders, attachments, plans,
 	technicians, callbacks, complaints, promises,
-	overviews, rulePacks,
+	overviews, rulePacks, ruleVersions, backtests,
 	deadLetters, heldOutcomes, unclaimed, mappings, devices, intakeAccount, reconciliation, sequenceGaps,
 	users, tokens, subscriptions, audits, programClock,
 }

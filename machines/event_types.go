@@ -47,6 +47,8 @@ var eventKinds = []eventKind{
 	{"dead_letter", []string{"replayed", "discarded"}, nil},
 	{"dead_letter_group", []string{"replayed", "discarded"}, nil},
 	{"held_outcome", []string{"stored", "discarded"}, nil},
+	{"rule_version", []string{"added"}, nil},
+	{"rule_report", []string{"added"}, nil},
 	{"user", []string{"added", "disabled"}, nil},
 	{"token", []string{"created", "revoked"}, nil},
 	{"webhook", []string{"added", "changed", "removed", "secret-rotated", "disabled", "tested", "replayed"}, nil},

@@ -23,8 +23,8 @@ import (
 
 // backtestCommand runs rules over files and judges what they say.
 type backtestCommand struct {
-	Files    []string      `arg:"" help:"CSV files, .gz too: the history." placeholder:"FILE.csv"`
-	Faults   string        `help:"CSV file of the known faults with the columns machine and at: a time, or the number of the machine's row where rows have no time. Without a column machine a fault is of the only one." required:"" placeholder:"FILE.csv"`
+	Files    []string      `arg:"" optional:"" help:"CSV files, .gz too: the history." placeholder:"FILE.csv"`
+	Faults   string        `help:"CSV file of the known faults with the columns machine and at: a time, or the number of the machine's row where rows have no time. Without a column machine a fault is of the only one." placeholder:"FILE.csv"`
 	Rule     string        `help:"Rule pack to judge; default: the default watcher." placeholder:"FILE.yaml"`
 	Against  string        `help:"Another version of it, judged beside it on the same history." placeholder:"FILE.yaml"`
 	Longest  time.Duration `help:"A flag earlier than this before a fault is none of it." default:"720h"`
@@ -33,6 +33,10 @@ type backtestCommand struct {
 	Visit    time.Duration `help:"What a technician needs for one flag." default:"3h"`
 	Newer    float64       `help:"Part of each machine's history, at its end, that is judged apart." default:"0.3"`
 	Format   string        `help:"A table or JSON." enum:"table,json" default:"table"`
+
+	Stored   bool          `help:"In place of files: the history of an installation, with the faults that its closed cases have confirmed. The report is kept; see docs/rules-gate.md."`
+	Machines []string      `help:"With --stored: machines to look at; default: all of the pack's model. Only a report over all counts at the gate." placeholder:"KEY,KEY"`
+	Keeps    storedHistory `embed:""`
 
 	Time    string        `help:"Column of the time, as of watch." placeholder:"COL"`
 	Every   time.Duration `help:"Distance of rows without a time." default:"1m"`
@@ -54,6 +58,26 @@ type judged struct {
 func (c *backtestCommand) Run(ctx context.Context) error { return c.run(ctx, os.Stdout) }
 
 func (c *backtestCommand) run(ctx context.Context, out io.Writer) error {
+	all, err := c.versions(ctx)
+	if err != nil {
+		return err
+	}
+	if c.Format == "json" {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		return e.Encode(all)
+	}
+	return c.table(out, all)
+}
+
+// versions judges one version of the rules, or two.
+func (c *backtestCommand) versions(ctx context.Context) ([]judged, error) {
+	if c.Stored {
+		return c.stored(ctx)
+	}
+	if len(c.Files) == 0 || c.Faults == "" {
+		return nil, problem.New(problem.Invalid, "give files of a history and --faults, or --stored")
+	}
 	versions := []string{c.Rule}
 	if c.Against != "" {
 		versions = append(versions, c.Against)
@@ -62,16 +86,11 @@ func (c *backtestCommand) run(ctx context.Context, out io.Writer) error {
 	for _, version := range versions {
 		j, err := c.judge(ctx, version)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		all = append(all, j)
 	}
-	if c.Format == "json" {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(all)
-	}
-	return c.table(out, all)
+	return all, nil
 }
 
 func (c *backtestCommand) judge(ctx context.Context, file string) (judged, error) {
@@ -115,11 +134,15 @@ func (c *backtestCommand) judge(ctx context.Context, file string) (judged, error
 	for _, s := range spans {
 		history = append(history, backtest.Span{Machine: s.Machine, From: s.From, To: s.To})
 	}
-	j.Result, err = backtest.Run(history, flags, faults, backtest.Terms{Longest: c.Longest, Shortest: c.Shortest, Merge: c.Merge, Visit: c.Visit, Newer: c.Newer})
+	j.Result, err = backtest.Run(history, flags, faults, c.terms())
 	if err != nil {
 		return j, problem.New(problem.Invalid, "%v", err)
 	}
 	return j, nil
+}
+
+func (c *backtestCommand) terms() backtest.Terms {
+	return backtest.Terms{Longest: c.Longest, Shortest: c.Shortest, Merge: c.Merge, Visit: c.Visit, Newer: c.Newer}
 }
 
 func watchOne(ctx context.Context, name string, options watchfile.Options) (watchfile.Summary, error) {

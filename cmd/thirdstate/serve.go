@@ -78,7 +78,7 @@ func (y *system) newWeb(ctx context.Context, demo *dashboards.Demo) (*web, error
 	if err != nil {
 		return nil, fmt.Errorf("mount the pages: %w", err)
 	}
-	_, err = api.Mount(e, api.Config{Pool: y.pool, Clock: y.clock, Log: y.log, History: y.history, IntakeLog: y.intake, Fleet: y.fleet, Held: y.held,
+	_, err = api.Mount(e, api.Config{Pool: y.pool, Clock: y.clock, Log: y.log, History: y.history, IntakeLog: y.intake, Fleet: y.fleet, Held: y.held, Gate: y.gate,
 		Reconciler: y.reconciler,
 		Registry:   y.registry, Version: version, Webhooks: y.webhooks,
 		Ready:            y.readiness(),

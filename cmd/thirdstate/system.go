@@ -23,6 +23,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/aemp/pull"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/edge"
+	"github.com/thirdstate/thirdstate/telemetry/gate"
 	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intake"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
@@ -48,6 +49,7 @@ type system struct {
 	fleet      *detection.Fleet
 	held       *detection.Store
 	runner     *detection.Runner
+	gate       *gate.Gate
 	embedded   *intake.Embedded
 	external   *intake.External
 	resender   *telemetry.Resender
@@ -143,6 +145,7 @@ func (y *system) openRules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	y.gate = newGate(y.pool, y.clock, y.log, y.fleet, y.history)
 	y.held = &detection.Store{Pool: y.pool, Clock: y.clock, Log: y.log, Apply: apply}
 	y.runner, err = detection.NewRunner(detection.Config{
 		Fleet: y.fleet, Source: y.stage, Position: position, Commit: y.held.Commit, Log: y.log,
@@ -162,6 +165,7 @@ func (y *system) run(ctx context.Context, more ...func(context.Context) error) e
 		func(ctx context.Context) error { return runClock(ctx, y.pool, y.clock, y.log) },
 		y.runner.Run,
 		y.runRules,
+		y.gate.Run,
 		y.runHistory,
 		y.runLogbook,
 		y.runJobs,

@@ -41,6 +41,7 @@ var arrows = []arrow{
 	{"telemetry/rules", []string{"telemetry/observation", "telemetry/rules/...", "internal/ucum"}}, // units are arithmetic
 	{"telemetry/logbook", []string{"telemetry/...", "machines/...", "internal/..."}},
 	{"telemetry/detection", []string{"telemetry/...", "machines/...", "internal/..."}},
+	{"telemetry/gate", []string{"telemetry/...", "machines/...", "internal/..."}},
 	{"deploy", nil},
 	{"internal", []string{"internal/..."}},
 	{"internal/webhooks", []string{"internal/...", "machines"}}, // it carries what the audit log of machines announces

@@ -54,6 +54,18 @@ func (r Ratio) MarshalJSON() ([]byte, error) {
 	return []byte("null"), nil
 }
 
+// UnmarshalJSON reads the number, or null.
+func (r *Ratio) UnmarshalJSON(b []byte) error {
+	v := math.NaN()
+	if string(b) != "null" {
+		if err := json.Unmarshal(b, &v); err != nil {
+			return fmt.Errorf("read a number: %w", err)
+		}
+	}
+	*r = Ratio(v)
+	return nil
+}
+
 // Share is a part of a whole with its 95 % interval (Wilson 1927); NaN of nothing.
 type Share struct {
 	Part  int   `json:"part"`
