@@ -1,0 +1,108 @@
+package prognosis
+
+import "math"
+
+// sample is the rows of all lives that are fitted.
+type sample struct {
+	tracks [][]track // of each signal, at each row
+	ages   []float64
+	target []float64 // what remained, at most the cap
+	life   []int32
+	table  table // features without those of an index
+}
+
+// sample follows each life. Of very many rows it takes every second, third ...
+func (m *Model) sample(lives []Life) *sample {
+	signals, rows := len(m.Signals), 0
+	for i := range lives {
+		rows += len(lives[i].Rows)
+	}
+	step := 1 + rows*features(signals)/maxCells
+	s := &sample{}
+	for i := range lives {
+		l := &lives[i]
+		f := m.Follow()
+		for j := range l.Rows {
+			r := &l.Rows[j]
+			if !f.take(r) || j%step != 0 {
+				continue
+			}
+			s.tracks = append(s.tracks, append([]track(nil), f.tracks...))
+			s.ages = append(s.ages, r.Age)
+			s.target = append(s.target, math.Min(m.Cap, l.last()-r.Age))
+			s.life = append(s.life, int32(i)) //nolint:gosec // bounded by maxLives
+		}
+	}
+	column, into := make([][]float32, perTrack), make([]float32, perTrack)
+	for signal := range signals {
+		for i := range column {
+			column[i] = make([]float32, len(s.tracks))
+		}
+		for r := range s.tracks {
+			s.tracks[r][signal].put(into)
+			for i, v := range into {
+				column[i][r] = v
+			}
+		}
+		for i := range column {
+			s.table.add(column[i])
+		}
+	}
+	ages := make([]float32, len(s.ages))
+	for r, v := range s.ages {
+		ages[r] = float32(v)
+	}
+	s.table.add(ages)
+	return s
+}
+
+// moves says whether any signal has values that can be told apart.
+func (s *sample) moves() bool {
+	for _, limit := range s.table.limit[:max(0, len(s.table.limit)-1)] {
+		if len(limit) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// indexed are the columns of an index.
+func (s *sample) indexed(x *index) [][]float32 {
+	columns, into := make([][]float32, perTrack), make([]float32, perTrack)
+	for i := range columns {
+		columns[i] = make([]float32, len(s.tracks))
+	}
+	for r := range s.tracks {
+		h := x.of(s.tracks[r])
+		h.put(into)
+		for i, v := range into {
+			columns[i][r] = v
+		}
+	}
+	return columns
+}
+
+// fold lists the rows of a fold, or of all others.
+func (s *sample) fold(k int, inside bool) []int32 {
+	var rows []int32
+	for r, life := range s.life {
+		if (int(life)%folds == k) == inside {
+			rows = append(rows, int32(r)) //nolint:gosec // bounded by maxCells
+		}
+	}
+	return rows
+}
+
+// judge asks a forest about the lives of its fold.
+func (s *sample) judge(f *forest, fold int, most float64) []said {
+	var list []said
+	if len(s.tracks) == 0 {
+		return nil
+	}
+	into := make([]float32, features(len(s.tracks[0])))
+	for _, r := range s.fold(fold, true) {
+		v := clamp(f.ask(into, s.tracks[r], s.ages[r], true), most)
+		list = append(list, said{remaining: v, rest: s.target[r] - v, life: s.life[r]})
+	}
+	return list
+}
