@@ -19,7 +19,7 @@ func fixture(t *testing.T) fstest.MapFS {
 	add("pump/one.csv.gz", pump(1, true))
 	add("pump/two.csv.gz", pump(2, true))
 	add("rest/quiet.csv.gz", pump(3, false))
-	add("jets/train_FD001.txt.gz", jets(3))
+	add("jets/train_FD001.txt.gz", jets(16))
 	add("web/real/load.csv.gz", load())
 	files["web/"+nabWindows] = &fstest.MapFile{Data: []byte(`{"real/load.csv": [["2014-04-09 12:00:00.000000", "2014-04-09 20:00:00.000000"]]}`)}
 	add("plant/d00.dat.gz", plant(1, 200, 0, true))
@@ -80,7 +80,7 @@ func pump(seed uint64, labelled bool) string {
 	return b.String() + "\n"
 }
 
-// jets are engines of 220 to 260 flights that wear for the last 80.
+// jets are engines of 220 to 370 flights that wear for the last 80.
 func jets(engines int) string {
 	var b strings.Builder
 	for unit := range engines {

@@ -40,6 +40,7 @@ func (l Line) Short() float64 {
 // it hold tables of which none was measured.
 type Result struct {
 	Lines   []Line
+	Lives   []Line // of remaining life: Clock is the mean life less the age, Always a constant
 	Missing []string
 	Unknown []string
 }
@@ -73,6 +74,11 @@ func Measure(ctx context.Context, fsys fs.FS) (Result, error) {
 			result.Lines = append(result.Lines, lines...)
 		}
 	}
+	lives, small, err := measureLives(ctx, d)
+	if err != nil {
+		return Result{}, err
+	}
+	result.Lives, result.Missing = lives, append(result.Missing, small...)
 	for _, f := range d.files {
 		if dir := path.Dir(f.path); !known[dir] {
 			known[dir] = true

@@ -9,11 +9,27 @@ import (
 	"text/tabwriter"
 )
 
-// headings are the columns of the table.
-var headings = []string{"set", "figure", "watcher", "alarm clock", "always", "published", "goal", "short by"} //nolint:gochecknoglobals // never written
+// headings are the columns of the tables: of detection, and of remaining life.
+var (
+	headings     = []string{"set", "figure", "watcher", "alarm clock", "always", "published", "goal", "short by"}        //nolint:gochecknoglobals // never written
+	lifeHeadings = []string{"set", "figure", "model", "mean life less age", "constant", "published", "goal", "short by"} //nolint:gochecknoglobals // never written
+)
 
-// Print writes the table, as text or for a Markdown page.
+// Print writes the tables, as text or for a Markdown page.
 func (r Result) Print(w io.Writer, markdown bool) error {
+	if err := table(w, markdown, headings, r.Lines); err != nil {
+		return err
+	}
+	if len(r.Lives) > 0 {
+		fmt.Fprintln(w)
+		if err := table(w, markdown, lifeHeadings, r.Lives); err != nil {
+			return err
+		}
+	}
+	return r.notes(w)
+}
+
+func table(w io.Writer, markdown bool, headings []string, lines []Line) error {
 	t := tabwriter.NewWriter(w, 2, 4, 2, ' ', 0)
 	cells := func(cells []string) {
 		if markdown {
@@ -26,12 +42,17 @@ func (r Result) Print(w io.Writer, markdown bool) error {
 	if markdown {
 		cells(strings.Split(strings.Repeat("---,", len(headings)-1)+"---", ","))
 	}
-	for _, l := range r.Lines {
+	for _, l := range lines {
 		cells(l.cells())
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write the table: %w", err)
 	}
+	return nil
+}
+
+// notes says what was not measured.
+func (r Result) notes(w io.Writer) error {
 	var notes []string
 	for _, name := range r.Missing {
 		notes = append(notes, "not in this folder: "+name)

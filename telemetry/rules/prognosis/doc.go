@@ -4,6 +4,5 @@
 // bit, and what a model says of a row depends on no row behind it.
 //
 // Train makes a Model of whole lives; a Follower applies it to one machine, row by row,
-// in constant state. The package knows neither units nor names of machines: ages and what
-// remains are in whatever the lives were counted in.
+// in constant state. What remains is in the unit in which the lives' ages were counted.
 package prognosis

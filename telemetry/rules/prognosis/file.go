@@ -65,6 +65,7 @@ func (m *Model) content() []byte {
 	w := &writer{}
 	w.names(m.Signals)
 	w.names(m.Contexts)
+	w.names([]string{m.Unit})
 	w.floats(m.Cap, m.Typical, float64(m.Lives), float64(m.Rows), m.Accuracy.RMSE, m.Accuracy.Covered, m.Accuracy.Width)
 	w.floats(m.memory.initial, m.memory.fast, m.memory.mid, m.memory.slow)
 	w.normal(m.normal)
@@ -80,6 +81,10 @@ func (m *Model) content() []byte {
 func (r *reader) model() *Model {
 	m := &Model{Signals: r.names(1, maxSignals), Contexts: r.names(0, maxContext)}
 	signals, contexts := len(m.Signals), len(m.Contexts)
+	if unit := r.names(1, 1); len(unit) == 1 {
+		m.Unit = unit[0]
+	}
+	r.need(m.Unit == Hours || m.Unit == Rows)
 	m.Cap, m.Typical = r.above(0), r.above(0)
 	m.Lives, m.Rows = int(r.within(1, maxLives)), int(r.within(1, 1<<40))
 	m.Accuracy = Accuracy{r.within(0, math.MaxFloat32), r.within(0, 1.000001), r.within(0, math.MaxFloat32)}

@@ -7,6 +7,7 @@ import "math"
 type Model struct {
 	Signals  []string
 	Contexts []string
+	Unit     string  // of ages and of what remains: Hours or Rows
 	Cap      float64 // what remains is not told apart beyond it
 	Typical  float64 // life, the median
 	Lives    int     // that it was learnt from

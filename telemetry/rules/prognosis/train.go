@@ -1,6 +1,7 @@
 package prognosis
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -24,8 +25,15 @@ type Row struct {
 type Options struct {
 	Signals  []string
 	Contexts []string
+	Unit     string // of ages: Hours or Rows (default)
 	Cap      float64
 }
+
+// What ages are counted in.
+const (
+	Hours = "hour"
+	Rows  = "row"
+)
 
 // Bounds of a training.
 const (
@@ -47,7 +55,7 @@ func Train(lives []Life, o Options) (*Model, error) {
 	if err := check(lives, o); err != nil {
 		return nil, err
 	}
-	m := &Model{Signals: o.Signals, Contexts: o.Contexts, Cap: o.Cap, Lives: len(lives)}
+	m := &Model{Signals: o.Signals, Contexts: o.Contexts, Unit: cmp.Or(o.Unit, Rows), Cap: o.Cap, Lives: len(lives)}
 	rows, ages := make([]float64, len(lives)), make([]float64, len(lives))
 	for i := range lives {
 		rows[i], ages[i] = float64(len(lives[i].Rows)), lives[i].last()
@@ -86,6 +94,8 @@ func check(lives []Life, o Options) error {
 		return fmt.Errorf("%d signals that explain others: at most %d", len(o.Contexts), maxContext)
 	case len(lives) < leastLives || len(lives) > maxLives:
 		return fmt.Errorf("%d machines that were followed until they failed: %d to %d are needed", len(lives), leastLives, maxLives)
+	case o.Unit != "" && o.Unit != Hours && o.Unit != Rows:
+		return fmt.Errorf("ages in %q: they are in %ss or %ss", o.Unit, Hours, Rows)
 	case !(o.Cap >= 0 && o.Cap < math.MaxFloat32):
 		return fmt.Errorf("a cap of %v on what remains: it must be positive", o.Cap)
 	}
