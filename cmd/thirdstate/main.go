@@ -27,6 +27,7 @@ type commands struct {
 	Edge      edgeCommand      `cmd:"" help:"Start the product near the machines: it serves, and forwards all that comes in to a centre when there is a network."`
 	Simulate  simulateCommand  `cmd:"" help:"Publish a simulated fleet, or recorded files (--replay), over MQTT."`
 	Watch     watchCommand     `cmd:"" help:"Detect latent faults in a CSV file; no server needed."`
+	Train     trainCommand     `cmd:"" help:"Learn how long machines last from files of machines that ran until they failed; watch --model applies it."`
 	Backtest  backtestCommand  `cmd:"" help:"Say what a rule pack would have found on recorded history with known faults, how early, and what it would have cost."`
 	Verify    verifyCommand    `cmd:"" help:"Find the findings of bundles of evidence again, offline."`
 	Reconcile reconcileCommand `cmd:"" help:"Find what InfluxDB has lost of the intake log and write it again."`

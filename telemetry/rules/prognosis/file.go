@@ -66,7 +66,7 @@ func (m *Model) content() []byte {
 	w.names(m.Signals)
 	w.names(m.Contexts)
 	w.names([]string{m.Unit})
-	w.floats(m.Cap, m.Typical, float64(m.Lives), float64(m.Rows), m.Accuracy.RMSE, m.Accuracy.Covered, m.Accuracy.Width)
+	w.floats(m.Cap, m.Typical, float64(m.Lives), float64(m.Rows), m.Accuracy.RMSE, m.Accuracy.ByAge, m.Accuracy.Covered, m.Accuracy.Width)
 	w.floats(m.memory.initial, m.memory.fast, m.memory.mid, m.memory.slow)
 	w.normal(m.normal)
 	w.floats(m.margins.low[:]...)
@@ -87,7 +87,7 @@ func (r *reader) model() *Model {
 	r.need(m.Unit == Hours || m.Unit == Rows)
 	m.Cap, m.Typical = r.above(0), r.above(0)
 	m.Lives, m.Rows = int(r.within(1, maxLives)), int(r.within(1, 1<<40))
-	m.Accuracy = Accuracy{r.within(0, math.MaxFloat32), r.within(0, 1.000001), r.within(0, math.MaxFloat32)}
+	m.Accuracy = Accuracy{r.within(0, math.MaxFloat32), r.within(0, math.MaxFloat32), r.within(0, 1.000001), r.within(0, math.MaxFloat32)}
 	m.memory = memory{r.within(1, 1<<40), r.within(1, 1<<40), r.within(1, 1<<40), r.within(1, 1<<40)}
 	m.normal = r.normal(signals, contexts)
 	for b := range bands {

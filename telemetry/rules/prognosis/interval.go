@@ -22,6 +22,7 @@ type said struct {
 	remaining float64
 	rest      float64 // what truly remained, less that
 	life      int32
+	byAge     float64 // error of the median life less the age
 }
 
 // measureMargins takes the quantiles of the rests in each band. It is conformal

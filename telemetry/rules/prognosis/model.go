@@ -24,6 +24,7 @@ type Model struct {
 // with what remained counted up to the cap.
 type Accuracy struct {
 	RMSE    float64
+	ByAge   float64 // the same of who says the median life less the age
 	Covered float64 // share of the rows whose truth lay in the interval
 	Width   float64 // of the interval, the mean
 }

@@ -94,7 +94,7 @@ func (s *sample) fold(k int, inside bool) []int32 {
 }
 
 // judge asks a forest about the lives of its fold.
-func (s *sample) judge(f *forest, fold int, most float64) []said {
+func (s *sample) judge(f *forest, fold int, most, typical float64) []said {
 	var list []said
 	if len(s.tracks) == 0 {
 		return nil
@@ -102,7 +102,7 @@ func (s *sample) judge(f *forest, fold int, most float64) []said {
 	into := make([]float32, features(len(s.tracks[0])))
 	for _, r := range s.fold(fold, true) {
 		v := clamp(f.ask(into, s.tracks[r], s.ages[r], true), most)
-		list = append(list, said{remaining: v, rest: s.target[r] - v, life: s.life[r]})
+		list = append(list, said{remaining: v, rest: s.target[r] - v, life: s.life[r], byAge: clamp(typical-s.ages[r], most) - s.target[r]})
 	}
 	return list
 }

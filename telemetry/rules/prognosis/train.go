@@ -76,7 +76,7 @@ func Train(lives []Life, o Options) (*Model, error) {
 	var judged []said
 	for k := range folds {
 		f := m.grow(s, k)
-		judged = append(judged, s.judge(&f, k, m.Cap)...)
+		judged = append(judged, s.judge(&f, k, m.Cap, m.Typical)...)
 		m.forests = append(m.forests, f)
 	}
 	m.margins = measureMargins(judged, m.Cap)
@@ -153,11 +153,12 @@ func (m *Model) measure(judged []said) Accuracy {
 	for _, s := range judged {
 		low, high := m.margins.around(s.remaining, m.Cap)
 		a.RMSE += s.rest * s.rest / n
+		a.ByAge += s.byAge * s.byAge / n
 		a.Width += (high - low) / n
 		if truth := s.remaining + s.rest; truth >= low-1e-9 && truth <= high+1e-9 {
 			a.Covered += 1 / n
 		}
 	}
-	a.RMSE = math.Sqrt(a.RMSE)
+	a.RMSE, a.ByAge = math.Sqrt(a.RMSE), math.Sqrt(a.ByAge)
 	return a
 }

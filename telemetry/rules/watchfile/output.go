@@ -25,6 +25,7 @@ type line struct {
 	State   string     `json:"state"`
 	Episode *int       `json:"episode"`
 	Causes  []cause    `json:"causes"`
+	Remains *remaining `json:"remaining,omitempty"` // where a model says so
 }
 
 // cause is a signal's share in what is wrong.
@@ -63,7 +64,7 @@ func (w *writer) row(m *watched, at time.Time) error {
 		return nil
 	}
 	score, _ := m.rules.Score()
-	l := line{Row: m.rows, Machine: m.name, Score: math.Round(score*10) / 10, State: "normal", Causes: []cause{}}
+	l := line{Row: m.rows, Machine: m.name, Score: math.Round(score*10) / 10, State: "normal", Causes: []cause{}, Remains: m.life.line()}
 	if w.timed {
 		l.Time = &at
 	}
@@ -103,6 +104,7 @@ func (w *writer) end(s Summary) error {
 	switch {
 	case w.table:
 		w.episodes(s)
+		w.lasts(s)
 	case w.page != nil:
 		if err := w.page.write(w.out, s); err != nil {
 			return fmt.Errorf("write the report: %w", err)

@@ -47,6 +47,7 @@ type machineView struct {
 	Name     string
 	Rows     int
 	Found    int
+	Lasts    string // how much life remains, "" = no model is asked
 	Charts   []chartView
 	Folded   []chartView
 	Left     int  // signals that are not drawn
@@ -105,7 +106,13 @@ func (p *page) machines(v *view, s Summary) {
 			v.Without = len(order) - maxDrawn
 			return
 		}
-		v.Machines = append(v.Machines, v.machine(r, found[r.machine], len(order) == 1))
+		m := v.machine(r, found[r.machine], len(order) == 1)
+		for _, l := range s.Lasts {
+			if l.Machine == r.machine {
+				m.Lasts = v.lasting(l, s.Unit)
+			}
+		}
+		v.Machines = append(v.Machines, m)
 	}
 }
 

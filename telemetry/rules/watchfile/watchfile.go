@@ -16,6 +16,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 	"github.com/thirdstate/thirdstate/telemetry/rules/bundle"
+	"github.com/thirdstate/thirdstate/telemetry/rules/prognosis"
 )
 
 // Bounds of a file.
@@ -45,20 +46,21 @@ const (
 // Options of a run. Columns are given by their names or by their numbers from 1. In a
 // table of one value a row, roles are those of the signals that its rows name.
 type Options struct {
-	Time         string        // column of the time; "" = look for one, "none" = rows are Every apart
-	TimeFormat   string        // one of TimeFormats; "" = look how it is written
-	Every        time.Duration // distance of rows without a time; default one minute
-	Signals      []string      // columns that are watched; empty = all numbers
-	Context      []string      // columns that explain (load, ambient)
-	Ignore       []string      // columns that are not looked at
-	Healthy      int           // rows of each machine that are known to be healthy, and are learnt; 0 = decides itself
-	Group        string        // column whose value names the machine; "" = look for one, "none" = one machine
-	SignalColumn string        // column that names the signal of a row with one value; "" = look for one
-	ValueColumn  string        // column that holds its value
-	SkipBad      bool          // leave out what cannot be read and count it, instead of ending
-	Pack         *rules.Pack   // rules to use instead of the default watcher
-	Format       Format        // default NDJSON
-	Language     string        // of the table and the page: "en" (default) or "zh"
+	Time         string           // column of the time; "" = look for one, "none" = rows are Every apart
+	TimeFormat   string           // one of TimeFormats; "" = look how it is written
+	Every        time.Duration    // distance of rows without a time; default one minute
+	Signals      []string         // columns that are watched; empty = all numbers
+	Context      []string         // columns that explain (load, ambient)
+	Ignore       []string         // columns that are not looked at
+	Healthy      int              // rows of each machine that are known to be healthy, and are learnt; 0 = decides itself
+	Group        string           // column whose value names the machine; "" = look for one, "none" = one machine
+	SignalColumn string           // column that names the signal of a row with one value; "" = look for one
+	ValueColumn  string           // column that holds its value
+	SkipBad      bool             // leave out what cannot be read and count it, instead of ending
+	Model        *prognosis.Model // says what remains of each machine's life; nil = nothing does
+	Pack         *rules.Pack      // rules to use instead of the default watcher
+	Format       Format           // default NDJSON
+	Language     string           // of the table and the page: "en" (default) or "zh"
 
 	// Bundle, if it is there, is given a bundle of evidence for each episode as it opens:
 	// the name of its file, without a folder, and its bytes.
@@ -102,8 +104,10 @@ type Summary struct {
 	Context  []string
 	Ignored  []string // columns that are no numbers, or were to be ignored
 	Episodes []Episode
-	Spans    []Span   // in the order of the file
-	Notes    []string // what was taken for what, and what was left out, a line each
+	Spans    []Span    // in the order of the file
+	Lasts    []Lasting // what the model gives each machine at its last row, in the order of the file
+	Unit     string    // of what remains
+	Notes    []string  // what was taken for what, and what was left out, a line each
 }
 
 // Run watches a file to its end and writes what it sees to w. An error about the
@@ -118,6 +122,9 @@ func Run(ctx context.Context, r io.Reader, name string, opts Options, w io.Write
 	run.summary.Timed = t.timed
 	if len(run.summary.Signals) == 0 && !t.long {
 		return noted(t), fmt.Errorf("%s: no column of numbers is left to watch", name)
+	}
+	if err := fits(t, opts.Model); err != nil {
+		return noted(t), err
 	}
 	if run.pack, err = pack(name, opts, run.summary, t.long); err != nil {
 		return noted(t), err
@@ -220,6 +227,7 @@ type watched struct {
 	episodes int
 	open     []int // indexes of open episodes
 	current  int   // number of the newest open one, 0 = none
+	life     *life // nil = no model is asked
 }
 
 func (r *run) row(row row) error {
@@ -340,6 +348,9 @@ func (r *run) observe(m *watched, at time.Time, line int) error {
 		m.recorder.Record(m.rules, seen)
 	}
 	found := m.rules.Observe(seen)
+	if m.life != nil {
+		m.life.observe(m, r.table.timed)
+	}
 	if err := r.take(m, found, false); err != nil {
 		return r.table.fault(line, "%v", err)
 	}
@@ -361,6 +372,9 @@ func (r *run) machine(name string) (*watched, error) {
 	}
 	name = strings.Clone(name)
 	m := &watched{name: name, pack: r.pack, rules: rules.New(name, r.pack)}
+	if r.opts.Model != nil {
+		m.life = newLife(r.opts.Model)
+	}
 	if r.opts.Bundle != nil {
 		m.recorder = &bundle.Recorder{Every: window(len(r.order))}
 	}
@@ -424,6 +438,10 @@ func (r *run) end() (Summary, error) {
 			r.summary.Learning++
 		}
 		r.summary.Spans = append(r.summary.Spans, Span{m.name, m.rows, m.first, m.last})
+		if m.life != nil {
+			r.summary.Unit = r.opts.Model.Unit
+			r.summary.Lasts = append(r.summary.Lasts, Lasting{m.name, m.life.said, m.life.known})
+		}
 	}
 	r.summary.Machines = len(r.order)
 	if r.table.long {

@@ -1,0 +1,182 @@
+package watchfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/observation"
+	"github.com/thirdstate/thirdstate/telemetry/rules/prognosis"
+)
+
+// maxLifeValues bounds what is held of run-to-failure files at once.
+const maxLifeValues = 20_000_000
+
+// Fleet is machines that were followed from new until they failed, read from files. Ages
+// are in hours where rows have a time, else in rows.
+type Fleet struct {
+	Lives    []prognosis.Life
+	Signals  []string
+	Contexts []string
+	Timed    bool
+	Notes    []string // what was taken for what, a line each
+
+	values int
+	byName map[string]bool
+}
+
+// Roles are what a model is learnt of.
+func (f *Fleet) Roles() prognosis.Options {
+	return prognosis.Options{Signals: f.Signals, Contexts: f.Contexts, Unit: unitOf(f.Timed)}
+}
+
+// unitOf is what ages are counted in.
+func unitOf(timed bool) string {
+	if timed {
+		return prognosis.Hours
+	}
+	return prognosis.Rows
+}
+
+// reading is one machine of the file that is read.
+type reading struct {
+	life        *prognosis.Life
+	first, last time.Time
+	values      []observation.Value // of the row before
+}
+
+// Read adds the machines of a file: each one's last row is its failure. All files have
+// the same columns. An error about the file is one line with its name and the line number.
+func (f *Fleet) Read(ctx context.Context, r io.Reader, name string, opts Options) error {
+	t, err := openTable(r, name, opts)
+	if err != nil {
+		return err
+	}
+	if err := f.roles(t); err != nil {
+		return err
+	}
+	machines := map[string]*reading{}
+	var order []*reading
+	for n := 0; ; n++ {
+		if n%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		row, err := t.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if bad := (badRow{}); errors.As(err, &bad) && opts.SkipBad {
+			t.left.add(bad)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		m := machines[row.machine]
+		if m == nil {
+			if len(order) == maxMachines {
+				return t.fault(row.line, "more than %d machines", maxMachines)
+			}
+			m = &reading{life: &prognosis.Life{Machine: called(t, row.machine)}, first: row.at}
+			machines[strings.Clone(row.machine)], order = m, append(order, m)
+		}
+		if err := f.row(t, m, row); err != nil {
+			return err
+		}
+	}
+	for _, m := range order {
+		if f.byName[m.life.Machine] {
+			return fmt.Errorf("%s: there is a machine %s already, from a file before", name, short(m.life.Machine))
+		}
+		f.Lives = append(f.Lives, *m.life)
+	}
+	for _, m := range order {
+		if f.byName == nil {
+			f.byName = map[string]bool{}
+		}
+		f.byName[m.life.Machine] = true
+	}
+	f.Notes = append(f.Notes, (&run{table: t}).notes()...)
+	return nil
+}
+
+// called is a machine's name: that of its file, where the file has only one.
+func called(t *table, machine string) string {
+	if slices.ContainsFunc(t.columns, func(c column) bool { return c.use == asGroup }) {
+		return strings.Clone(machine)
+	}
+	base, _, _ := strings.Cut(path.Base(filepath.ToSlash(t.name)), ".")
+	return base
+}
+
+// roles takes the columns of the first file, and holds the others to them.
+func (f *Fleet) roles(t *table) error {
+	signals, contexts, _ := t.chosen()
+	switch {
+	case t.long:
+		return fmt.Errorf("%s: has one value a row: lives are read from tables with a column a signal", t.name)
+	case len(signals) == 0:
+		return fmt.Errorf("%s: no column of numbers is left to learn from", t.name)
+	case f.Signals == nil:
+		f.Signals, f.Contexts, f.Timed = signals, contexts, t.timed
+	case !slices.Equal(f.Signals, signals) || !slices.Equal(f.Contexts, contexts) || f.Timed != t.timed:
+		return fmt.Errorf("%s: its columns are not those of the files before it, which are: %s", t.name, short200(strings.Join(slices.Concat(f.Signals, f.Contexts), ", ")))
+	}
+	return nil
+}
+
+// row adds one to a machine's life. A row that repeats the one before it is left out, as
+// watch does.
+func (f *Fleet) row(t *table, m *reading, row row) error {
+	n := len(m.life.Rows)
+	age := float64(n + 1)
+	if t.timed {
+		if n > 0 && row.at.Equal(m.last) && slices.Equal(row.values, m.values) {
+			return nil
+		}
+		if row.at.Before(m.last.Add(-putBack)) {
+			return t.fault(row.line, "time goes back to %s: sort the file by time, or name the column of the machines (--group)", row.at.Format(time.RFC3339))
+		}
+		if age = row.at.Sub(m.first).Hours(); n > 0 {
+			age = math.Max(age, m.life.Rows[n-1].Age)
+		}
+	}
+	if f.values += len(f.Signals) + len(f.Contexts); f.values > maxLifeValues {
+		return t.fault(row.line, "more than %d values in all: leave out columns, or every second row", maxLifeValues)
+	}
+	m.last, m.values = row.at, append(m.values[:0], row.values...)
+	m.life.Rows = append(m.life.Rows, prognosis.Row{Age: age, Values: arrange(make([]float64, len(f.Signals)+len(f.Contexts)), f.Signals, f.Contexts, row.values)})
+	return nil
+}
+
+// arrange puts an instant's values in the order of signals, then contexts; NaN = none.
+func arrange(into []float64, signals, contexts []string, values []observation.Value) []float64 {
+	guess := 0 // rows have their values in the same order
+	for i := range into {
+		name := ""
+		if i < len(signals) {
+			name = signals[i]
+		} else {
+			name = contexts[i-len(signals)]
+		}
+		into[i] = math.NaN()
+		for range values {
+			if guess == len(values) {
+				guess = 0
+			}
+			guess++
+			if values[guess-1].Signal == name {
+				into[i] = values[guess-1].Value
+				break
+			}
+		}
+	}
+	return into
+}

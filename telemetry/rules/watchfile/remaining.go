@@ -1,0 +1,139 @@
+package watchfile
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/prognosis"
+)
+
+// Lasting is how much life a model gives a machine at its last row.
+type Lasting struct {
+	Machine string
+	prognosis.Estimate
+	Known bool // else it says nothing
+}
+
+// life is what a model makes of one machine of the file.
+type life struct {
+	model    *prognosis.Model
+	follower *prognosis.Follower
+	row      prognosis.Row
+	said     prognosis.Estimate
+	known    bool
+}
+
+func newLife(m *prognosis.Model) *life {
+	return &life{model: m, follower: m.Follow(), row: prognosis.Row{Values: make([]float64, len(m.Signals)+len(m.Contexts))}}
+}
+
+// observe asks the model about the row that the rules have just seen.
+func (l *life) observe(m *watched, timed bool) {
+	if l.row.Age = float64(m.rows); timed {
+		l.row.Age = m.last.Sub(m.first).Hours()
+	}
+	arrange(l.row.Values, l.model.Signals, l.model.Contexts, m.values)
+	if said, known := l.follower.Observe(&l.row); known {
+		l.said, l.known = said, true
+	}
+}
+
+// fits says in one line where a model does not fit the file.
+func fits(t *table, m *prognosis.Model) error {
+	if m == nil {
+		return nil
+	}
+	if unit := unitOf(t.timed); unit != m.Unit {
+		return fmt.Errorf("%s: the model counts ages in %ss, and the file in %ss (--time)", t.name, m.Unit, unit)
+	}
+	signals, contexts, _ := t.chosen()
+	var missing []string
+	for _, name := range slices.Concat(m.Signals, m.Contexts) {
+		if !slices.Contains(signals, name) && !slices.Contains(contexts, name) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 && !t.long { // of a long table, signals come with its rows
+		return fmt.Errorf("%s: the model needs columns that are not read here: %s", t.name, short200(strings.Join(missing, ", ")))
+	}
+	return nil
+}
+
+// remaining is an estimate as it is written of each row; High is null where it is open.
+type remaining struct {
+	Value float64  `json:"value"`
+	Low   float64  `json:"low"`
+	High  *float64 `json:"high"`
+	Unit  string   `json:"unit"`
+}
+
+func (l *life) line() *remaining {
+	if l == nil || !l.known {
+		return nil
+	}
+	r := &remaining{Value: hundredth(l.said.Remaining), Low: hundredth(l.said.Low), Unit: l.model.Unit}
+	if high := hundredth(l.said.High); !l.said.More {
+		r.High = &high
+	}
+	return r
+}
+
+func hundredth(v float64) float64 { return math.Round(v*100) / 100 }
+
+// lasting writes an estimate in words.
+func (w words) lasting(l Lasting, unit string) string {
+	thing := w.say(unit+"s", map[string]string{prognosis.Hours: "小时", prognosis.Rows: "行"}[unit])
+	low, high, about := whole(l.Low), whole(l.High), whole(l.Remaining)
+	switch {
+	case !l.Known:
+		return w.say("no estimate", "无估计")
+	case l.More && l.Remaining >= l.High*(1-1e-9):
+		return w.say("more than %s %s", "%s %s以上", low, thing)
+	case l.More:
+		return w.say("about %s %s (%s or more)", "约 %s %s(%s 以上)", about, thing, low)
+	}
+	return w.say("about %s %s (%s to %s)", "约 %s %s(%s 至 %s)", about, thing, low, high)
+}
+
+// whole writes an age: small ones with a tenth.
+func whole(v float64) string {
+	digits := 0
+	if v < 10 && v > 0 {
+		digits = 1
+	}
+	return strconv.FormatFloat(v, 'f', digits, 64)
+}
+
+// lasts writes what remains of each machine's life, the least first.
+func (w *writer) lasts(s Summary) {
+	if len(s.Lasts) == 0 {
+		return
+	}
+	in := words{w.zh, w.timed}
+	t := tabwriter.NewWriter(w.out, 2, 4, 2, ' ', 0)
+	fmt.Fprintf(t, "\n%s\t%s\n", in.say("machine", "设备"), in.say("remaining life", "剩余寿命"))
+	for _, l := range s.byRemaining() {
+		fmt.Fprintf(t, "%s\t%s\n", l.Machine, in.lasting(l, s.Unit))
+	}
+	_ = t.Flush() // the buffered writer keeps the error for its own Flush
+}
+
+func (s Summary) byRemaining() []Lasting {
+	list := slices.Clone(s.Lasts)
+	slices.SortStableFunc(list, func(a, b Lasting) int {
+		switch {
+		case a.Known != b.Known:
+			return map[bool]int{true: -1, false: 1}[a.Known]
+		case a.Remaining < b.Remaining:
+			return -1
+		case a.Remaining > b.Remaining:
+			return 1
+		}
+		return 0
+	})
+	return list
+}
