@@ -41,7 +41,7 @@ func TestTrain_WritesAModelThatWatchApplies(t *testing.T) {
 	}
 	out.Reset()
 	w := watchCommand{File: file, Time: "none", Every: 6e10, Format: "table", Model: model}
-	if err := w.watch(t.Context(), strings.NewReader(""), &out, &notes); err != nil || !strings.Contains(out.String(), "remaining life\na        about ") {
+	if err := w.watch(t.Context(), strings.NewReader(""), &out, &notes); err != nil || !strings.Contains(out.String(), "  remaining life\n") || !strings.Contains(out.String(), "  about ") {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }

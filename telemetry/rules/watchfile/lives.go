@@ -28,8 +28,9 @@ type Fleet struct {
 	Timed    bool
 	Notes    []string // what was taken for what, a line each
 
+	names  []string // signals, then contexts
 	values int
-	byName map[string]bool
+	taken  map[string]bool // names of machines
 }
 
 // Roles are what a model is learnt of.
@@ -92,16 +93,11 @@ func (f *Fleet) Read(ctx context.Context, r io.Reader, name string, opts Options
 		}
 	}
 	for _, m := range order {
-		if f.byName[m.life.Machine] {
+		if f.taken[m.life.Machine] {
 			return fmt.Errorf("%s: there is a machine %s already, from a file before", name, short(m.life.Machine))
 		}
+		f.taken[m.life.Machine] = true
 		f.Lives = append(f.Lives, *m.life)
-	}
-	for _, m := range order {
-		if f.byName == nil {
-			f.byName = map[string]bool{}
-		}
-		f.byName[m.life.Machine] = true
 	}
 	f.Notes = append(f.Notes, (&run{table: t}).notes()...)
 	return nil
@@ -126,8 +122,9 @@ func (f *Fleet) roles(t *table) error {
 		return fmt.Errorf("%s: no column of numbers is left to learn from", t.name)
 	case f.Signals == nil:
 		f.Signals, f.Contexts, f.Timed = signals, contexts, t.timed
+		f.names, f.taken = slices.Concat(signals, contexts), map[string]bool{}
 	case !slices.Equal(f.Signals, signals) || !slices.Equal(f.Contexts, contexts) || f.Timed != t.timed:
-		return fmt.Errorf("%s: its columns are not those of the files before it, which are: %s", t.name, short200(strings.Join(slices.Concat(f.Signals, f.Contexts), ", ")))
+		return fmt.Errorf("%s: its columns are not those of the files before it, which are: %s", t.name, short200(strings.Join(f.names, ", ")))
 	}
 	return nil
 }
@@ -148,32 +145,23 @@ func (f *Fleet) row(t *table, m *reading, row row) error {
 			age = math.Max(age, m.life.Rows[n-1].Age)
 		}
 	}
-	if f.values += len(f.Signals) + len(f.Contexts); f.values > maxLifeValues {
+	if f.values += len(f.names); f.values > maxLifeValues {
 		return t.fault(row.line, "more than %d values in all: leave out columns, or every second row", maxLifeValues)
 	}
 	m.last, m.values = row.at, append(m.values[:0], row.values...)
-	m.life.Rows = append(m.life.Rows, prognosis.Row{Age: age, Values: arrange(make([]float64, len(f.Signals)+len(f.Contexts)), f.Signals, f.Contexts, row.values)})
+	m.life.Rows = append(m.life.Rows, prognosis.Row{Age: age, Values: arrange(make([]float64, len(f.names)), f.names, row.values)})
 	return nil
 }
 
-// arrange puts an instant's values in the order of signals, then contexts; NaN = none.
-func arrange(into []float64, signals, contexts []string, values []observation.Value) []float64 {
-	guess := 0 // rows have their values in the same order
-	for i := range into {
-		name := ""
-		if i < len(signals) {
-			name = signals[i]
-		} else {
-			name = contexts[i-len(signals)]
-		}
+// arrange puts an instant's values in the order of the names; NaN = it has none.
+func arrange(into []float64, names []string, values []observation.Value) []float64 {
+	next := 0 // rows have their values in the same order
+	for i, name := range names {
 		into[i] = math.NaN()
 		for range values {
-			if guess == len(values) {
-				guess = 0
-			}
-			guess++
-			if values[guess-1].Signal == name {
-				into[i] = values[guess-1].Value
+			v := &values[next%len(values)]
+			if next++; v.Signal == name {
+				into[i] = v.Value
 				break
 			}
 		}

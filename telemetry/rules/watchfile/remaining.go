@@ -21,6 +21,7 @@ type Lasting struct {
 // life is what a model makes of one machine of the file.
 type life struct {
 	model    *prognosis.Model
+	names    []string // its signals and contexts
 	follower *prognosis.Follower
 	row      prognosis.Row
 	said     prognosis.Estimate
@@ -28,7 +29,8 @@ type life struct {
 }
 
 func newLife(m *prognosis.Model) *life {
-	return &life{model: m, follower: m.Follow(), row: prognosis.Row{Values: make([]float64, len(m.Signals)+len(m.Contexts))}}
+	names := slices.Concat(m.Signals, m.Contexts)
+	return &life{model: m, names: names, follower: m.Follow(), row: prognosis.Row{Values: make([]float64, len(names))}}
 }
 
 // observe asks the model about the row that the rules have just seen.
@@ -36,7 +38,7 @@ func (l *life) observe(m *watched, timed bool) {
 	if l.row.Age = float64(m.rows); timed {
 		l.row.Age = m.last.Sub(m.first).Hours()
 	}
-	arrange(l.row.Values, l.model.Signals, l.model.Contexts, m.values)
+	arrange(l.row.Values, l.names, m.values)
 	if said, known := l.follower.Observe(&l.row); known {
 		l.said, l.known = said, true
 	}
