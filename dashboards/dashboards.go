@@ -21,6 +21,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/webhooks"
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/gate"
 	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intake"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
@@ -37,6 +38,7 @@ type Config struct {
 	History   history.Store
 	Detection *detection.Runner
 	Fleet     *detection.Fleet         // for bundles of evidence; may be nil
+	Gate      *gate.Gate               // judges rules on the stored history; may be nil
 	Held      *detection.Store         // knows what the records refuse of machines; may be nil
 	Intake    func() IntakeStatus      // for the intake page
 	IntakeLog *intakelog.Log           // where replayed messages go

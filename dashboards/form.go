@@ -15,19 +15,23 @@ import (
 
 // Limits of what a browser may send.
 const (
-	maxForm   = 64 << 10 // bytes of a form without a photo
-	maxPhoto  = 15 << 20 // bytes of the largest photo
-	maxField  = 4_000    // characters of one field
+	maxForm   = 64 << 10  // bytes of a form without a photo
+	maxPhoto  = 15 << 20  // bytes of the largest photo
+	maxField  = 4_000     // characters of one field
+	maxPack   = 256 << 10 // characters of the text of a rule pack
 	maxFields = 50
 	firstYear = 1900 // of a time
 	lastYear  = 2199
 )
 
 // readForm reads the form within its limits, so that no field holds more than a
-// person writes, nor text that no database column takes.
-func (r *request) readForm(limit int64) error {
+// person writes, nor text that no database column takes. 0 is the usual limit.
+func (r *request) readForm(limit int64, field int) error {
 	if limit == 0 {
 		limit = maxForm
+	}
+	if field == 0 {
+		field = maxField
 	}
 	req := r.Request()
 	req.Body = http.MaxBytesReader(r.Response(), req.Body, limit)
@@ -37,7 +41,7 @@ func (r *request) readForm(limit int64) error {
 	}
 	switch {
 	case err == nil:
-		return r.checkValues(req.Form)
+		return r.checkValues(req.Form, field)
 	case errors.As(err, new(*http.MaxBytesError)):
 		if limit > maxPhoto {
 			return r.refusal(problem.TooLarge, "error.photo")
@@ -47,11 +51,11 @@ func (r *request) readForm(limit int64) error {
 	return r.refusal(problem.Invalid, "error.form")
 }
 
-func (r *request) checkValues(values url.Values) error {
+func (r *request) checkValues(values url.Values, longest int) error {
 	n := 0
 	for name, list := range values {
 		for _, value := range append([]string{name}, list...) {
-			if n++; n > 2*maxFields || utf8.RuneCountInString(value) > maxField || !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
+			if n++; n > 2*maxFields || utf8.RuneCountInString(value) > longest || !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
 				return r.refusal(problem.Invalid, "error.form")
 			}
 		}

@@ -47,6 +47,9 @@ var pages = []page{
 	{Path: "/machines", Key: "nav.machines", Params: []string{"q", "health", "kind", "cursor"}, Roles: everyone, Show: showMachines},
 	{Path: "/fault-to-fix", Key: "nav.fault_to_fix", Params: []string{"days"}, Roles: managers, Show: showFaultToFix},
 	{Path: "/meeting", Key: "nav.meeting", Params: []string{"month"}, Roles: meeters, Show: showMeeting},
+	{Path: "/rules", Key: "nav.rules", Menu: "nav.admin", Params: []string{"from"}, Roles: managers, Show: showRules},
+	{Path: "/rules/:id", Roles: managers, Show: showRule},
+	{Path: "/backtests/:id", Roles: managers, Show: showBacktest},
 	{Path: "/intake", Key: "nav.intake", Menu: "nav.admin", Roles: managers, Show: showIntake},
 	{Path: "/signals", Key: "nav.signals", Menu: "nav.admin", Params: []string{"q", "cursor"}, Roles: managers, Show: showSignalMachines},
 	{Path: "/webhooks", Key: "nav.webhooks", Menu: "nav.admin", Roles: subscribers, Show: showWebhooks},
@@ -71,6 +74,7 @@ type action struct {
 	API   string
 	Roles []identity.Role
 	Body  int64 // limit of the form in bytes; 0 means 64 KiB
+	Field int   // limit of one field in characters; 0 means 4,000
 	Do    func(*request, pgx.Tx) (message string, err error)
 	Alone func(*request) (message string, err error) // in place of Do: makes transactions of its own
 }
@@ -96,6 +100,8 @@ var actions = []action{
 	{Path: "/dead-letters/:id/replay", API: "replay-dead-letter", Roles: managers, Do: doReplay},
 	{Path: "/dead-letters/:id/discard", API: "discard-dead-letter", Roles: managers, Do: doDiscard},
 	{Path: "/unclaimed/claim", API: "claim-device", Roles: managers, Do: doClaim},
+	{Path: "/rules/add", API: "add-rule-version", Roles: managers, Body: 4 * maxPack, Field: maxPack, Do: doDraft},
+	{Path: "/rules/:id/backtest", API: "start-backtest", Roles: managers, Do: doBacktest},
 	{Path: "/webhooks/add", API: "add-webhook", Roles: subscribers, Do: doAddWebhook},
 	{Path: "/webhooks/:id/test", API: "test-webhook", Roles: subscribers, Do: doTestWebhook},
 	{Path: "/webhooks/:id/switch", API: "change-webhook", Roles: subscribers, Do: doSwitchWebhook},
@@ -143,7 +149,7 @@ func Actions() []Action {
 
 // act runs an action and returns to the page with what happened.
 func (s *Site) act(r *request, a action) error {
-	if err := r.readForm(a.Body); err != nil {
+	if err := r.readForm(a.Body, a.Field); err != nil {
 		return r.refuse(err)
 	}
 	var text string

@@ -124,7 +124,7 @@ func (s *Site) answer(c echo.Context, h func(*request) error) error {
 		err = s.fromHere(r)
 	}
 	if err == nil {
-		err = r.checkValues(r.QueryParams())
+		err = r.checkValues(r.QueryParams(), maxField)
 	}
 	if err == nil {
 		err = h(r)

@@ -118,7 +118,7 @@ func (s *Site) showSignIn(r *request) error {
 }
 
 func (s *Site) signIn(r *request) error {
-	if err := r.readForm(0); err != nil {
+	if err := r.readForm(0, 0); err != nil {
 		return err
 	}
 	login := r.FormValue("login")
@@ -163,7 +163,7 @@ func (s *Site) signOut(r *request) error {
 }
 
 func (s *Site) setLanguage(r *request) error {
-	if err := r.readForm(0); err != nil {
+	if err := r.readForm(0, 0); err != nil {
 		return err
 	}
 	if lang := r.FormValue("language"); lang == "zh" || lang == "en" {
@@ -178,7 +178,7 @@ const oneClickUserSQL = `SELECT id FROM app_user WHERE login = @login AND one_cl
 func (s *Site) oneClick(r *request) error {
 	login := r.Param("login")
 	if login == "" {
-		if err := r.readForm(0); err != nil {
+		if err := r.readForm(0, 0); err != nil {
 			return err
 		}
 		login = r.FormValue("login")

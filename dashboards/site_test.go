@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/gate"
 	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
@@ -42,7 +44,10 @@ func newDesk(t *testing.T, demo *Demo) *desk {
 	d := &desk{t: t, e: echo.New(), w: maintenancetest.New(t, pool), clock: clock.New(maintenancetest.Now, 0, nil)}
 	d.a, d.b = d.w.A, d.w.B
 	store := history.NewPostgres(pool)
-	site, err := Mount(d.e, Config{Pool: pool, Clock: d.clock, History: store, Fleet: detection.NewFleet(nil), Demo: demo, Log: slog.New(slog.NewTextHandler(toTest{t}, nil)),
+	fleet := detection.NewFleet(nil)
+	judge := gate.New(gate.Config{Pool: pool, Clock: d.clock, Log: slog.New(slog.NewTextHandler(toTest{t}, nil)), Fleet: fleet, Rows: store.Rows,
+		Faults: func(context.Context, postgres.DB, []uuid.UUID) ([]gate.Fault, error) { return nil, nil }})
+	site, err := Mount(d.e, Config{Pool: pool, Clock: d.clock, History: store, Fleet: fleet, Gate: judge, Demo: demo, Log: slog.New(slog.NewTextHandler(toTest{t}, nil)),
 		Webhooks: maintenancetest.Webhooks(),
 		Intake:   func() IntakeStatus { return IntakeStatus{Sources: []string{"127.0.0.1:1883"}} }})
 	if err != nil {
@@ -126,7 +131,7 @@ func (d *desk) person(role identity.Role) maintenancetest.Person {
 // address gives a page's address for customer A's thing.
 func (d *desk) address(path string) string {
 	parts := strings.Split(path, "/")
-	ids := map[string]string{"cases": d.a.Case.ID.String(), "findings": d.a.Finding.ID.String(), "machines": d.a.Machine.ID.String(), "work-orders": d.a.Order.ID.String(), "callbacks": d.a.Callback.String(),
+	ids := map[string]string{"cases": d.a.Case.ID.String(), "findings": d.a.Finding.ID.String(), "rules": gate.WatcherHash, "backtests": d.a.Case.ID.String(), "machines": d.a.Machine.ID.String(), "work-orders": d.a.Order.ID.String(), "callbacks": d.a.Callback.String(),
 		"photos": d.a.Photo.ID.String(), "promises": d.a.Promise.ID.String(), "checklist": d.a.Item.ID.String(), "webhooks": d.a.Webhook.ID.String(), "webhook-deliveries": d.a.Delivery.ID.String(), "dead-letters": "1", "held-outcomes": d.a.Machine.ID.String(), "unclaimed": "x", "mappings": d.a.Machine.ID.String()}
 	for i, part := range parts {
 		if part == ":id" {

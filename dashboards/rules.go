@@ -1,0 +1,284 @@
+package dashboards
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/gate"
+	"github.com/thirdstate/thirdstate/telemetry/rules"
+	"github.com/thirdstate/thirdstate/telemetry/rules/backtest"
+)
+
+// shownVersions and shownBacktests bound the lists of the page; the API has all.
+const (
+	shownVersions  = 50
+	shownBacktests = 20
+)
+
+// rulesPage is what watches the fleet, what is to do so, and what is known of both.
+type rulesPage struct {
+	Packs     []*rules.Pack // in force, by model
+	Versions  []gate.Version
+	Backtests []gate.Backtest
+	Draft     draft
+}
+
+// draft is a text as it was sent, with what is wrong with it.
+type draft struct {
+	Text, Note string
+	Faults     []problem.Field
+}
+
+func showRules(_ *Site, r *request) error {
+	var d draft
+	if from := r.QueryParam("from"); from != "" {
+		pack, _, err := r.rulesOf(from)
+		if err != nil {
+			return err
+		}
+		if pack != nil {
+			d.Text = string(pack.Text)
+		}
+	}
+	return r.rules(http.StatusOK, d)
+}
+
+func (r *request) rules(status int, d draft) error {
+	p := rulesPage{Draft: d}
+	if r.site.Fleet != nil {
+		packs := r.site.Fleet.Packs()
+		for _, model := range slices.Sorted(maps.Keys(packs)) {
+			p.Packs = append(p.Packs, packs[model])
+		}
+	}
+	err := r.read(func(tx pgx.Tx) (err error) {
+		if p.Versions, err = gate.Versions(r.ctx, tx, "", ""); err != nil {
+			return err
+		}
+		p.Versions = p.Versions[:min(len(p.Versions), shownVersions)]
+		page, err := gate.Backtests(r.ctx, tx, gate.BacktestFilter{Limit: shownBacktests})
+		p.Backtests = page.Items
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.render(status, "nav.rules", rulesView(r.view, p))
+}
+
+// rulePage is one version of a pack, or a pack in force that came with the program.
+type rulePage struct {
+	Hash      string
+	Pack      *rules.Pack   // nil for the default watcher
+	Version   *gate.Version // nil where nobody here wrote it
+	InForce   bool
+	Others    []gate.Version // of the same model, to judge beside it
+	Backtests []gate.Backtest
+}
+
+func showRule(_ *Site, r *request) error {
+	p := rulePage{Hash: r.Param("id")}
+	var err error
+	if p.Pack, p.Version, err = r.rulesOf(p.Hash); err != nil {
+		return err
+	}
+	_, p.InForce = r.inForce(p.Hash)
+	err = r.read(func(tx pgx.Tx) (err error) {
+		if p.Pack != nil {
+			if p.Others, err = gate.Versions(r.ctx, tx, p.Pack.Model, ""); err != nil {
+				return err
+			}
+			p.Others = slices.DeleteFunc(p.Others, func(o gate.Version) bool { return o.Hash == p.Hash })
+			p.Others = p.Others[:min(len(p.Others), shownVersions)]
+		}
+		page, err := gate.Backtests(r.ctx, tx, gate.BacktestFilter{Hash: p.Hash, Limit: shownBacktests})
+		p.Backtests = page.Items
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return r.render(http.StatusOK, "nav.rules", ruleView(r.view, p))
+}
+
+// rulesOf is the pack with this hash, nil for the default watcher, and its version
+// where somebody here wrote it.
+func (r *request) rulesOf(hash string) (*rules.Pack, *gate.Version, error) {
+	pack, inForce := r.inForce(hash)
+	var v gate.Version
+	err := r.read(func(tx pgx.Tx) (err error) {
+		v, err = gate.GetVersion(r.ctx, tx, hash)
+		return err
+	})
+	switch {
+	case problem.Of(err) == problem.NotFound && inForce:
+		return pack, nil, nil
+	case err == nil && pack == nil:
+		pack, err = rules.Parse("pack.yaml", []byte(v.Text))
+	}
+	return pack, &v, err
+}
+
+// inForce is the pack with this hash among those that watch the fleet now; the default
+// watcher, which has none, always does.
+func (r *request) inForce(hash string) (*rules.Pack, bool) {
+	if hash == gate.WatcherHash {
+		return nil, true
+	}
+	if r.site.Fleet != nil {
+		for _, p := range r.site.Fleet.Packs() {
+			if p.Hash == hash {
+				return p, true
+			}
+		}
+	}
+	return nil, false
+}
+
+func showBacktest(_ *Site, r *request) error {
+	id, err := r.id()
+	if err != nil {
+		return err
+	}
+	var b gate.Backtest
+	err = r.read(func(tx pgx.Tx) (err error) {
+		b, err = gate.GetBacktest(r.ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	pack, _, err := r.rulesOf(b.Hash)
+	if err != nil && problem.Of(err) != problem.NotFound { // a pack that was in force and is no more has no text
+		return err
+	}
+	return r.render(http.StatusOK, "backtest.title", backtestView(r.view, b, pack))
+}
+
+// doDraft keeps a text. One with faults comes back as it was sent, beside them.
+func doDraft(r *request, tx pgx.Tx) (string, error) {
+	text, note := r.FormValue("text"), r.FormValue("note")
+	v, err := gate.Draft(r.ctx, tx, r.now, r.who, text, note)
+	if p := problem.As(err); p != nil && p.Kind == problem.Invalid && len(p.Fields) > 0 {
+		d := draft{text, note, p.Fields}
+		r.answer = func() error { return r.rules(http.StatusUnprocessableEntity, d) }
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	r.answer = func() error { return r.Redirect(http.StatusSeeOther, "/rules/"+v.Hash) }
+	return r.t("done.rule_drafted"), nil
+}
+
+func doBacktest(r *request, tx pgx.Tx) (string, error) {
+	if r.site.Gate == nil {
+		return "", problem.New(problem.Unavailable, "this server runs no rules")
+	}
+	b, err := r.site.Gate.Ask(r.ctx, tx, r.now, r.who, gate.Asked{Hash: r.Param("id"), Against: r.FormValue("against"), Terms: gate.TermsOf(gate.Standard)})
+	if err != nil {
+		return "", err
+	}
+	r.answer = func() error { // it is there for others from now on
+		r.site.Gate.Wake()
+		return r.Redirect(http.StatusSeeOther, "/backtests/"+b.ID.String())
+	}
+	return "", nil
+}
+
+// share says a part of a whole with its interval: "12 of 15 · 80 % (55–93)".
+func (v view) share(s backtest.Share) string {
+	if s.Whole == 0 {
+		return v.T("backtest.none")
+	}
+	return v.T("backtest.share", s.Part, s.Whole, v.percent(s.Value), v.percent(s.Low), v.percent(s.High))
+}
+
+func (v view) percent(x backtest.Ratio) string { return v.ratio(100*x, 0) }
+
+// ratio is a number, or a dash where there is none.
+func (v view) ratio(x backtest.Ratio, decimals int) string {
+	if math.IsNaN(float64(x)) {
+		return "–"
+	}
+	return v.Number(float64(x), decimals)
+}
+
+// part is a part of the history that is judged by itself.
+type part struct {
+	key    string
+	report backtest.Report
+	other  *backtest.Report // of the version beside it
+}
+
+// parts are the columns of a back-test.
+func parts(b gate.Backtest) []part {
+	list := []part{{key: "backtest.all", report: b.Result.Result.All}, {key: "backtest.older", report: b.Result.Result.Older}, {key: "backtest.newer", report: b.Result.Result.Newer}}
+	if b.Other != nil {
+		for i, r := range []backtest.Report{b.Other.Result.All, b.Other.Result.Older, b.Other.Result.Newer} {
+			list[i].other = &r
+		}
+	}
+	return list
+}
+
+// judgement is a row of a back-test.
+type judgement struct {
+	key string
+	say func(v view, r backtest.Report) string
+}
+
+// judgements are the rows of a back-test, in the order in which one reads them.
+var judgements = []judgement{
+	{"backtest.recall", func(v view, r backtest.Report) string { return v.share(r.Recall) }},
+	{"backtest.precision", func(v view, r backtest.Report) string { return v.share(r.Precision) }},
+	{"backtest.lead", func(v view, r backtest.Report) string {
+		return v.T("backtest.hours_two", v.ratio(r.LeadMedian, 1), v.ratio(r.LeadP10, 1))
+	}},
+	{"backtest.flags", func(v view, r backtest.Report) string { return v.Number(r.Per100Days, 2) }},
+	{"backtest.work", func(v view, r backtest.Report) string { return v.T("backtest.hours", v.Number(r.Hours, 0)) }},
+	{"backtest.in_alarm", func(v view, r backtest.Report) string { return v.percent(r.InAlarm) + " %" }},
+	{"backtest.clock", func(v view, r backtest.Report) string {
+		return v.T("backtest.clock_two", v.percent(r.Clock.Recall), v.percent(r.Clock.Precision))
+	}},
+	{"backtest.over", func(v view, r backtest.Report) string {
+		return v.T("backtest.machine_days", r.Machines, v.Number(r.Days, 0))
+	}},
+}
+
+// ruleName is what a rule of a pack is called, its id where the pack is not known.
+func (v view) ruleName(p *rules.Pack, id string) string {
+	rule := rules.Builtin(id)
+	if p != nil {
+		if own, ok := p.Rule(id); ok {
+			rule = own
+		}
+	}
+	if rule == nil {
+		return id
+	}
+	return v.Name(rule.TitleZH, rule.Title)
+}
+
+// versionOf is the id of a version's address.
+func versionOf(hash string) string { return "/rules/" + hash }
+
+// short is a hash as people compare it.
+func short(hash string) string { return hash[:min(len(hash), 12)] }
+
+// listed are the rules of a pack, the gravest first.
+func listed(p *rules.Pack) []*rules.Rule {
+	list := make([]*rules.Rule, 0, len(p.Rules))
+	for i := range p.Rules {
+		list = append(list, &p.Rules[i])
+	}
+	rank := map[rules.Severity]int{rules.Alarm: 0, rules.Warning: 1, rules.Advice: 2, rules.Info: 3}
+	slices.SortStableFunc(list, func(a, b *rules.Rule) int { return cmp.Compare(rank[a.Severity], rank[b.Severity]) })
+	return list
+}
