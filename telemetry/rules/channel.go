@@ -15,16 +15,19 @@ const (
 // channel watches one signal of a watcher. Its element is the mean of size rows:
 // a signal whose rows hang together is looked at more coarsely.
 type channel struct {
-	name   string
-	size   int
-	state  channelState
-	sum    [maxContext + 1]float64 // of the element being filled: value, contexts
-	filled int
+	name    string
+	size    int
+	state   channelState
+	wanders bool                    // the run-in shows no level
+	sum     [maxContext + 1]float64 // of the element being filled: value, contexts
+	filled  int
 
 	kept []float64 // run-in: value and contexts of each element, one after another
 	rows int       // of the run-in
 
 	past   *novelty
+	group  *group // nil = it is in none
+	seat   int    // in it
 	fit    regression
 	modes  *regimes // in place of fit, where the contexts jump
 	level  float64
@@ -37,6 +40,7 @@ type channel struct {
 	value  float64 // smoothed signal
 	away   float64 // smoothed distance from normal, in the signal's unit; wild values count in full
 	strain float64 // surprise that it adds to the sum
+	joint  float64 // surprise of its group that falls to it
 	onset  int64   // when the strain was small last, Unix ns
 	struck int64   // when the strain became large, 0 = it is not
 }
@@ -160,6 +164,7 @@ func (c *channel) freeze(s runIn, lambda float64) {
 	c.spread = kappa*lambda/(2-lambda) + s.kappa/float64(len(s.rests))
 	c.taught = float64(len(s.rests))
 	c.most = calmLearns * c.taught
+	c.wanders = c.taught < wanders*s.kappa
 	c.state, c.kept, c.value = watching, nil, c.level
 }
 
@@ -208,6 +213,19 @@ func (c *channel) follow(lambda float64, teach lesson) bool {
 	c.learn(z, teach)
 	c.strain = math.Max(0, math.Min(c.smooth*c.smooth/c.spread/2-unsurprising, surprising))
 	return true
+}
+
+// stress is all the surprise that the channel adds.
+func (c *channel) stress() float64 { return c.strain + c.joint }
+
+// date notes when the channel was calm last, and when it departed.
+func (c *channel) date(at int64) {
+	switch stress := c.stress(); {
+	case stress < 1:
+		c.onset, c.struck = at, 0
+	case stress >= struckStrain && c.struck == 0:
+		c.struck = at
+	}
 }
 
 // lesson is what a row still teaches after the run-in.

@@ -75,12 +75,16 @@ func (w *watcher) settle() (why string) {
 			c.rest()
 		}
 	}
+	for _, g := range w.groups {
+		g.usual.mean *= math.Cbrt(max(g.ratio, 1))
+		g.rest()
+	}
 	w.calmDown()
 	return Accepted
 }
 
 // rest is where a channel stands when it is at its level.
-func (c *channel) rest() { c.smooth, c.away, c.strain, c.struck = 0, 0, 0, 0 }
+func (c *channel) rest() { c.smooth, c.away, c.strain, c.joint, c.struck = 0, 0, 0, 0, 0 }
 
 // calmDown ends an episode of strain.
 func (w *watcher) calmDown() {

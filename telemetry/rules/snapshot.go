@@ -6,7 +6,7 @@ import (
 )
 
 // snapshotVersion is of the format below and of what the evaluators write.
-const snapshotVersion = 3
+const snapshotVersion = 4
 
 // Snapshot appends the machine's state to dst. A machine restored from it goes on
 // exactly as this one would.

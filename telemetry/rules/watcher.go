@@ -28,6 +28,7 @@ type watcher struct {
 	rule     *Rule
 	context  []int
 	channels []channel
+	groups   []*group
 	byNumber []int16 // number -> channel, or one of the two below
 	lambda   float64
 	learn    Span
@@ -83,7 +84,9 @@ func (w *watcher) Observe(row *Row) Judgement {
 		}
 	}
 	w.meet(row)
-	w.rows++
+	if w.rows++; w.rows == longestRunIn+1 {
+		w.gather()
+	}
 	w.passed += time.Duration(w.clock.step(row.at)).Hours()
 	stated := w.learn != (Span{}) && !w.over()
 	if stated {
@@ -120,6 +123,9 @@ func (w *watcher) look(i int, row *Row, number int, x []float64) {
 	explained, ok := c.explained(x)
 	if !ok {
 		return
+	}
+	if c.group != nil {
+		c.group.take(c.seat, math.Max(-farthest, math.Min(farthest, (row.now[number]-explained-c.level)/c.sigma)))
 	}
 	if c.past == nil {
 		c.past = &novelty{}
@@ -216,12 +222,7 @@ func (w *watcher) step(c *channel, row *Row, number int, x []float64) bool {
 	if !c.follow(w.lambda, w.lesson(row, number)) {
 		return false
 	}
-	switch {
-	case c.strain < 1:
-		c.onset, c.struck = row.at, 0
-	case c.strain >= struckStrain && c.struck == 0:
-		c.struck = row.at
-	}
+	c.date(row.at)
 	return true
 }
 
@@ -241,6 +242,7 @@ func (w *watcher) lesson(row *Row, number int) lesson {
 // judge adds up what surprises, and follows the episode. Rows that are stated to be
 // healthy are not judged.
 func (w *watcher) judge(at int64, stated bool) (why string) {
+	w.together(at, stated)
 	w.strain, w.effect, w.departure.reach = 0, 0, 0
 	signals := 0.0
 	for i := range w.channels {
@@ -248,11 +250,17 @@ func (w *watcher) judge(at int64, stated bool) (why string) {
 		if c.state != watching {
 			continue
 		}
-		w.strain += c.strain
+		w.strain += c.stress()
 		signals++
 		if c.strain > 0.5 {
 			w.effect = math.Max(w.effect, math.Abs(c.smooth))
 			w.departure.reach += c.smooth * c.smooth
+		}
+	}
+	for _, g := range w.groups {
+		if g.strain > 0.5 {
+			w.effect = math.Max(w.effect, math.Sqrt(g.ratio))
+			w.departure.reach += g.ratio * float64(len(g.members))
 		}
 	}
 	w.limit = strainBase + strainSpread*math.Sqrt(signals)
@@ -315,6 +323,9 @@ func (w *watcher) forget() {
 	for i := range w.channels {
 		w.channels[i].rest()
 		w.channels[i].filled = 0
+	}
+	for _, g := range w.groups {
+		g.rest()
 	}
 	w.calmDown()
 	w.calm, w.lead, w.strain, w.novel.open, w.departure.usual = 0, -1, 0, false, 0

@@ -18,7 +18,7 @@ func (w *watcher) first() int {
 func (w *watcher) ranked() []int {
 	var list []int
 	for i := range w.channels {
-		if c := &w.channels[i]; c.state == watching && c.strain > 0 {
+		if c := &w.channels[i]; c.state == watching && c.stress() > 0 {
 			list = append(list, i)
 		}
 	}
@@ -33,9 +33,9 @@ func (w *watcher) ranked() []int {
 			return -1
 		case a.struck > b.struck:
 			return 1
-		case a.strain > b.strain:
+		case a.stress() > b.stress():
 			return -1
-		case a.strain < b.strain:
+		case a.stress() < b.stress():
 			return 1
 		}
 		return 0
@@ -49,7 +49,7 @@ func (w *watcher) causes() []Cause {
 	ranked = ranked[:min(len(ranked), maxCauses)]
 	sum := 0.0
 	for _, i := range ranked {
-		sum += w.channels[i].strain
+		sum += w.channels[i].stress()
 	}
 	var list []Cause
 	if len(ranked) == 0 && w.novel.open {
@@ -57,7 +57,7 @@ func (w *watcher) causes() []Cause {
 	}
 	for _, i := range ranked {
 		c := &w.channels[i]
-		cause := Cause{Signal: c.name, Share: c.strain / sum}
+		cause := Cause{Signal: c.name, Share: c.stress() / sum}
 		if c.struck != 0 && c.onset != 0 {
 			cause.Since = unix(c.onset)
 		}
@@ -103,7 +103,7 @@ func (w *watcher) Evidence(e *Evidence) {
 // unless is how far the signal could have gone with the others where they are: nil
 // where they are enough without it.
 func (w *watcher) unless(c *channel, normal float64) *Unless {
-	left, others := w.limit-(w.strain-c.strain), 0.0
+	left, others := w.limit-(w.strain-c.stress()), 0.0
 	for i := range w.channels {
 		if o := &w.channels[i]; o != c && o.state == watching && o.strain > 0.5 {
 			others = math.Max(others, math.Abs(o.smooth))
@@ -174,6 +174,10 @@ func (w *watcher) Snapshot(dst []byte) []byte {
 	for i := range w.channels {
 		w.channels[i].snapshot(&s)
 	}
+	s.uint(uint64(len(w.groups)))
+	for _, g := range w.groups {
+		g.snapshot(&s)
+	}
 	return s.b
 }
 
@@ -192,7 +196,7 @@ func (w *watcher) Restore(_ int, b []byte) error {
 		v.onset.restore(&r)
 	}
 	w.trouble, w.calm, w.alarmed, w.lead, w.onset = int(r.int()), int(r.int()), r.bool(), int(r.int()), r.int()
-	w.channels, w.byNumber = nil, nil
+	w.channels, w.groups, w.byNumber = nil, nil, nil
 	for range r.count(maxSignals) {
 		c := channel{}
 		c.fit.k = len(w.context)
@@ -201,6 +205,13 @@ func (w *watcher) Restore(_ int, b []byte) error {
 			break
 		}
 		w.channels = append(w.channels, c)
+	}
+	for range r.count(maxSignals / 2) {
+		g := &group{}
+		if g.restore(&r, len(w.channels)); r.err != nil {
+			break
+		}
+		w.seat(g)
 	}
 	if w.lead >= len(w.channels) || w.lead < -1 {
 		w.lead = -1
@@ -229,7 +240,8 @@ func (c *channel) snapshot(s *writer) {
 		if c.modes != nil {
 			c.modes.snapshot(s)
 		}
-		s.floats([]float64{c.level, c.sigma, c.lag, c.spread, c.smooth, c.value, c.away, c.strain, c.taught, c.most})
+		s.floats([]float64{c.level, c.sigma, c.lag, c.spread, c.smooth, c.value, c.away, c.strain, c.joint, c.taught, c.most})
+		s.bool(c.wanders)
 		s.int(c.onset)
 		s.int(c.struck)
 	}
@@ -251,11 +263,11 @@ func (c *channel) restore(r *reader) {
 			c.modes = &regimes{}
 			c.modes.restore(r)
 		}
-		if v := r.floats(10); len(v) == 10 {
+		if v := r.floats(11); len(v) == 11 {
 			c.level, c.sigma, c.lag, c.spread = v[0], v[1], v[2], v[3]
-			c.smooth, c.value, c.away, c.strain, c.taught, c.most = v[4], v[5], v[6], v[7], v[8], v[9]
+			c.smooth, c.value, c.away, c.strain, c.joint, c.taught, c.most = v[4], v[5], v[6], v[7], v[8], v[9], v[10]
 		}
-		c.onset, c.struck = r.int(), r.int()
+		c.wanders, c.onset, c.struck = r.bool(), r.int(), r.int()
 	}
 	if c.size < 1 || c.sigma <= 0 && c.state == watching {
 		r.take(-1)
