@@ -21,7 +21,7 @@ type group struct {
 	fresh   int       // values since the last row
 	n       float64   // rows learnt
 	inverse []float64 // of the sum of the members' products, row after row
-	usual   moment    // of the cube root of the energy, which is nearly normal (Wilson and Hilferty 1931)
+	usual   average   // of the cube root of the energy, which is nearly normal (Wilson and Hilferty 1931)
 	ratio   float64   // of the energy to its usual
 	strain  float64   // surprise that it adds, shared out among its members
 }
@@ -36,10 +36,10 @@ type member struct {
 	share   float64 // of the energy
 }
 
-// moment is a mean and variance learnt value by value.
-type moment struct{ n, mean, variance float64 }
+// average is a mean and variance learnt value by value.
+type average struct{ n, mean, variance float64 }
 
-func (m *moment) learn(x float64) {
+func (m *average) learn(x float64) {
 	m.n++
 	d := x - m.mean
 	m.mean += d / m.n
@@ -204,7 +204,7 @@ func (g *group) shareOut(channels []channel, at int64) {
 	}
 }
 
-func (m *moment) figures() []*float64 { return []*float64{&m.n, &m.mean, &m.variance} }
+func (m *average) figures() []*float64 { return []*float64{&m.n, &m.mean, &m.variance} }
 
 func (g *group) figures() []*float64 {
 	list := append(g.usual.figures(), &g.n, &g.ratio, &g.strain)
