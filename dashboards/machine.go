@@ -134,6 +134,9 @@ func evidence(f machines.Finding) (rules.Evidence, bool) {
 	if len(f.Evidence) == 0 || json.Unmarshal(f.Evidence, &e) != nil {
 		return e, false
 	}
+	if f.State != "open" && e.DaysToLimit == nil {
+		e.StopAt = nil // when it would have got there is no question any more
+	}
 	return e, true
 }
 

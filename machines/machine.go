@@ -97,9 +97,11 @@ type Signal struct {
 	Position int       `json:"position" db:"position"`
 }
 
-// Contributor is one part of a health score.
+// Contributor is one part of a health score: 100 less all losses is the score.
 type Contributor struct {
 	Signal string  `json:"signal"`
+	Rule   string  `json:"rule" doc:"that takes the points"`
+	By     string  `json:"by" doc:"what for: strain, novelty, finding, code, sensor or trend; empty in what was stored before"`
 	Weight float64 `json:"weight" doc:"points that it takes at its limit"`
 	Loss   float64 `json:"loss" doc:"points that it takes from 100 now"`
 }

@@ -101,7 +101,7 @@ func (r *Runner) scores(t *touched) {
 func contributed(list []rules.Contributor) []machines.Contributor {
 	out := make([]machines.Contributor, 0, len(list))
 	for _, c := range list {
-		out = append(out, machines.Contributor{Signal: c.Signal, Weight: c.Weight, Loss: c.Loss})
+		out = append(out, machines.Contributor{Signal: c.Signal, Rule: c.Rule, By: c.By, Weight: c.Weight, Loss: c.Loss})
 	}
 	return out
 }

@@ -117,7 +117,7 @@ func (d *deviation) follow(row *Row, rest float64) Judgement {
 	near := d.side() / b.limit
 	if near < onsetShare {
 		d.onset = row.at
-		d.line.reset(row.at)
+		d.line.reset()
 	}
 	d.line.add(row.at, rest)
 	switch {
@@ -147,7 +147,7 @@ func (d *deviation) Tick(time.Time, bool) Judgement { return Judgement{} }
 func (d *deviation) forget() {
 	d.dev, d.onset = 0, 0
 	d.smooth.paused = true
-	d.line.reset(d.line.start)
+	d.line.reset()
 }
 
 // band is the normal band at typical contexts.
@@ -173,8 +173,5 @@ func (d *deviation) Evidence(e *Evidence) {
 	for _, name := range d.rule.Minus {
 		e.Model.Terms = append(e.Model.Terms, Term{Signal: name, Slope: 1})
 	}
-	if slope, se, ok := d.line.perDay(); ok {
-		e.PerDay = slope
-		e.DaysToLimit = daysTo(d.rule.StopAt, d.observed, slope, z80*se)
-	}
+	d.line.tell(e, d.rule.StopAt)
 }

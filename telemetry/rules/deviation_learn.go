@@ -118,7 +118,7 @@ func (d *deviation) freeze(row *Row) {
 	}
 	b.minusMean, b.ready = l.minus, true
 	d.observed, d.onset = d.in.shown, row.at
-	d.line.reset(row.at)
+	d.line.reset()
 	d.learn = nil
 }
 

@@ -137,10 +137,11 @@ type Term struct {
 	Slope  float64 `json:"slope"`
 }
 
-// Contributor is what one rule takes off the health score of 100 points.
+// Contributor is what one signal under one rule takes off the health score of 100 points.
 type Contributor struct {
 	Signal string  `json:"signal"`
 	Rule   string  `json:"rule"`
+	By     string  `json:"by"`     // what for: one of ByStrain, ByNovelty ...
 	Weight float64 `json:"weight"` // points at the limit
 	Loss   float64 `json:"loss"`   // points now
 }

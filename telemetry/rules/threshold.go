@@ -12,10 +12,20 @@ type threshold struct {
 	last float64 // last value that counted
 	peak float64 // farthest beyond the limit since calm
 	rows int64
+	line *trend // of the value, where there is one that stops the machine
 }
 
 func newThreshold(r *Rule, numbers Numbers) Evaluator {
-	return &threshold{rule: r, in: newInput(r, numbers)}
+	t := makeThreshold(r, numbers)
+	return &t
+}
+
+func makeThreshold(r *Rule, numbers Numbers) threshold {
+	t := threshold{rule: r, in: newInput(r, numbers)}
+	if r.StopAt != nil {
+		t.line = &trend{width: int64(defaultSmooth)}
+	}
+	return t
 }
 
 func (t *threshold) Observe(row *Row) Judgement {
@@ -25,6 +35,9 @@ func (t *threshold) Observe(row *Row) Judgement {
 	}
 	t.last = x
 	t.rows++
+	if t.line != nil {
+		t.line.add(row.at, x)
+	}
 	over := t.over(x)
 	if over > 0 {
 		t.peak = math.Max(t.peak, over)
@@ -73,6 +86,9 @@ func (t *threshold) Evidence(e *Evidence) {
 	case t.rule.Below != nil && t.rule.Release != nil:
 		e.High = *t.rule.Release
 	}
+	if t.line != nil {
+		t.line.tell(e, t.rule.StopAt)
+	}
 }
 
 // limit is the one that the last value is beyond, or nearest to.
@@ -93,11 +109,17 @@ func (t *threshold) Snapshot(dst []byte) []byte {
 	w.float(t.last)
 	w.float(t.peak)
 	w.int(t.rows)
+	if t.line != nil {
+		t.line.snapshot(&w)
+	}
 	return w.b
 }
 
 func (t *threshold) Restore(_ int, b []byte) error {
 	r := reader{b: b}
 	t.last, t.peak, t.rows = r.float(), r.float(), r.int()
+	if t.line != nil {
+		t.line.restore(&r)
+	}
 	return r.err
 }

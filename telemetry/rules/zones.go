@@ -6,7 +6,7 @@ package rules
 type zones struct{ threshold }
 
 func newZones(r *Rule, numbers Numbers) Evaluator {
-	return &zones{threshold{rule: r, in: newInput(r, numbers)}}
+	return &zones{makeThreshold(r, numbers)}
 }
 
 func (z *zones) Evidence(e *Evidence) {

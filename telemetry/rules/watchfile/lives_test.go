@@ -67,13 +67,13 @@ func TestRun_SaysWhatRemainsOfALife(t *testing.T) {
 		young := lived(9, 1, func(_, row int, heat, flow float64) string { return c.line(9, row, heat, flow) })
 		young = strings.Join(strings.SplitAfter(young, "\n")[:20], "")
 		s, out := watch(t, c.head+lived(2, 3, c.line)+young, c.opts)
-		for _, l := range s.Lasts {
-			if dead := l.Machine != "9"; !l.Known || dead && l.Remaining > 12 || !dead && l.Remaining < 50 {
-				t.Errorf("%s: %+v", c.unit, l)
+		for _, l := range s.Standings {
+			if dead := l.Machine != "9"; !l.Lasts.Known || dead && l.left() > 12 || !dead && l.left() < 50 {
+				t.Errorf("%s: machine %s, %+v", c.unit, l.Machine, l.Lasts)
 			}
 		}
-		if len(s.Lasts) != 4 || !strings.Contains(out, "remaining life") || !strings.Contains(out, c.unit+" (") {
-			t.Errorf("%d machines\n%s", len(s.Lasts), out)
+		if len(s.Standings) != 4 || !strings.Contains(out, "remaining life") || !strings.Contains(out, c.unit+" (") {
+			t.Errorf("%d machines\n%s", len(s.Standings), out)
 		}
 	}
 }

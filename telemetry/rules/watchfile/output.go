@@ -18,14 +18,15 @@ const gross = 3.0
 
 // line is what is written of each row.
 type line struct {
-	Time    *time.Time `json:"time"`
-	Row     int        `json:"row"`
-	Machine string     `json:"machine"`
-	Score   float64    `json:"score"`
-	State   string     `json:"state"`
-	Episode *int       `json:"episode"`
-	Causes  []cause    `json:"causes"`
-	Remains *remaining `json:"remaining,omitempty"` // where a model says so
+	Time    *time.Time          `json:"time"`
+	Row     int                 `json:"row"`
+	Machine string              `json:"machine"`
+	Score   float64             `json:"score"`
+	State   string              `json:"state"`
+	Episode *int                `json:"episode"`
+	Causes  []cause             `json:"causes"`
+	Off     []rules.Contributor `json:"contributors,omitempty"` // what takes points off the score
+	Remains *remaining          `json:"remaining,omitempty"`    // where a model says so
 }
 
 // cause is a signal's share in what is wrong.
@@ -63,8 +64,8 @@ func (w *writer) row(m *watched, at time.Time) error {
 		w.page.row(m, at)
 		return nil
 	}
-	score, _ := m.rules.Score()
-	l := line{Row: m.rows, Machine: m.name, Score: math.Round(score*10) / 10, State: "normal", Causes: []cause{}, Remains: m.life.line()}
+	score, off := m.rules.Score()
+	l := line{Row: m.rows, Machine: m.name, Score: math.Round(score*10) / 10, State: "normal", Causes: []cause{}, Off: off, Remains: m.life.line()}
 	if w.timed {
 		l.Time = &at
 	}
@@ -104,7 +105,7 @@ func (w *writer) end(s Summary) error {
 	switch {
 	case w.table:
 		w.episodes(s)
-		w.lasts(s)
+		w.standings(s)
 	case w.page != nil:
 		if err := w.page.write(w.out, s); err != nil {
 			return fmt.Errorf("write the report: %w", err)

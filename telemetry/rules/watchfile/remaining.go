@@ -6,16 +6,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/thirdstate/thirdstate/telemetry/rules/prognosis"
 )
 
-// Lasting is how much life a model gives a machine at its last row.
+// Lasting is how much life a model gives a machine.
 type Lasting struct {
-	Machine string
 	prognosis.Estimate
 	Known bool // else it says nothing
+	Unit  string
 }
 
 // life is what a model makes of one machine of the file.
@@ -87,8 +86,8 @@ func (l *life) line() *remaining {
 func hundredth(v float64) float64 { return math.Round(v*100) / 100 }
 
 // lasting writes an estimate in words.
-func (w words) lasting(l Lasting, unit string) string {
-	thing := w.say(unit+"s", map[string]string{prognosis.Hours: "小时", prognosis.Rows: "行"}[unit])
+func (w words) lasting(l Lasting) string {
+	thing := w.say(l.Unit+"s", map[string]string{prognosis.Hours: "小时", prognosis.Rows: "行"}[l.Unit])
 	low, high, about := whole(l.Low), whole(l.High), whole(l.Remaining)
 	switch {
 	case !l.Known:
@@ -108,34 +107,4 @@ func whole(v float64) string {
 		digits = 1
 	}
 	return strconv.FormatFloat(v, 'f', digits, 64)
-}
-
-// lasts writes what remains of each machine's life, the least first.
-func (w *writer) lasts(s Summary) {
-	if len(s.Lasts) == 0 {
-		return
-	}
-	in := words{w.zh, w.timed}
-	t := tabwriter.NewWriter(w.out, 2, 4, 2, ' ', 0)
-	fmt.Fprintf(t, "\n%s\t%s\n", in.say("machine", "设备"), in.say("remaining life", "剩余寿命"))
-	for _, l := range s.byRemaining() {
-		fmt.Fprintf(t, "%s\t%s\n", l.Machine, in.lasting(l, s.Unit))
-	}
-	_ = t.Flush() // the buffered writer keeps the error for its own Flush
-}
-
-func (s Summary) byRemaining() []Lasting {
-	list := slices.Clone(s.Lasts)
-	slices.SortStableFunc(list, func(a, b Lasting) int {
-		switch {
-		case a.Known != b.Known:
-			return map[bool]int{true: -1, false: 1}[a.Known]
-		case a.Remaining < b.Remaining:
-			return -1
-		case a.Remaining > b.Remaining:
-			return 1
-		}
-		return 0
-	})
-	return list
 }

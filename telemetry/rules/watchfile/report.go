@@ -47,6 +47,7 @@ type machineView struct {
 	Name     string
 	Rows     int
 	Found    int
+	Health   string // at its last row
 	Lasts    string // how much life remains, "" = no model is asked
 	Charts   []chartView
 	Folded   []chartView
@@ -107,11 +108,7 @@ func (p *page) machines(v *view, s Summary) {
 			return
 		}
 		m := v.machine(r, found[r.machine], len(order) == 1)
-		for _, l := range s.Lasts {
-			if l.Machine == r.machine {
-				m.Lasts = v.lasting(l, s.Unit)
-			}
-		}
+		m.stand(v.words, s.Standings[slices.IndexFunc(s.Standings, func(one Standing) bool { return one.Machine == r.machine })])
 		v.Machines = append(v.Machines, m)
 	}
 }
@@ -142,6 +139,17 @@ func (v *view) machine(r *recording, episodes []Episode, alone bool) machineView
 		}
 	}
 	return m
+}
+
+// stand says how the machine does at its last row.
+func (m *machineView) stand(w words, s Standing) {
+	m.Health = w.say("%.0f of 100", "%.0f / 100", s.Score)
+	if len(s.Contributors) > 0 {
+		m.Health += w.say(": ", ":") + w.contributors(s.Contributors)
+	}
+	if s.Lasts != nil {
+		m.Lasts = w.lasting(*s.Lasts)
+	}
 }
 
 func (v *view) label(signal string, episodes int) string {

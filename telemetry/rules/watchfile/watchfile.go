@@ -96,18 +96,17 @@ type Span struct {
 
 // Summary is what a run came to.
 type Summary struct {
-	Rows     int
-	Machines int
-	Learning int // machines that had too few rows to learn what is normal
-	Timed    bool
-	Signals  []string
-	Context  []string
-	Ignored  []string // columns that are no numbers, or were to be ignored
-	Episodes []Episode
-	Spans    []Span    // in the order of the file
-	Lasts    []Lasting // what the model gives each machine at its last row, in the order of the file
-	Unit     string    // of what remains
-	Notes    []string  // what was taken for what, and what was left out, a line each
+	Rows      int
+	Machines  int
+	Learning  int // machines that had too few rows to learn what is normal
+	Timed     bool
+	Signals   []string
+	Context   []string
+	Ignored   []string // columns that are no numbers, or were to be ignored
+	Episodes  []Episode
+	Spans     []Span     // in the order of the file
+	Standings []Standing // in the order of the file
+	Notes     []string   // what was taken for what, and what was left out, a line each
 }
 
 // Run watches a file to its end and writes what it sees to w. An error about the
@@ -438,10 +437,7 @@ func (r *run) end() (Summary, error) {
 			r.summary.Learning++
 		}
 		r.summary.Spans = append(r.summary.Spans, Span{m.name, m.rows, m.first, m.last})
-		if m.life != nil {
-			r.summary.Unit = r.opts.Model.Unit
-			r.summary.Lasts = append(r.summary.Lasts, Lasting{m.name, m.life.said, m.life.known})
-		}
+		r.summary.Standings = append(r.summary.Standings, m.standing())
 	}
 	r.summary.Machines = len(r.order)
 	if r.table.long {

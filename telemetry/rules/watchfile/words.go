@@ -63,6 +63,13 @@ func (w words) why(e rules.Evidence) []string {
 	if len(e.Causes) > 0 {
 		add("By earliest departure: %s.", "按最早偏离排序:%s。", w.causes(e.Causes))
 	}
+	if e.StopAt != nil && w.timed {
+		if d := e.DaysToLimit; d != nil {
+			add("On this trend it reaches %s, where the machine stops, in %s to %s days (80 %% interval).", "照此趋势,%[2]s 至 %[3]s 天后到达停机线 %[1]s(80 %% 区间)。", figure4(*e.StopAt), figure4(d[0]), figure4(d[1]))
+		} else {
+			add("When it reaches %s, where the machine stops: no estimate.", "何时到达停机线 %s:无估计。", figure4(*e.StopAt))
+		}
+	}
 	if e.Regime != "" {
 		add("Only looked at while %s.", "仅在 %s 时判断。", e.Regime)
 	}
