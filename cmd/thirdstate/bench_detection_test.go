@@ -41,6 +41,11 @@ func TestBenchDetection_PrintsWhatIsThereAndNamesTheRest(t *testing.T) {
 		if err := (&benchDetection{Dir: dir, Format: format}).measure(t.Context(), &out); err != nil {
 			t.Fatal(err)
 		}
+		copies := &benchDetection{Dir: dir, Format: format, Copies: true}
+		var twisted strings.Builder
+		if err := copies.measure(t.Context(), &twisted); err != nil || !strings.Contains(twisted.String(), "half the rate") {
+			t.Errorf("%v, want a column for half the rate in\n%s", err, twisted.String())
+		}
 		if !strings.Contains(out.String(), want) || !strings.Contains(out.String(), "not in this folder: NAB") {
 			t.Errorf("want %q and what is not there in\n%s", want, out.String())
 		}

@@ -44,10 +44,11 @@ type set struct {
 
 // run is one stream of rows as the watcher gets it, and how it is judged.
 type run struct {
-	name  string // for faults
-	open  func() (io.ReadCloser, error)
-	opts  watchfile.Options
-	truth map[string]scoring.Record // by machine, without episodes
+	name   string // for faults
+	open   func() (io.ReadCloser, error)
+	opts   watchfile.Options
+	truth  map[string]scoring.Record // by machine, without episodes
+	origin map[string][]int          // of a copy: by machine, which row of the original each row is; nil = it is the original
 }
 
 // only is the truth of a run of one machine.

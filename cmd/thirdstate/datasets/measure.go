@@ -135,11 +135,11 @@ func (r run) watch(ctx context.Context, gap int) ([]scoring.Record, error) {
 	}
 	said := map[string][]scoring.Episode{}
 	for _, e := range summary.Episodes {
-		end := e.Closed
-		if end == 0 {
-			end = r.truth[e.Machine].End
+		end := r.truth[e.Machine].End
+		if e.Closed != 0 {
+			end = r.back(e.Machine, e.Closed)
 		}
-		said[e.Machine] = append(said[e.Machine], scoring.Episode{Open: e.Opened, Close: end})
+		said[e.Machine] = append(said[e.Machine], scoring.Episode{Open: r.back(e.Machine, e.Opened), Close: end})
 	}
 	var records []scoring.Record
 	for _, machine := range slices.Sorted(maps.Keys(r.truth)) {

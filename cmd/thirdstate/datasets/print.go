@@ -17,33 +17,33 @@ var (
 
 // Print writes the tables, as text or for a Markdown page.
 func (r Result) Print(w io.Writer, markdown bool) error {
-	if err := table(w, markdown, headings, r.Lines); err != nil {
+	if err := table(w, markdown, headings, cells(r.Lines)); err != nil {
 		return err
 	}
 	if len(r.Lives) > 0 {
 		fmt.Fprintln(w)
-		if err := table(w, markdown, lifeHeadings, r.Lives); err != nil {
+		if err := table(w, markdown, lifeHeadings, cells(r.Lives)); err != nil {
 			return err
 		}
 	}
 	return r.notes(w)
 }
 
-func table(w io.Writer, markdown bool, headings []string, lines []Line) error {
+func table(w io.Writer, markdown bool, headings []string, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 2, 4, 2, ' ', 0)
-	cells := func(cells []string) {
+	line := func(cells []string) {
 		if markdown {
 			fmt.Fprintf(t, "| %s |\n", strings.Join(cells, " | "))
 			return
 		}
 		fmt.Fprintln(t, strings.Join(cells, "\t"))
 	}
-	cells(headings)
+	line(headings)
 	if markdown {
-		cells(strings.Split(strings.Repeat("---,", len(headings)-1)+"---", ","))
+		line(strings.Split(strings.Repeat("---,", len(headings)-1)+"---", ","))
 	}
-	for _, l := range lines {
-		cells(l.cells())
+	for _, cells := range rows {
+		line(cells)
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write the table: %w", err)
@@ -67,6 +67,14 @@ func (r Result) notes(w io.Writer) error {
 		return fmt.Errorf("write the table: %w", err)
 	}
 	return nil
+}
+
+func cells(lines []Line) [][]string {
+	var rows [][]string
+	for _, l := range lines {
+		rows = append(rows, l.cells())
+	}
+	return rows
 }
 
 func (l Line) cells() []string {
