@@ -139,6 +139,7 @@ func TestMeasure_FindsWhatIsPlainAndBeatsTheClock(t *testing.T) {
 		"C-MAPSS FD001: engines warned 150 to 20 flights ahead, %": 100,
 		"NAB, 1 files: score, standard":                            80,
 		"TEP without faults 3, 9, 15: faults found, %":             100,
+		"TEP, 1 faults with a known root: root named first, %":     100,
 		"BATADAL: attacks found, %":                                100,
 		"FEMTO: bearings warned 2 h to 10 min ahead, %":            100,
 		"IMS test2: failed bearings warned 120 to 32 h ahead, %":   100,

@@ -47,6 +47,7 @@ type run struct {
 	name   string // for faults
 	open   func() (io.ReadCloser, error)
 	opts   watchfile.Options
+	roots  []string                  // signals of which each is the root of the run's event; nil = it is not known
 	truth  map[string]scoring.Record // by machine, without episodes
 	origin map[string][]int          // of a copy: by machine, which row of the original each row is; nil = it is the original
 }

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 
+	"github.com/thirdstate/thirdstate/telemetry/rules"
 	"github.com/thirdstate/thirdstate/telemetry/rules/scoring"
 	"github.com/thirdstate/thirdstate/telemetry/rules/watchfile"
 )
@@ -145,7 +146,22 @@ func (r run) watch(ctx context.Context, gap int) ([]scoring.Record, error) {
 	for _, machine := range slices.Sorted(maps.Keys(r.truth)) {
 		record := r.truth[machine]
 		record.Episodes = scoring.Merge(said[machine], gap)
+		record.Named = r.named(record, summary.Episodes)
 		records = append(records, record)
 	}
 	return records, nil
+}
+
+// named is at which place the first episode that finds the event names its root.
+func (r run) named(record scoring.Record, said []watchfile.Episode) int {
+	if r.roots == nil {
+		return 0
+	}
+	for _, e := range said {
+		if row := r.back(e.Machine, e.Opened); row < record.Events[0].From || row > record.Events[0].To {
+			continue
+		}
+		return 1 + slices.IndexFunc(e.Evidence.Causes, func(c rules.Cause) bool { return slices.Contains(r.roots, c.Signal) })
+	}
+	return 0
 }

@@ -19,6 +19,7 @@ type Record struct {
 	Hours      float64 // that these rows span, where they have a time
 	Events     []Event
 	Episodes   []Episode
+	Named      int // place of the event's root among the causes that the first episode that found it opened with; 0 = it was not named
 }
 
 // Merge makes one episode of those that are less than gap rows apart: an alarm that

@@ -154,3 +154,14 @@ func TestBATADAL_ByHand(t *testing.T) {
 	near(t, "S", BATADAL(r), 0.75/4+(0.375+10.0/12)/4)
 	near(t, "S of always", BATADAL(Always(r)), 0.75)
 }
+
+func TestNamed_CountsRootsAmongTheFirstCauses(t *testing.T) {
+	t.Parallel()
+	records := []Record{{Named: 1}, {Named: 3}, {Named: 4}, {}}
+	if first, three := Named(records, 1), Named(records, 3); first != 0.25 || three != 0.5 {
+		t.Errorf("%v first and %v in three, want 1 and 2 of 4", first, three)
+	}
+	if clock := Named(Always(records), 3); clock != 0 {
+		t.Errorf("what sees no signal names %v", clock)
+	}
+}
