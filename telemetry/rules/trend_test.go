@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
 // along adds a line with noise, one stretch a value.
@@ -79,5 +81,47 @@ func TestDaysTo_HoldsTheTruth(t *testing.T) {
 	}
 	if share := float64(held) / float64(all); all < 290 || share < 0.72 || share > 0.88 {
 		t.Errorf("the 80 %% interval holds the truth in %d of %d", held, all)
+	}
+}
+
+// stopping is a machine with a limit of 80 that stops by itself at 95.
+func stopping() *Machine {
+	limit, stop := 80.0, 95.0
+	rule := Rule{ID: "hot", Kind: "threshold", Signal: "heat", Severity: Warning, StopAt: &stop, Above: &limit}
+	return New("M1", &Pack{Model: "m", Signals: []SignalSpec{{Name: "heat", Role: Condition}}, Rules: []Rule{rule}})
+}
+
+func TestThreshold_SaysWhenTheMachineStops(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		heat func(hour float64) float64
+		days float64 // at the end; 0 = no estimate
+	}{
+		"it rises to 82 by a quarter of a degree an hour": {func(hour float64) float64 { return 70 + hour/4 }, 13.0 * 4 / 24},
+		"it falls": {func(hour float64) float64 { return 90 - hour/10 }, 0},
+		"it stays": {func(float64) float64 { return 85 }, 0},
+	} {
+		m, noise := stopping(), rand.New(rand.NewPCG(3, 3))
+		for minute := range 48 * 60 {
+			if minute == 1000 { // a restart in between
+				again := stopping()
+				if err := again.Restore(again.pack, m.Snapshot(nil)); err != nil {
+					t.Fatal(err)
+				}
+				m = again
+			}
+			heat := c.heat(float64(minute)/60) + 0.2*noise.NormFloat64()
+			m.Observe(observation.Observation{Machine: "M1", At: traceStart.Add(time.Duration(minute) * time.Minute), Values: []observation.Value{{Signal: "heat", Value: heat}}})
+		}
+		m.Flush()
+		open := m.Open()
+		if len(open) != 1 {
+			t.Errorf("%s: %d findings", name, len(open))
+			continue
+		}
+		days := open[0].Evidence.DaysToLimit
+		if (days != nil) != (c.days > 0) || days != nil && (days[0] > 1.05*c.days || days[1] < 0.95*c.days) {
+			t.Errorf("%s: days to the stop %v, true are %.2f", name, days, c.days)
+		}
 	}
 }
