@@ -17,11 +17,21 @@ func ruleVersions(s *Server) {
 		EN: "Rule packs as people wrote them, by the hash of their text, newest first", ZH: "规则包各版本（按文本哈希），最新在前"}, s.listRuleVersions)
 	add(s, route{ID: "add-rule-version", Method: http.MethodPost, Path: "/rules/versions", Roles: managers, Status: http.StatusCreated,
 		EN: "Keep or import the text of a rule pack as a draft; every fault at once, as line:column", ZH: "保存或导入规则包草稿；一次列出所有错误（行:列）"}, s.addRuleVersion)
+	add(s, route{ID: "list-rule-health", Method: http.MethodGet, Path: "/rules/health", Roles: managers,
+		EN: "How each rule in force does: stage, trust, flags a day, last run, cost, muted, stale", ZH: "在用规则的健康状况：阶段、信任度、日均报警、最近运行、耗时、静默、缺数据"}, s.listRuleHealth)
+	add(s, route{ID: "list-shadow-findings", Method: http.MethodGet, Path: "/rules/shadow-findings", Roles: managers,
+		EN: "What rules in the shadow have found, newest first; nobody was told", ZH: "shadow 阶段规则的发现，最新在前；未通知任何人"}, s.listShadowFindings)
 	add(s, route{ID: "get-rule-version", Method: http.MethodGet, Path: "/rules/{hash}", Roles: managers, EN: "One version with its text", ZH: "规则包的一个版本及其文本"}, s.getRuleVersion)
 	add(s, route{ID: "export-rule-version", Method: http.MethodGet, Path: "/rules/{hash}/text", Roles: managers,
 		EN: "The text of a version, or of a pack in force, as a file", ZH: "导出规则包文本"}, s.exportRuleVersion)
 	add(s, route{ID: "start-backtest", Method: http.MethodPost, Path: "/rules/{hash}/backtests", Roles: managers, Status: http.StatusCreated,
 		EN: "Judge a version, a pack in force or the default watcher (hash: watcher) on the stored history; one after the other", ZH: "用存储的历史数据回测规则包（逐个进行）"}, s.startBacktest)
+	add(s, route{ID: "publish-rule-version", Method: http.MethodPost, Path: "/rules/{hash}/publish", Roles: managers,
+		EN: "Approve a version as the second person and put it in force; 409 without a passing back-test of exactly this version", ZH: "由第二人批准并发布规则包；没有该版本的合格回测则返回 409"}, s.publishRuleVersion)
+	add(s, route{ID: "withdraw-rule-version", Method: http.MethodPost, Path: "/rules/{hash}/withdraw", Roles: managers,
+		EN: "Take a published version out of force; the pack that came with the program watches again", ZH: "撤回已发布的规则包，恢复程序自带的规则"}, s.withdrawRuleVersion)
+	add(s, route{ID: "set-rule-stage", Method: http.MethodPost, Path: "/rules/{hash}/stages", Roles: managers,
+		EN: "Move a rule of a pack in force between shadow, advise and dispatch, with the reason", ZH: "调整规则阶段：shadow、advise、dispatch，并说明理由"}, s.setRuleStage)
 }
 
 func backtests(s *Server) {
@@ -51,6 +61,25 @@ func (s *Server) listRuleVersions(ctx context.Context, in *struct {
 	return whole(ctx, items, err)
 }
 
+func (s *Server) listRuleHealth(ctx context.Context, _ *struct{}) (*Listed[gate.RuleHealth], error) {
+	if err := s.gated(); err != nil {
+		return nil, err
+	}
+	items, err := read(ctx, s, func(db postgres.DB) ([]gate.RuleHealth, error) { return s.Gate.Health(ctx, db, s.Clock.Now()) })
+	return whole(ctx, items, err)
+}
+
+func (s *Server) listShadowFindings(ctx context.Context, in *struct {
+	Paged
+	Rule string `query:"rule" maxLength:"100"`
+	Hash string `query:"ruleHash" maxLength:"64"`
+}) (*Listed[gate.ShadowFinding], error) {
+	page, err := read(ctx, s, func(db postgres.DB) (machines.Page[gate.ShadowFinding], error) {
+		return gate.ShadowFindings(ctx, db, gate.ShadowFilter{Rule: in.Rule, RuleHash: in.Hash, Limit: in.Limit, Cursor: in.Cursor})
+	})
+	return listed(ctx, page, err)
+}
+
 type newVersion struct {
 	Text string `json:"text" minLength:"1" maxLength:"262144" doc:"YAML"`
 	Note string `json:"note,omitempty" maxLength:"2000" doc:"what it is for, or what has changed"`
@@ -77,6 +106,62 @@ func (s *Server) exportRuleVersion(ctx context.Context, in *ByHash) (*Bundle, er
 		return nil, err
 	}
 	return &Bundle{ContentType: "application/yaml", Disposition: `attachment; filename="rules.yaml"`, Body: pack}, nil
+}
+
+type approval struct {
+	Stages map[string]machines.Stage `json:"stages,omitempty" doc:"by rule: those that do not begin in shadow; each needs a report of its own that passes"`
+	Note   string                    `json:"note,omitempty" maxLength:"2000"`
+}
+
+func (s *Server) publishRuleVersion(ctx context.Context, in *struct {
+	ByHash
+	Body approval
+}) (*Answer[gate.Version], error) {
+	if err := s.gated(); err != nil {
+		return nil, err
+	}
+	v, err := write(ctx, s, func(a act) (gate.Version, error) {
+		return s.Gate.Publish(ctx, a.tx, a.now, a.who, in.Hash, gate.Approval{Stages: in.Body.Stages, Note: in.Body.Note})
+	})
+	return answered(v, 0, s.inForce(ctx, err))
+}
+
+// inForce puts in force what a write has changed. Where that fails for now the change
+// is made all the same, and is in force with the next one, or after a restart.
+func (s *Server) inForce(ctx context.Context, err error) error {
+	if err == nil {
+		if err := s.Gate.Refresh(ctx); err != nil {
+			s.Log.ErrorContext(ctx, "a change of the rules is stored and not yet in force", "error", err)
+		}
+	}
+	return err
+}
+
+func (s *Server) withdrawRuleVersion(ctx context.Context, in *ByHash) (*Answer[gate.Version], error) {
+	if err := s.gated(); err != nil {
+		return nil, err
+	}
+	v, err := write(ctx, s, func(a act) (gate.Version, error) { return s.Gate.Withdraw(ctx, a.tx, a.now, a.who, in.Hash) })
+	return answered(v, 0, s.inForce(ctx, err))
+}
+
+type newStage struct {
+	Rule   string         `json:"rule" minLength:"1" maxLength:"100"`
+	Stage  machines.Stage `json:"stage" enum:"shadow,advise,dispatch"`
+	Reason string         `json:"reason" minLength:"1" maxLength:"2000"`
+}
+
+func (s *Server) setRuleStage(ctx context.Context, in *struct {
+	ByHash
+	Body newStage
+}) (*Answer[gate.Staged], error) {
+	if err := s.gated(); err != nil {
+		return nil, err
+	}
+	v, err := write(ctx, s, func(a act) (gate.Staged, error) {
+		return s.Gate.SetStage(ctx, a.tx, a.now, a.who, in.Hash, in.Body.Rule, in.Body.Stage, in.Body.Reason)
+	})
+	return answered(v, 0, s.inForce(ctx, err))
 }
 
 type newBacktest struct {

@@ -42,7 +42,8 @@ rules:
 // newGate gives the house a gate whose faults are these.
 func newGate(t *testing.T, h *house, faults ...gate.Fault) {
 	t.Helper()
-	h.s.Gate = gate.New(gate.Config{Pool: h.w.Pool, Clock: h.clock, Log: slog.New(slog.DiscardHandler), Fleet: detection.NewFleet(nil), Rows: h.s.History.Rows,
+	h.s.Fleet = detection.NewFleet(nil)
+	h.s.Gate = gate.New(gate.Config{Pool: h.w.Pool, Clock: h.clock, Log: slog.New(slog.DiscardHandler), Fleet: h.s.Fleet, Rows: h.s.History.Rows,
 		Faults: func(context.Context, postgres.DB, []uuid.UUID) ([]gate.Fault, error) { return faults, nil }})
 	telemetrytest.Run(t, h.s.Gate.Run)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/maintenance/maintenancetest"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/gate"
 	"github.com/thirdstate/thirdstate/telemetry/history"
 )
 
@@ -55,7 +56,8 @@ func newHouse(t *testing.T) *house {
 	h := &house{e: echo.New(), w: maintenancetest.New(t, pool), clock: clock.New(maintenancetest.Now, 0, nil), logs: &strings.Builder{}}
 	h.a, h.b = h.w.A, h.w.B
 	held := &detection.Store{Pool: pool, Clock: h.clock, Log: slog.New(slog.DiscardHandler), Apply: keepFindings}
-	s, err := Mount(h.e, Config{Pool: pool, Clock: h.clock, Held: held, History: history.NewPostgres(pool), Webhooks: maintenancetest.Webhooks(), Log: slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelError}))})
+	rules := gate.New(gate.Config{Pool: pool, Clock: h.clock, Log: slog.New(slog.DiscardHandler), Fleet: detection.NewFleet(nil)})
+	s, err := Mount(h.e, Config{Pool: pool, Clock: h.clock, Held: held, Gate: rules, History: history.NewPostgres(pool), Webhooks: maintenancetest.Webhooks(), Log: slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelError}))})
 	if err != nil {
 		t.Fatal(err)
 	}

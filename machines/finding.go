@@ -77,4 +77,5 @@ type FindingChange struct {
 	Change  Change
 	Finding Finding // MachineID, Component, Rule and OpenedAt identify the episode
 	Propose bool    // came from late data: may be shown, opens no case
+	Stage   Stage   // of the rule that found it; "" = Dispatch
 }

@@ -33,6 +33,9 @@ func Accept(ctx context.Context, db postgres.DB, now time.Time, changes []machin
 	}
 	last := map[uuid.UUID]machines.Finding{}
 	for _, change := range changes {
+		if change.Stage == machines.Shadow && change.Change == machines.FindingOpened {
+			continue // told to nobody
+		}
 		f, fresh, err := machines.ApplyFinding(ctx, db, now, change)
 		if err != nil {
 			return err
@@ -79,10 +82,10 @@ func takeFinding(ctx context.Context, db postgres.DB, now time.Time, who identit
 			return err
 		}
 	}
-	if change.Propose || !opensCase(m, f) {
+	if change.Propose || change.Stage == machines.Shadow || !opensCase(m, f) {
 		return nil
 	}
-	_, err := caseFor(ctx, db, now, who, f)
+	_, err := caseFor(ctx, db, now, who, f, change.Stage == machines.Advise)
 	return err
 }
 
@@ -147,8 +150,10 @@ func caseOf(f machines.Finding) Case {
 }
 
 // caseFor opens the finding's case or joins it to the one that is open already.
-func caseFor(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, f machines.Finding) (Case, error) {
-	c, created, err := openCase(ctx, db, now, who, caseOf(f))
+func caseFor(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, f machines.Finding, advised bool) (Case, error) {
+	draft := caseOf(f)
+	draft.Advised = advised
+	c, created, err := openCase(ctx, db, now, who, draft)
 	if err != nil {
 		return Case{}, err
 	}

@@ -3,6 +3,7 @@ package maintenance
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -231,5 +232,64 @@ func TestRequest_DownMachineComesFirst(t *testing.T) {
 			t.Errorf("a down machine is %s", m.Health)
 		}
 		return err
+	})
+}
+
+// A rule on trial opens a case on which somebody decides before the customer is told;
+// one in the shadow opens none; what is not on trial makes it a case as any other.
+func TestAccept_ARuleOnTrialWaitsForAPerson(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	manager := identity.Principal{Name: "赵敏", Role: identity.ServiceManager}
+	s.do(t, func(ctx context.Context, tx pgx.Tx) error {
+		open := func(stage machines.Stage, at time.Time, mode string) []CaseRow {
+			c := hotOil(s.a.Machine, at)
+			c.Stage, c.Finding.FailureMode, c.Finding.Rule = stage, mode, "rule of "+string(stage)
+			if err := Accept(ctx, tx, morning, []machines.FindingChange{c}); err != nil {
+				t.Fatal(err)
+			}
+			page, err := Cases(ctx, tx, CaseFilter{MachineID: &s.a.Machine})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return page.Items
+		}
+		if cases := open(machines.Shadow, morning, "x"); len(cases) != 0 {
+			t.Fatalf("the shadow opens %+v", cases)
+		}
+		cases := open(machines.Advise, morning, "fouled_cooler")
+		if len(cases) != 1 || !cases[0].Advised || cases[0].InformDueAt != nil {
+			t.Fatalf("%+v", cases)
+		}
+		id := cases[0].ID
+		file, err := GetCase(ctx, tx, manager, id)
+		if err != nil || len(file.Callbacks) != 0 || slices.Contains(file.Allowed, Informed) || !slices.Contains(file.Allowed, Triaged) {
+			t.Fatalf("%+v, %v", file, err)
+		}
+		for name, try := range map[string]func(tx pgx.Tx) error{
+			"a visit": func(tx pgx.Tx) error {
+				_, err := ScheduleOrder(ctx, tx, morning, manager, NewOrder{CaseID: &id, MachineID: s.a.Machine, Kind: "repair"})
+				return err
+			},
+			"the customer": func(tx pgx.Tx) error { _, err := Inform(ctx, tx, morning, manager, id, nil, "sms", ""); return err },
+		} {
+			if err := postgres.Attempt(ctx, tx, try); problem.Of(err) != problem.Conflict {
+				t.Errorf("%s before anybody has looked at it: %v", name, err)
+			}
+		}
+		c, err := MoveCase(ctx, tx, morning, manager, id, CaseMove{To: Triaged})
+		if err != nil || c.InformDueAt == nil || !c.InformDueAt.Equal(morning.Add(informWithin)) {
+			t.Fatalf("%+v, %v", c, err)
+		}
+		if _, err := ScheduleOrder(ctx, tx, morning, manager, NewOrder{CaseID: &id, MachineID: s.a.Machine, Kind: "repair"}); err != nil {
+			t.Errorf("a visit after it: %v", err)
+		}
+		open(machines.Advise, morning.Add(time.Hour), "worn_seal")
+		cases = open(machines.Dispatch, morning.Add(2*time.Hour), "worn_seal")
+		at := slices.IndexFunc(cases, func(c CaseRow) bool { return c.FailureMode == "worn_seal" })
+		if len(cases) != 2 || cases[at].Advised || cases[at].InformDueAt == nil {
+			t.Errorf("a proven rule says the same: %+v", cases)
+		}
+		return nil
 	})
 }

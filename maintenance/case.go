@@ -75,6 +75,7 @@ type Case struct {
 	WaiveReason     string            `json:"waiveReason" db:"waive_reason"`
 	Comebacks       int               `json:"comebacks" db:"comebacks"`
 	CancelReason    string            `json:"cancelReason" db:"cancel_reason"`
+	Advised         bool              `json:"advised" db:"advised" doc:"a rule on trial has found it: somebody looks at it (triaged) before the customer is told and a visit is planned"`
 	PlayedBy        string            `json:"playedBy" db:"played_by" doc:"of the demo: who plays it, 'yours' or 'demo'"`
 	Version         int               `json:"version" db:"version"`
 }

@@ -18,9 +18,9 @@ import (
 const informWithin = 2 * time.Hour
 
 const insertCaseSQL = `INSERT INTO service_case (id, machine_id, customer_id, failure_mode, title, title_en, severity, origin, state, opened_at, state_at,
-  inform_due_at, onset_at, machine_down, pouring_now, latitude, longitude, operator_phone, description, description_en, assignee, played_by)
+  inform_due_at, onset_at, machine_down, pouring_now, latitude, longitude, operator_phone, description, description_en, assignee, advised, played_by)
 VALUES (@id, @machine_id, @customer_id, @failure_mode, @title, @title_en, @severity, @origin, @state, @opened_at, @state_at,
-  @inform_due_at, @onset_at, @machine_down, @pouring_now, @latitude, @longitude, @operator_phone, @description, @description_en, @assignee, @played_by)
+  @inform_due_at, @onset_at, @machine_down, @pouring_now, @latitude, @longitude, @operator_phone, @description, @description_en, @assignee, @advised, @played_by)
 ON CONFLICT (machine_id, failure_mode) WHERE state NOT IN ('closed', 'cancelled') DO NOTHING
 RETURNING number`
 
@@ -41,15 +41,19 @@ func openCase(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 	if c.Assignee, err = assigneeOf(ctx, db, m); err != nil {
 		return Case{}, false, err
 	}
-	due := now.Add(informWithin)
-	c.ID, c.CustomerID, c.State, c.OpenedAt, c.StateAt, c.InformDueAt, c.Version = postgres.NewID(), m.CustomerID, Open, now, now, &due, 1
+	c.ID, c.CustomerID, c.State, c.OpenedAt, c.StateAt, c.Version = postgres.NewID(), m.CustomerID, Open, now, now, 1
+	if !c.Advised {
+		due := now.Add(informWithin)
+		c.InformDueAt = &due
+	}
 	for range openTries {
 		there, err := postgres.All[Case](ctx, db, openOfModeSQL, pgx.NamedArgs{"machine": c.MachineID, "mode": c.FailureMode})
 		if err != nil {
 			return Case{}, false, fmt.Errorf("look for an open case: %w", err)
 		}
 		if len(there) == 1 && there[0].State != Satisfied {
-			return there[0], false, nil
+			same, err := vouch(ctx, db, now, who, there[0], c.Advised)
+			return same, false, err
 		}
 		if len(there) == 1 { // that matter is settled: this is a new one
 			if _, err := stepCase(ctx, db, now, who, there[0], Closed, machines.Text{ZH: "又有新情况，另开服务单", EN: "something new: another case follows"}, nil); err != nil {
@@ -81,7 +85,31 @@ func opened(ctx context.Context, db postgres.DB, now time.Time, who identity.Pri
 	if err := machines.AddEvent(ctx, db, caseEvent(now, who, c)); err != nil {
 		return err
 	}
+	if c.Advised {
+		return nil // whoever looks at it first says whether there is anything to tell
+	}
 	return dueCallback(ctx, db, now, c, "inform", now)
+}
+
+// undecided says whether a rule on trial has opened the case and nobody has looked
+// at it yet.
+func (c Case) undecided() bool {
+	return c.Advised && (c.State == Open || c.State == Waiting && c.PreviousState == Open)
+}
+
+// vouch makes an undecided case one as any other when something that is not on trial
+// says the same: a proven rule, an inspection, the customer.
+func vouch(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, advised bool) (Case, error) {
+	if advised || !c.undecided() {
+		return c, nil
+	}
+	after, due := c, now.Add(informWithin)
+	after.Advised, after.InformDueAt = false, &due
+	after, err := changeCase(ctx, db, now, who, "escalated", c, after)
+	if err != nil {
+		return Case{}, err
+	}
+	return after, dueCallback(ctx, db, now, after, "inform", now)
 }
 
 // originText says where a case comes from.

@@ -79,6 +79,11 @@ func enter(c *Case, now time.Time, to CaseState) {
 	}
 	c.State, c.StateAt = to, now
 	switch to {
+	case Triaged:
+		if c.Advised {
+			due := now.Add(informWithin)
+			c.InformDueAt = &due
+		}
 	case Informed:
 		if c.InformedAt == nil {
 			c.InformedAt = &now
@@ -142,6 +147,8 @@ func followCalls(ctx context.Context, db postgres.DB, now time.Time, who identit
 	switch {
 	case c.State.Ended():
 		return cancelCallbacks(ctx, db, now, who.Name, c.ID)
+	case c.State == Triaged && c.Advised:
+		return dueCallback(ctx, db, now, c, "inform", now)
 	case c.State == Verifying && before.State == InWork:
 		return dueCallback(ctx, db, now, c, "courtesy", now.Add(courtesyAfter))
 	case c.State == AwaitingCallback:
@@ -203,6 +210,9 @@ func refuseStep(who identity.Principal, c Case, to CaseState) error {
 	from, target := c.State.Text(), to.Text()
 	refusal := problem.New(problem.Conflict, "the case is %s and cannot become %s", from.EN, target.EN).
 		WithZH("服务单处于「%s」，不能改为「%s」", from.ZH, target.ZH)
+	if c.undecided() && (to == Informed || to == Planned) {
+		return refuseUndecided().WithAllowed(stateNames(nextStates(c, who.Role))...)
+	}
 	if to == AwaitingCallback || to == Satisfied || to == Closed {
 		if why := unproved(c); why.EN != "" {
 			if n := c.Comebacks; n > 0 && c.State == InWork {
@@ -212,6 +222,11 @@ func refuseStep(who identity.Principal, c Case, to CaseState) error {
 		}
 	}
 	return refusal.WithAllowed(stateNames(nextStates(c, who.Role))...)
+}
+
+func refuseUndecided() *problem.Error {
+	return problem.New(problem.Conflict, "a rule on trial has found this: look at it before the customer is told or a visit is planned").
+		WithZH("该隐患由试用期规则发现：请先研判，再告知客户或安排上门")
 }
 
 // refuse is a problem in both languages; the texts take the same arguments.

@@ -46,7 +46,7 @@ func caseOfFailed(ctx context.Context, db postgres.DB, now time.Time, who identi
 			return c, err
 		}
 	}
-	return caseFor(ctx, db, now, who, f)
+	return caseFor(ctx, db, now, who, f, false)
 }
 
 // failedMode is the failure mode that a failed item stands for.

@@ -128,7 +128,7 @@ func caseWaitingFindings(ctx context.Context, db postgres.DB, now time.Time, who
 		if !opensCase(m, f) {
 			continue
 		}
-		if _, err := caseFor(ctx, db, now, who, f); err != nil {
+		if _, err := caseFor(ctx, db, now, who, f, false); err != nil {
 			return done, err
 		}
 		done++

@@ -39,6 +39,9 @@ func Inform(ctx context.Context, db postgres.DB, now time.Time, who identity.Pri
 }
 
 func inform(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, contact machines.Contact, channel string, said machines.Text) (Case, error) {
+	if c.undecided() {
+		return Case{}, refuseUndecided()
+	}
 	recipient := contact.Phone
 	if recipient == "" {
 		recipient = contact.Name

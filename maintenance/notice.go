@@ -86,6 +86,11 @@ func tellManager(ctx context.Context, db postgres.DB, now time.Time, n Notice, t
 	return tell(ctx, db, now, n)
 }
 
+// TellManager tells the service manager what another part of the program has to say.
+func TellManager(ctx context.Context, db postgres.DB, now time.Time, text machines.Text) error {
+	return tellManager(ctx, db, now, Notice{}, text)
+}
+
 const noticesOfSQL = `SELECT ` + noticeColumns + ` FROM notice WHERE case_id = @case ORDER BY created_at, id LIMIT 500`
 
 // noticesOf lists what was told about a case, oldest first.

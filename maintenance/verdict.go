@@ -40,3 +40,30 @@ func ConfirmedFaults(ctx context.Context, db postgres.DB, machines []uuid.UUID) 
 	}
 	return list, nil
 }
+
+// RuleVerdicts counts the cases that have ended on the word of one rule, since its
+// flags are asked for, by what people have found.
+type RuleVerdicts struct {
+	Rule     string `db:"rule"`
+	RuleHash string `db:"rule_hash"`
+	True     int    `db:"yes"`
+	False    int    `db:"no"`
+	Unclear  int    `db:"unclear"`
+}
+
+const ruleVerdictsSQL = `SELECT k.rule, k.rule_hash, count(DISTINCT c.id) FILTER (WHERE c.verdict = 'true') AS yes,
+  count(DISTINCT c.id) FILTER (WHERE c.verdict = 'false_alarm') AS no, count(DISTINCT c.id) FILTER (WHERE c.verdict = 'unclear') AS unclear
+FROM unnest(@rules::text[], @hashes::text[], @sinces::timestamptz[]) AS k (rule, rule_hash, since)
+JOIN finding f ON f.source = 'rule' AND f.rule = k.rule AND f.rule_hash = k.rule_hash AND f.detected_at >= k.since
+JOIN service_case c ON c.id = f.case_id AND c.state IN ('closed', 'cancelled') AND c.verdict <> ''
+GROUP BY k.rule, k.rule_hash`
+
+// VerdictsOf counts verdicts on rules, by their hashes and since when; a case on which
+// several rules have spoken counts for each of them. Rules without any are left out.
+func VerdictsOf(ctx context.Context, db postgres.DB, rules, hashes []string, since []time.Time) ([]RuleVerdicts, error) {
+	list, err := postgres.All[RuleVerdicts](ctx, db, ruleVerdictsSQL, pgx.NamedArgs{"rules": rules, "hashes": hashes, "sinces": since})
+	if err != nil {
+		return nil, fmt.Errorf("count the verdicts on %d rules: %w", len(rules), err)
+	}
+	return list, nil
+}

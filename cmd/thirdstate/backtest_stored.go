@@ -45,7 +45,7 @@ func (c *backtestCommand) stored(ctx context.Context) (all []judged, err error) 
 		if err != nil {
 			return err
 		}
-		g := newGate(pool, clk, slog.New(slog.DiscardHandler), detection.NewFleet(nil), from)
+		g := newGate(pool, clk, slog.New(slog.DiscardHandler), detection.NewFleet(nil), from, gateSettings{})
 		r, err := g.JudgeNow(ctx, administrator, asked, subject, against)
 		if err != nil {
 			return err

@@ -29,6 +29,7 @@ type settings struct {
 	MQTTKey      string        `name:"mqtt-key" help:"PEM file of that certificate's key." placeholder:"FILE"`
 	Sparkplug    hostSettings  `embed:"" prefix:"sparkplug-"`
 	Rules        string        `name:"rules" help:"Folder of rule packs (*.yaml) beside those that are built in; one of the same model takes their place. Read again at SIGHUP; while a file is bad the rules of before go on." type:"path" placeholder:"DIR"`
+	Gate         gateSettings  `embed:"" prefix:"gate-"`
 	AEMPSources  string        `name:"aemp-sources" help:"File of makers' servers whose fleets are pulled (ISO 15143-3), see docs/aemp.md." type:"path" placeholder:"FILE"`
 	InfluxURL    string        `name:"influx-url" help:"InfluxDB 2 (or 1.8) for the telemetry history; empty keeps it in PostgreSQL." placeholder:"URL"`
 	InfluxToken  string        `name:"influx-token" help:"Token for InfluxDB (user:password for 1.8)." placeholder:"TOKEN"`
@@ -77,6 +78,7 @@ func (s *settings) check() error {
 	if _, err := webhooks.ReadAllow(s.WebhookAllow); err != nil {
 		bad("--webhook-allow", "%v", err)
 	}
+	s.Gate.check(bad)
 	if s.KeepRaw < 24*time.Hour {
 		bad("--keep-raw", "must be at least 24h")
 	}

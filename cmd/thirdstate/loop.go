@@ -14,6 +14,7 @@ import (
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/gate"
 	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
@@ -24,7 +25,11 @@ import (
 // how far the rules are.
 func apply(ctx context.Context, tx pgx.Tx, now time.Time, n detection.News) error {
 	if len(n.Changes) > 0 {
-		if err := maintenance.Accept(ctx, tx, now, n.Changes); err != nil {
+		changes, err := gate.Take(ctx, tx, now, n.Changes)
+		if err != nil {
+			return err
+		}
+		if err := maintenance.Accept(ctx, tx, now, changes); err != nil {
 			return err
 		}
 	}
@@ -156,7 +161,7 @@ func packOf(ctx context.Context, db postgres.DB, m machines.Machine) (string, er
 func (y *system) runHousekeeping(ctx context.Context) error {
 	for {
 		now := y.clock.Now()
-		if err := errors.Join(y.held.TryDue(ctx, now), y.housekeeping(ctx, now)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(y.held.TryDue(ctx, now), y.housekeeping(ctx, now), y.gate.Review(ctx, now)); err != nil && ctx.Err() == nil {
 			y.log.Error("housekeeping failed, trying again", "error", err)
 		}
 		wait := time.Minute

@@ -18,6 +18,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/telemetry/gate"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 	"github.com/thirdstate/thirdstate/telemetry/rules/packs"
 )
@@ -32,7 +33,7 @@ type ruleFolder struct {
 }
 
 // start reads the packs; while some are bad, those that were good last go on.
-func (f ruleFolder) start() (map[string]*rules.Pack, error) {
+func (f ruleFolder) start() (gate.Base, error) {
 	all, err := f.read()
 	if err == nil || f.dir == "" {
 		return all, err
@@ -42,21 +43,22 @@ func (f ruleFolder) start() (map[string]*rules.Pack, error) {
 		if !errors.Is(keptErr, fs.ErrNotExist) {
 			err = errors.Join(err, keptErr)
 		}
-		return nil, err
+		return gate.Base{}, err
 	}
 	f.log.Error("rule packs are bad; the rules of before go on", "folder", f.dir, "faults", err)
 	return kept, nil
 }
 
 // read reads the folder; the error names every fault.
-func (f ruleFolder) read() (map[string]*rules.Pack, error) {
+func (f ruleFolder) read() (gate.Base, error) {
 	if f.dir == "" {
-		return packs.All()
+		all, err := packs.All()
+		return gate.Base{Packs: all}, err
 	}
 	files := readPacks([]string{f.dir})
 	all, err := under(files)
 	if err != nil {
-		return nil, err
+		return gate.Base{}, err
 	}
 	texts := map[string]string{}
 	for _, p := range files {
@@ -66,7 +68,7 @@ func (f ruleFolder) read() (map[string]*rules.Pack, error) {
 }
 
 // under puts packs over those that are built in, by their models.
-func under(files []packs.File) (map[string]*rules.Pack, error) {
+func under(files []packs.File) (gate.Base, error) {
 	var faults []string
 	for _, p := range files {
 		for _, fault := range p.Faults {
@@ -74,16 +76,17 @@ func under(files []packs.File) (map[string]*rules.Pack, error) {
 		}
 	}
 	if len(faults) > 0 {
-		return nil, problem.New(problem.Invalid, "%d faults in the rule packs:\n\t%s", len(faults), strings.Join(faults, "\n\t"))
+		return gate.Base{}, problem.New(problem.Invalid, "%d faults in the rule packs:\n\t%s", len(faults), strings.Join(faults, "\n\t"))
 	}
 	all, err := packs.All()
 	if err != nil {
-		return nil, err
+		return gate.Base{}, err
 	}
+	own := map[string]bool{}
 	for _, p := range files {
-		all[p.Pack.Model] = p.Pack
+		all[p.Pack.Model], own[p.Pack.Model] = p.Pack, true
 	}
-	return all, nil
+	return gate.Base{Packs: all, Folder: own}, nil
 }
 
 func (f ruleFolder) keep(texts map[string]string) error {
@@ -105,20 +108,20 @@ func (f ruleFolder) keep(texts map[string]string) error {
 	return nil
 }
 
-func (f ruleFolder) readKept() (map[string]*rules.Pack, error) {
+func (f ruleFolder) readKept() (gate.Base, error) {
 	b, err := os.ReadFile(f.kept)
 	if err != nil {
-		return nil, fmt.Errorf("read the rule packs of before: %w", err)
+		return gate.Base{}, fmt.Errorf("read the rule packs of before: %w", err)
 	}
 	texts := map[string]string{}
 	if err := json.Unmarshal(b, &texts); err != nil {
-		return nil, fmt.Errorf("read the rule packs of before: %w", err)
+		return gate.Base{}, fmt.Errorf("read the rule packs of before: %w", err)
 	}
 	var files []packs.File
 	for name, text := range texts {
 		p := packs.File{Name: name}
 		if p.Pack, err = rules.Parse(name, []byte(text)); err != nil {
-			return nil, fmt.Errorf("read the rule packs of before: %w", err)
+			return gate.Base{}, fmt.Errorf("read the rule packs of before: %w", err)
 		}
 		files = append(files, p)
 	}
@@ -132,12 +135,15 @@ func (y *system) ruleFolder() ruleFolder {
 // reloadRules puts what the folder holds now in force. After an error nothing has
 // changed.
 func (y *system) reloadRules(ctx context.Context) error {
-	all, err := y.ruleFolder().read()
+	base, err := y.ruleFolder().read()
 	if err != nil {
 		return err
 	}
-	machines := y.runner.Reload(all)
-	y.log.Info("the rule packs are read again", "packs", len(all), "machines", machines)
+	machines, err := y.gate.Rebase(ctx, base)
+	if err != nil {
+		return err
+	}
+	y.log.Info("the rule packs are read again", "packs", len(y.fleet.Packs()), "machines", machines)
 	return postgres.As(ctx, y.pool, identity.Program("detection"), func(tx pgx.Tx) error {
 		return y.fleet.NameSignals(ctx, tx, y.clock.Now(), identity.Program("detection"))
 	})

@@ -35,7 +35,7 @@ func TestRules_AFolderThatIsBadLeavesTheRulesOfBefore(t *testing.T) {
 	}
 	write(t, pack, goodPack)
 	good, err := f.start()
-	if err != nil || good["PS90"] == nil || good["BE365"] == nil {
+	if err != nil || good.Packs["PS90"] == nil || good.Packs["BE365"] == nil {
 		t.Fatalf("packs %v, %v", good, err)
 	}
 	write(t, pack, badPack)
@@ -43,7 +43,7 @@ func TestRules_AFolderThatIsBadLeavesTheRulesOfBefore(t *testing.T) {
 		t.Errorf("a bad pack is read: %v", err)
 	}
 	again, err := f.start()
-	if err != nil || again["PS90"] == nil || again["PS90"].Hash != good["PS90"].Hash || len(again) != len(good) {
+	if err != nil || again.Packs["PS90"] == nil || again.Packs["PS90"].Hash != good.Packs["PS90"].Hash || len(again.Packs) != len(good.Packs) || !again.Folder["PS90"] || again.Folder["BE365"] {
 		t.Errorf("packs %v, %v", again, err)
 	}
 	write(t, filepath.Join(dir, "another.yaml"), goodPack)

@@ -50,7 +50,8 @@ func newSurface(t *testing.T) *surface {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { intake.Close() })
-	s.api, err = api.Mount(s.e, api.Config{IntakeLog: intake, Pool: pool, Clock: s.clock, Log: log, Held: &detection.Store{Pool: pool, Clock: s.clock, Log: log, Apply: apply}, History: store, SessionPrincipal: site.SessionPrincipal, Webhooks: maintenancetest.Webhooks()})
+	s.api, err = api.Mount(s.e, api.Config{IntakeLog: intake, Pool: pool, Clock: s.clock, Log: log, Held: &detection.Store{Pool: pool, Clock: s.clock, Log: log, Apply: apply}, History: store, SessionPrincipal: site.SessionPrincipal,
+		Gate: newGate(pool, s.clock, log, detection.NewFleet(nil), store, gateSettings{}), Webhooks: maintenancetest.Webhooks()})
 	if err != nil {
 		t.Fatal(err)
 	}

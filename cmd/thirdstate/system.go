@@ -129,11 +129,15 @@ func (y *system) openDatabase(ctx context.Context) error {
 }
 
 func (y *system) openRules(ctx context.Context) error {
-	all, err := y.ruleFolder().start()
+	base, err := y.ruleFolder().start()
 	if err != nil {
 		return fmt.Errorf("read the rule packs: %w", err)
 	}
-	y.fleet = detection.NewFleet(all)
+	y.fleet = detection.NewFleet(base.Packs)
+	y.gate = newGate(y.pool, y.clock, y.log, y.fleet, y.history, y.Gate)
+	if _, err := y.gate.Rebase(ctx, base); err != nil {
+		return err
+	}
 	var position detection.Position
 	err = postgres.As(ctx, y.pool, identity.Program("detection"), func(tx pgx.Tx) error {
 		var err error
@@ -145,7 +149,6 @@ func (y *system) openRules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	y.gate = newGate(y.pool, y.clock, y.log, y.fleet, y.history)
 	y.held = &detection.Store{Pool: y.pool, Clock: y.clock, Log: y.log, Apply: apply}
 	y.runner, err = detection.NewRunner(detection.Config{
 		Fleet: y.fleet, Source: y.stage, Position: position, Commit: y.held.Commit, Log: y.log,
@@ -155,6 +158,7 @@ func (y *system) openRules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	y.gate.Attach(y.runner)
 	return y.measure()
 }
 

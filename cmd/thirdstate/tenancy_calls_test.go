@@ -67,7 +67,7 @@ func (x things) byName(name string) (string, bool) {
 // parameter's.
 func (x things) words(name string) (string, bool) {
 	known := map[string]string{"search": x.Mark + "-S1", "q": x.Mark + "-S1", "phone": x.Phone, "signal": "hydraulic_oil_temp", "signals": "hydraulic_oil_temp", "key": x.Machine.Key, "machine": x.Machine.Key,
-		"kind": "concrete_pump", "reason": "unreadable", "raw": "OilTemp", "unit": "Cel", "device": x.Machine.Key, "month": "2026-06", "health": "third_state", "show": "third", "all": "1", "days": "30", "cursor": "",
+		"kind": "concrete_pump", "reason": "unreadable", "raw": "OilTemp", "unit": "Cel", "model": "BC56", "rule": "oil_runs_hot", "ruleHash": "h1", "hash": "h1", "device": x.Machine.Key, "month": "2026-06", "health": "third_state", "show": "third", "all": "1", "days": "30", "cursor": "",
 		"code": x.Code.Code, "state": "failed", "entity": "case", "from": "2026-06-03T00:00:00Z", "to": "2026-06-04T08:00:00Z"}
 	word, ok := known[name]
 	return word, ok

@@ -247,6 +247,9 @@ func TestTenancy_ACustomerSeesItsOwnThings(t *testing.T) {
 			continue
 		}
 		w := s.ask(signedIn, one)
+		if strings.HasSuffix(one.name, "/bundle") && w.Code == http.StatusServiceUnavailable {
+			continue // as of the API above
+		}
 		if w.Code != http.StatusOK && w.Code != http.StatusForbidden && w.Code != http.StatusSeeOther {
 			t.Errorf("%s: %d %.300s", one.name, w.Code, read(w))
 		}

@@ -87,7 +87,7 @@ func (r *Runner) scores(t *touched) {
 		}
 		var points float64
 		var contributors []rules.Contributor
-		if crash := formats.Contain(func() { points, contributors = w.rules.Score() }); crash != nil {
+		if crash := formats.Contain(func() { points, contributors = w.rules.ScoreWithout(r.fleet.shadowed) }); crash != nil {
 			r.fail(w, r.lsn, crash)
 			continue
 		}

@@ -68,5 +68,5 @@ func (f *Fleet) finding(w Watched, found rules.Finding, log *slog.Logger) machin
 	if out.FailureMode == "" {
 		out.FailureMode = found.Rule
 	}
-	return machines.FindingChange{Change: machines.Change(found.Change), Finding: out, Propose: found.Propose}
+	return machines.FindingChange{Change: machines.Change(found.Change), Finding: out, Propose: found.Propose, Stage: f.Stages()[RuleKey{found.Rule, found.RuleHash}]}
 }

@@ -32,14 +32,36 @@ func PackOf(m machines.Model) string {
 // Its packs are never written; Runner.Reload puts others in their place.
 type Fleet struct {
 	packs  atomic.Pointer[map[string]*rules.Pack]
+	stages atomic.Pointer[map[RuleKey]machines.Stage]
 	makers chan struct{} // who makes a bundle of evidence
 }
+
+// RuleKey names a rule by what it finds: its hash, which knows its model.
+type RuleKey struct{ Rule, Hash string }
 
 // NewFleet returns a fleet that is watched with the packs, keyed by their models.
 func NewFleet(packs map[string]*rules.Pack) *Fleet {
 	f := &Fleet{makers: make(chan struct{}, evidenceMakers)}
-	f.packs.Store(&packs)
+	f.Use(packs)
+	f.SetStages(nil)
 	return f
+}
+
+// Use puts packs in the place of those that watch the fleet, before there is a Runner.
+func (f *Fleet) Use(packs map[string]*rules.Pack) { f.packs.Store(&packs) }
+
+// SetStages says how loud rules may be; those that are not named are as loud as
+// dispatch, and no gate holds them. The map is never written afterwards.
+func (f *Fleet) SetStages(stages map[RuleKey]machines.Stage) { f.stages.Store(&stages) }
+
+// Stages are those that SetStages was told last.
+func (f *Fleet) Stages() map[RuleKey]machines.Stage { return *f.stages.Load() }
+
+// shadowed says whether a rule takes nothing off the health score, because nobody is
+// told what it finds.
+func (f *Fleet) shadowed(rule, hash string) bool {
+	stages := f.Stages()
+	return len(stages) > 0 && stages[RuleKey{rule, hash}] == machines.Shadow
 }
 
 // Pack returns the rule pack of a machine, nil where the default watcher serves.

@@ -15,7 +15,7 @@ import (
 func (r *Runner) Reload(packs map[string]*rules.Pack) (changed int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.fleet.packs.Store(&packs)
+	r.fleet.Use(packs)
 	for _, key := range slices.Sorted(maps.Keys(r.watched)) {
 		w := r.watched[key]
 		pack := r.fleet.Pack(w.Watched)

@@ -73,6 +73,9 @@ type Runner struct {
 	surroundings silence.Surroundings
 	asked        *watched // of whom they are
 
+	steps uint64             // observations shown to the rules
+	costs map[string]float64 // ns a row, by the hash of the pack
+
 	carried   []machines.FindingChange // found while catching up, and not in the records
 	failures  []Failure                // of this batch
 	renewed   bool                     // the rules are others since the last snapshot
@@ -115,7 +118,7 @@ func NewRunner(c Config) (*Runner, error) {
 	}
 	r := &Runner{
 		fleet: c.Fleet, source: c.Source, commit: c.Commit, log: c.Log, shots: shots, pos: c.Position, released: c.Released,
-		watched: map[string]*watched{}, dedup: telemetry.NewDedup(), pending: newPending(), shotEvery: snapshotEvery,
+		watched: map[string]*watched{}, costs: map[string]float64{}, dedup: telemetry.NewDedup(), pending: newPending(), shotEvery: snapshotEvery,
 		retry: func(attempt int) time.Duration { return min(200*time.Millisecond<<min(attempt, 8), 30*time.Second) },
 	}
 	r.surround()
@@ -362,7 +365,13 @@ func (r *Runner) step(s step, t *touched) []rules.Finding {
 	w := r.watch(Watched{ID: s.obs.MachineID, Key: s.obs.Machine, Pack: s.obs.Pack})
 	t.note(w, &s.obs.Observation)
 	r.hear(w, s.obs, t)
-	return w.rules.Observe(s.obs.Observation)
+	if r.steps++; r.steps%costEvery != 0 {
+		return w.rules.Observe(s.obs.Observation)
+	}
+	began := time.Now()
+	found := w.rules.Observe(s.obs.Observation)
+	r.timed(w, time.Since(began))
+	return found
 }
 
 func (r *Runner) tick(lsn intakelog.LSN, tick telemetry.Tick, t *touched) []rules.Finding {

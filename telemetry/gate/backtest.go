@@ -29,7 +29,7 @@ type Terms struct {
 	ShortestHours float64 `json:"shortestHours" minimum:"0" maximum:"87600" doc:"nor is one later than this before it"`
 	MergeHours    float64 `json:"mergeHours" minimum:"0" maximum:"87600" doc:"flags of a machine that are less apart are one visit"`
 	VisitHours    float64 `json:"visitHours" minimum:"0" maximum:"1000" doc:"of a technician, for one flag"`
-	Newer         float64 `json:"newer" minimum:"0" maximum:"0.99" doc:"part of each machine's history, at its end, that is judged apart"`
+	Newer         float64 `json:"newer" minimum:"0" doc:"less than 1: part of each machine's history, at its end, that is judged apart"`
 }
 
 // TermsOf writes terms in hours.
@@ -87,10 +87,18 @@ func (g *Gate) Ask(ctx context.Context, db postgres.DB, now time.Time, who ident
 	if err != nil {
 		return Backtest{}, err
 	}
-	if t := a.Terms.read(); t.Longest <= t.Shortest {
-		return Backtest{}, problem.New(problem.Invalid, "see errors").WithFields(problem.Field{Pointer: "/terms/longestHours", Detail: "must be greater than shortestHours"})
+	var faults []problem.Field
+	t := a.Terms.read()
+	if t.Longest <= t.Shortest {
+		faults = append(faults, problem.Field{Pointer: "/terms/longestHours", Detail: "must be greater than shortestHours"})
 	}
-	if _, err := g.machines(ctx, db, subject, a.Machines); err != nil {
+	if t.Newer >= 1 {
+		faults = append(faults, problem.Field{Pointer: "/terms/newer", Detail: "must be less than 1"})
+	}
+	if faults != nil {
+		return Backtest{}, problem.New(problem.Invalid, "see errors").WithFields(faults...)
+	}
+	if _, err := g.watched(ctx, db, subject, a.Machines); err != nil {
 		return Backtest{}, err
 	}
 	waiting, err := postgres.Value[int](ctx, db, waitingSQL, nil)
@@ -245,7 +253,7 @@ func (g *Gate) fill(ctx context.Context, r *Backtest, subject, against Subject) 
 	var list []Machine
 	var faults []Fault
 	err := g.as(ctx, func(tx pgx.Tx) (err error) {
-		if list, err = g.machines(ctx, tx, subject, r.Machines); err != nil {
+		if list, err = g.watched(ctx, tx, subject, r.Machines); err != nil {
 			return err
 		}
 		ids := make([]uuid.UUID, len(list))

@@ -61,11 +61,14 @@ func urgent(days float64) float64 {
 // Score is the health score, 100 = nothing to see, with what takes points off it: 100
 // less all losses, and not below 0. Contributors come by loss, the greatest first. More
 // of any of them never makes the score better.
-func (m *Machine) Score() (score float64, contributors []Contributor) {
+func (m *Machine) Score() (score float64, contributors []Contributor) { return m.ScoreWithout(nil) }
+
+// ScoreWithout is the score without the rules of which mute (nil = of none) says so.
+func (m *Machine) ScoreWithout(mute func(rule, hash string) bool) (score float64, contributors []Contributor) {
 	for i := range m.slots {
 		s := &m.slots[i]
 		share := strained(s.nearness, s.dwell.open)
-		if !(share > 0) {
+		if !(share > 0) || mute != nil && mute(s.rule.ID, s.hash) {
 			continue
 		}
 		e := m.evidence(s)
