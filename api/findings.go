@@ -125,13 +125,15 @@ type newComponent struct {
 	Name        string     `json:"name" minLength:"1" maxLength:"200"`
 	NameEN      string     `json:"nameEn,omitempty" maxLength:"200"`
 	Serial      string     `json:"serial,omitempty" maxLength:"100"`
+	Batch       string     `json:"batch,omitempty" maxLength:"100"`
+	Firmware    string     `json:"firmware,omitempty" maxLength:"100"`
 	InstalledAt *time.Time `json:"installedAt,omitempty" doc:"by default now"`
 }
 
 func (s *Server) addComponent(ctx context.Context, in *struct{ Body newComponent }) (*Answer[machines.Component], error) {
 	b := in.Body
 	c, err := write(ctx, s, func(a act) (machines.Component, error) {
-		c := machines.Component{MachineID: b.MachineID, ParentID: b.ParentID, Code: b.Code, Name: b.Name, NameEN: b.NameEN, Serial: b.Serial, InstalledAt: a.now}
+		c := machines.Component{MachineID: b.MachineID, ParentID: b.ParentID, Code: b.Code, Name: b.Name, NameEN: b.NameEN, Serial: b.Serial, Batch: b.Batch, Firmware: b.Firmware, InstalledAt: a.now}
 		if b.InstalledAt != nil {
 			c.InstalledAt = b.InstalledAt.UTC()
 		}

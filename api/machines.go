@@ -73,6 +73,7 @@ type newMachine struct {
 	WarrantyMonths int        `json:"warrantyMonths,omitempty" minimum:"0" maximum:"600"`
 	WarrantyHours  int        `json:"warrantyHours,omitempty" minimum:"0" maximum:"1000000"`
 	Contract       string     `json:"contract,omitempty" maxLength:"200"`
+	Duty           string     `json:"duty,omitempty" maxLength:"100" doc:"what it mostly does"`
 	HasDevice      bool       `json:"hasDevice,omitempty"`
 }
 
@@ -81,7 +82,7 @@ func (s *Server) addMachine(ctx context.Context, in *struct{ Body newMachine }) 
 	m, err := write(ctx, s, func(a act) (machines.Machine, error) {
 		return machines.AddMachine(ctx, a.tx, a.now, a.who, machines.Machine{Key: b.Key, Manufacturer: b.Manufacturer, Serial: b.Serial, Name: b.Name, NameEN: b.NameEN,
 			Plate: b.Plate, ModelID: b.ModelID, CustomerID: b.CustomerID, SiteID: b.SiteID, ResponsibleID: b.ResponsibleID,
-			WarrantyMonths: b.WarrantyMonths, WarrantyHours: b.WarrantyHours, Contract: b.Contract, HasDevice: b.HasDevice})
+			WarrantyMonths: b.WarrantyMonths, WarrantyHours: b.WarrantyHours, Contract: b.Contract, Duty: b.Duty, HasDevice: b.HasDevice})
 	})
 	return answered(m, m.Version, err)
 }

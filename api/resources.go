@@ -4,7 +4,7 @@ package api
 var resources = []func(*Server){
 	customers, sites, contacts, models, signals,
 	machineFiles, components, observations, readings, findings, troubleCodes, silences,
-	cases, inspections, workOrders, attachments, plans,
+	cases, sweeps, inspections, workOrders, attachments, plans,
 	technicians, callbacks, complaints, promises,
 	overviews, rulePacks, ruleVersions, backtests,
 	deadLetters, heldOutcomes, unclaimed, mappings, devices, intakeAccount, reconciliation, sequenceGaps,

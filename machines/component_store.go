@@ -13,7 +13,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/problem"
 )
 
-const componentColumns = `id, machine_id, parent_id, code, name, name_en, serial, installed_at, removed_at`
+const componentColumns = `id, machine_id, parent_id, code, name, name_en, serial, batch, firmware, installed_at, removed_at`
 
 const componentsSQL = `SELECT ` + componentColumns + ` FROM component WHERE machine_id = @machineID ORDER BY code, installed_at, id`
 
@@ -23,8 +23,8 @@ func components(ctx context.Context, db postgres.DB, machineID uuid.UUID) ([]Com
 
 const isPartSQL = `SELECT EXISTS (SELECT FROM component WHERE id = @id AND machine_id = @machineID)`
 
-const addComponentSQL = `INSERT INTO component (id, machine_id, customer_id, parent_id, code, name, name_en, serial, installed_at)
-	VALUES (@id, @machineID, @customerID, @parentID, @code, @name, @nameEN, @serial, @installedAt) RETURNING ` + componentColumns
+const addComponentSQL = `INSERT INTO component (id, machine_id, customer_id, parent_id, code, name, name_en, serial, batch, firmware, installed_at)
+	VALUES (@id, @machineID, @customerID, @parentID, @code, @name, @nameEN, @serial, @batch, @firmware, @installedAt) RETURNING ` + componentColumns
 
 // AddComponent installs a component in a machine, below its parent where one is named.
 func AddComponent(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Component) (Component, error) {
@@ -45,7 +45,8 @@ func AddComponent(ctx context.Context, db postgres.DB, now time.Time, who identi
 		c.InstalledAt = now
 	}
 	added, err := postgres.One[Component](ctx, db, addComponentSQL, pgx.NamedArgs{"id": postgres.NewID(), "machineID": m.ID, "customerID": m.CustomerID,
-		"parentID": c.ParentID, "code": c.Code, "name": c.Name, "nameEN": c.NameEN, "serial": c.Serial, "installedAt": c.InstalledAt})
+		"parentID": c.ParentID, "code": c.Code, "name": c.Name, "nameEN": c.NameEN, "serial": c.Serial,
+		"batch": c.Batch, "firmware": c.Firmware, "installedAt": c.InstalledAt})
 	if err != nil {
 		return Component{}, fmt.Errorf("install %s in machine %s: %w", c.Code, m.Key, postgres.Translate(err))
 	}

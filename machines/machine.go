@@ -125,6 +125,7 @@ type Machine struct {
 	WarrantyMonths  int             `json:"warrantyMonths" db:"warranty_months"`
 	WarrantyHours   int             `json:"warrantyHours" db:"warranty_hours"`
 	Contract        string          `json:"contract" db:"contract"`
+	Duty            string          `json:"duty" db:"duty" doc:"what it mostly does, in your own word; sisters are of the same duty"`
 	HasDevice       bool            `json:"hasDevice" db:"has_device"`
 	OperatingStatus OperatingStatus `json:"operatingStatus" db:"operating_status"`
 	OperatingNote   string          `json:"operatingNote" db:"operating_note"`
@@ -152,6 +153,8 @@ type Component struct {
 	Name        string     `json:"name" db:"name"`
 	NameEN      string     `json:"nameEn" db:"name_en"`
 	Serial      string     `json:"serial" db:"serial"`
+	Batch       string     `json:"batch" db:"batch" doc:"of its making; machines that share it may share a defect"`
+	Firmware    string     `json:"firmware" db:"firmware"`
 	InstalledAt time.Time  `json:"installedAt" db:"installed_at"`
 	RemovedAt   *time.Time `json:"removedAt" db:"removed_at"`
 }

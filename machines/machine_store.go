@@ -17,7 +17,7 @@ import (
 
 // machineColumns are the columns of a Machine, with m as the table's alias.
 const machineColumns = `m.id, m.no, m.key, m.manufacturer, m.serial, m.name, m.name_en, m.plate, m.model_id, m.customer_id, m.site_id, m.responsible_id,
-	m.built_on, m.handed_over_on, m.warranty_months, m.warranty_hours, m.contract, m.has_device, m.operating_status, m.operating_note, m.operating_note_en,
+	m.built_on, m.handed_over_on, m.warranty_months, m.warranty_hours, m.contract, m.duty, m.has_device, m.operating_status, m.operating_note, m.operating_note_en,
 	m.health, m.health_since, m.score, m.contributors, m.connectivity, m.connectivity_since, m.connectivity_why, m.last_seen_at, m.operating_hours, m.pumped_volume, m.created_at, m.version`
 
 const getSQL = `SELECT ` + machineColumns + ` FROM machine m WHERE m.id = @id`
@@ -79,10 +79,10 @@ func KeyOf(serial string) string {
 }
 
 const addMachineSQL = `INSERT INTO machine AS m (id, key, manufacturer, serial, name, name_en, plate, model_id, customer_id, site_id, responsible_id,
-		built_on, handed_over_on, warranty_months, warranty_hours, contract, has_device, operating_status, operating_note, operating_note_en,
+		built_on, handed_over_on, warranty_months, warranty_hours, contract, duty, has_device, operating_status, operating_note, operating_note_en,
 		health_since, connectivity, operating_hours, pumped_volume, created_at)
 	VALUES (@id, @key, @manufacturer, @serial, @name, @nameEN, @plate, @modelID, @customerID, @siteID, @responsibleID,
-		@builtOn, @handedOverOn, @warrantyMonths, @warrantyHours, @contract, @hasDevice, @operatingStatus, @operatingNote, @operatingNoteEN,
+		@builtOn, @handedOverOn, @warrantyMonths, @warrantyHours, @contract, @duty, @hasDevice, @operatingStatus, @operatingNote, @operatingNoteEN,
 		@now, @connectivity, @operatingHours, @pumpedVolume, @now)
 	RETURNING ` + machineColumns
 
@@ -105,7 +105,7 @@ func AddMachine(ctx context.Context, db postgres.DB, now time.Time, who identity
 	}
 	added, err := postgres.One[Machine](ctx, db, addMachineSQL, pgx.NamedArgs{"id": postgres.NewID(), "key": m.Key, "manufacturer": m.Manufacturer, "serial": m.Serial,
 		"name": m.Name, "nameEN": m.NameEN, "plate": m.Plate, "modelID": m.ModelID, "customerID": m.CustomerID, "siteID": m.SiteID, "responsibleID": m.ResponsibleID,
-		"builtOn": m.BuiltOn, "handedOverOn": m.HandedOverOn, "warrantyMonths": m.WarrantyMonths, "warrantyHours": m.WarrantyHours, "contract": m.Contract,
+		"builtOn": m.BuiltOn, "handedOverOn": m.HandedOverOn, "warrantyMonths": m.WarrantyMonths, "warrantyHours": m.WarrantyHours, "contract": m.Contract, "duty": m.Duty,
 		"hasDevice": m.HasDevice, "operatingStatus": m.OperatingStatus, "operatingNote": m.OperatingNote, "operatingNoteEN": m.OperatingNoteEN,
 		"connectivity": m.Connectivity, "operatingHours": m.OperatingHours, "pumpedVolume": m.PumpedVolume, "now": now})
 	if err != nil {

@@ -121,6 +121,8 @@ func originText(origin string) machines.Text {
 		return machines.Text{ZH: "检查中发现", EN: "found by an inspection"}
 	case "daily_check":
 		return machines.Text{ZH: "点检或读数发现", EN: "found by a daily check or a reading"}
+	case "sweep":
+		return machines.Text{ZH: "同类设备排查", EN: "a sister of a confirmed fault"}
 	case "finding":
 		return machines.Text{ZH: "遥测发现", EN: "found by telemetry"}
 	}

@@ -60,7 +60,7 @@ func (y *system) housekeeping(ctx context.Context, now time.Time) error {
 	}); err != nil {
 		return fmt.Errorf("list the repairs to verify: %w", err)
 	}
-	var errs []error
+	errs := []error{y.sweeps(ctx, now)}
 	for _, c := range verifying {
 		if err := y.verify(ctx, now, c); err != nil {
 			errs = append(errs, fmt.Errorf("verify case %d: %w", c.Number, err))

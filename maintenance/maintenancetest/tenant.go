@@ -190,6 +190,19 @@ func (w *World) care(ctx context.Context, tx pgx.Tx, a *Tenant) (err error) {
 		NameEN: a.Mark + " monthly", IntervalDays: 30, LeadDays: 7, DueAt: Now.Add(20 * 24 * time.Hour)}); err != nil {
 		return err
 	}
+	if err := maintenance.RecordSweep(ctx, tx, Now.Add(-time.Hour), Program, maintenance.Sweep{CaseID: a.Case.ID, Component: "hydraulic_cooler", Batch: a.Mark + "-B1",
+		Signals: []string{"hydraulic_oil_temp"}, Level: 0.05, Basis: "itself", Alike: 1}, []maintenance.SweepMachine{{MachineID: a.Bare.ID, Shares: []string{"model"}, P: 0.01, Q: 0.02, Listed: true}}); err != nil {
+		return err
+	}
+	swept, err := maintenance.Sweeps(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, s := range swept {
+		if s.CaseID == a.Case.ID {
+			a.Sweep = s.ID
+		}
+	}
 	meeting, err := postgres.Value[uuid.UUID](ctx, tx, meetingSQL, pgx.NamedArgs{"id": uuid.New()})
 	if err != nil {
 		return err

@@ -79,6 +79,7 @@ type Tenant struct {
 	Complaint maintenance.Complaint
 	Promise   maintenance.Promise
 	Plan      maintenance.ServicePlan
+	Sweep     uuid.UUID         // of the case, with the bare machine
 	Webhook   webhooks.Webhook  // hears of everything
 	Delivery  webhooks.Delivery // a test event that nobody has sent yet
 	People    map[identity.Role]Person

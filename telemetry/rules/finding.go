@@ -121,6 +121,7 @@ type Cause struct {
 	Signal string    `json:"signal"`
 	Share  float64   `json:"share"`
 	Since  time.Time `json:"since,omitzero"` // when it departed from its normal; zero = not told apart
+	Away   float64   `json:"away,omitempty"` // how far it is from its normal, smoothed, in standard deviations of a single value; 0 = not told
 }
 
 // Model is a frozen baseline: normal = Level + sum of Slope x (context - Mean).

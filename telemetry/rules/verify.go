@@ -31,7 +31,7 @@ func Verify(rule *Rule, ev Evidence, after []observation.Observation) Verdict {
 		return v
 	}
 	switch rule.Kind {
-	case "lamp", "codes":
+	case "lamp", "codes", "precursors":
 		return verifyLamp(ev, after, v)
 	case "expression", "combined", "cleanliness":
 		return verifyAgain(rule, after, v)

@@ -57,7 +57,7 @@ func (w *watcher) causes() []Cause {
 	}
 	for _, i := range ranked {
 		c := &w.channels[i]
-		cause := Cause{Signal: c.name, Share: c.stress() / sum}
+		cause := Cause{Signal: c.name, Share: c.stress() / sum, Away: c.smooth}
 		if c.struck != 0 && c.onset != 0 {
 			cause.Since = unix(c.onset)
 		}
