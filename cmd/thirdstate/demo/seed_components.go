@@ -15,13 +15,14 @@ func (s *seeding) components(ctx context.Context, m machines.Machine, of simulat
 		return nil
 	}
 	seen := map[string]bool{"": true}
+	batch := fmt.Sprintf("%d-Q%d", of.BuiltOn.Year(), (of.BuiltOn.Month()+2)/3) // parts are bought by the quarter
 	for _, r := range pack.Rules {
 		if seen[r.Component] {
 			continue
 		}
 		seen[r.Component] = true
 		name := nameOf(r.Component)
-		_, err := machines.AddComponent(ctx, s.db, s.now, s.who, machines.Component{MachineID: m.ID, Code: r.Component, Name: name.ZH, NameEN: name.EN, InstalledAt: of.HandedOver})
+		_, err := machines.AddComponent(ctx, s.db, s.now, s.who, machines.Component{MachineID: m.ID, Code: r.Component, Name: name.ZH, NameEN: name.EN, Batch: batch, InstalledAt: of.HandedOver})
 		if err != nil {
 			return fmt.Errorf("add component %s of %s: %w", r.Component, m.Key, err)
 		}
