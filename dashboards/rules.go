@@ -200,6 +200,14 @@ func (v view) share(s backtest.Share) string {
 	return v.T("backtest.share", s.Part, s.Whole, v.percent(s.Value), v.percent(s.Low), v.percent(s.High))
 }
 
+// lead is how early faults were found.
+func (v view) lead(r backtest.Report) string {
+	if math.IsNaN(float64(r.LeadMedian)) {
+		return "–"
+	}
+	return v.T("backtest.hours_two", v.ratio(r.LeadMedian, 1), v.ratio(r.LeadP10, 1))
+}
+
 func (v view) percent(x backtest.Ratio) string { return v.ratio(100*x, 0) }
 
 // ratio is a number, or a dash where there is none.
@@ -238,13 +246,14 @@ type judgement struct {
 var judgements = []judgement{
 	{"backtest.recall", func(v view, r backtest.Report) string { return v.share(r.Recall) }},
 	{"backtest.precision", func(v view, r backtest.Report) string { return v.share(r.Precision) }},
-	{"backtest.lead", func(v view, r backtest.Report) string {
-		return v.T("backtest.hours_two", v.ratio(r.LeadMedian, 1), v.ratio(r.LeadP10, 1))
-	}},
+	{"backtest.lead", view.lead},
 	{"backtest.flags", func(v view, r backtest.Report) string { return v.Number(r.Per100Days, 2) }},
 	{"backtest.work", func(v view, r backtest.Report) string { return v.T("backtest.hours", v.Number(r.Hours, 0)) }},
 	{"backtest.in_alarm", func(v view, r backtest.Report) string { return v.percent(r.InAlarm) + " %" }},
 	{"backtest.clock", func(v view, r backtest.Report) string {
+		if math.IsNaN(float64(r.Clock.Recall)) {
+			return "–"
+		}
 		return v.T("backtest.clock_two", v.percent(r.Clock.Recall), v.percent(r.Clock.Precision))
 	}},
 	{"backtest.over", func(v view, r backtest.Report) string {

@@ -1855,9 +1855,9 @@ func backtestView(v view, b gate.Backtest, pack *rules.Pack) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var119 string
-					templ_7745c5c3_Var119, templ_7745c5c3_Err = templ.JoinStringErrs(v.T("backtest.hours_two", v.ratio(x.Result.All.LeadMedian, 1), v.ratio(x.Result.All.LeadP10, 1)))
+					templ_7745c5c3_Var119, templ_7745c5c3_Err = templ.JoinStringErrs(v.lead(x.Result.All))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `dashboards/rules.templ`, Line: 244, Col: 111}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `dashboards/rules.templ`, Line: 244, Col: 35}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var119))
 					if templ_7745c5c3_Err != nil {
