@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry/gate"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 	"github.com/thirdstate/thirdstate/telemetry/rules/backtest"
@@ -23,7 +24,9 @@ const (
 
 // rulesPage is what watches the fleet, what is to do so, and what is known of both.
 type rulesPage struct {
-	Packs     []*rules.Pack // in force, by model
+	Packs     []*rules.Pack     // in force, by model
+	Noted     []gate.RuleHealth // that somebody should look at
+	Shadow    []gate.ShadowFinding
 	Versions  []gate.Version
 	Backtests []gate.Backtest
 	Draft     draft
@@ -62,6 +65,16 @@ func (r *request) rules(status int, d draft) error {
 			return err
 		}
 		p.Versions = p.Versions[:min(len(p.Versions), shownVersions)]
+		shadow, err := gate.ShadowFindings(r.ctx, tx, gate.ShadowFilter{Limit: shownBacktests})
+		if err != nil {
+			return err
+		}
+		p.Shadow = shadow.Items
+		health, err := r.health(tx)
+		p.Noted = slices.DeleteFunc(health, func(h gate.RuleHealth) bool { return !noted(h) })
+		if err != nil {
+			return err
+		}
 		page, err := gate.Backtests(r.ctx, tx, gate.BacktestFilter{Limit: shownBacktests})
 		p.Backtests = page.Items
 		return err
@@ -72,13 +85,29 @@ func (r *request) rules(status int, d draft) error {
 	return r.render(status, "nav.rules", rulesView(r.view, p))
 }
 
+// health is how the rules in force do; nothing where there is no gate.
+func (r *request) health(tx pgx.Tx) ([]gate.RuleHealth, error) {
+	if r.site.Gate == nil {
+		return nil, nil
+	}
+	return r.site.Gate.Health(r.ctx, tx, r.now)
+}
+
+// noted is a rule that somebody should look at: one that is not as loud as it might
+// be, that people often found wrong, or that does not get what it needs.
+func noted(h gate.RuleHealth) bool {
+	return h.Stage != machines.Dispatch || h.Stale || h.Trust.False > h.Trust.True
+}
+
 // rulePage is one version of a pack, or a pack in force that came with the program.
 type rulePage struct {
 	Hash      string
 	Pack      *rules.Pack   // nil for the default watcher
 	Version   *gate.Version // nil where nobody here wrote it
 	InForce   bool
-	Others    []gate.Version // of the same model, to judge beside it
+	Health    []gate.RuleHealth // of its rules, while it is in force
+	Mine      bool              // the reader wrote it: somebody else lets it in force
+	Others    []gate.Version    // of the same model, to judge beside it
 	Backtests []gate.Backtest
 }
 
@@ -89,7 +118,13 @@ func showRule(_ *Site, r *request) error {
 		return err
 	}
 	_, p.InForce = r.inForce(p.Hash)
+	p.Mine = p.Version != nil && p.Version.Author == r.who.Name
 	err = r.read(func(tx pgx.Tx) (err error) {
+		health, err := r.health(tx)
+		if err != nil {
+			return err
+		}
+		p.Health = slices.DeleteFunc(health, func(h gate.RuleHealth) bool { return h.PackHash != p.Hash || !p.InForce })
 		if p.Pack != nil {
 			if p.Others, err = gate.Versions(r.ctx, tx, p.Pack.Model, ""); err != nil {
 				return err
@@ -192,6 +227,43 @@ func doBacktest(r *request, tx pgx.Tx) (string, error) {
 	return "", nil
 }
 
+// doPublish lets a version in force by the second person's word.
+func doPublish(r *request) (string, error) {
+	return r.judged("done.rule_published", func(tx pgx.Tx) error {
+		_, err := r.site.Gate.Publish(r.ctx, tx, r.now, r.who, r.Param("id"), gate.Approval{Note: r.FormValue("note")})
+		return err
+	})
+}
+
+func doWithdraw(r *request) (string, error) {
+	return r.judged("done.rule_withdrawn", func(tx pgx.Tx) error {
+		_, err := r.site.Gate.Withdraw(r.ctx, tx, r.now, r.who, r.Param("id"))
+		return err
+	})
+}
+
+func doStage(r *request) (string, error) {
+	return r.judged("done.rule_staged", func(tx pgx.Tx) error {
+		_, err := r.site.Gate.SetStage(r.ctx, tx, r.now, r.who, r.Param("id"), r.FormValue("rule"), machines.Stage(r.FormValue("stage")), r.FormValue("reason"))
+		return err
+	})
+}
+
+// judged changes what is in force, and has the runner take it up. Where that fails the
+// change is made all the same: it is in force with the next one, or after a restart.
+func (r *request) judged(done string, change func(tx pgx.Tx) error) (string, error) {
+	if r.site.Gate == nil {
+		return "", problem.New(problem.Unavailable, "this server runs no rules")
+	}
+	if err := r.read(change); err != nil {
+		return "", err
+	}
+	if err := r.site.Gate.Refresh(r.ctx); err != nil {
+		r.site.Log.ErrorContext(r.ctx, "a change of the rules is stored and not yet in force", "error", err)
+	}
+	return r.t(done), nil
+}
+
 // share says a part of a whole with its interval: "12 of 15 · 80 % (55–93)".
 func (v view) share(s backtest.Share) string {
 	if s.Whole == 0 {
@@ -277,6 +349,25 @@ func (v view) ruleName(p *rules.Pack, id string) string {
 
 // versionOf is the id of a version's address.
 func versionOf(hash string) string { return "/rules/" + hash }
+
+// trust says what people have found when the rule had flagged.
+func (v view) trust(t gate.Trust) string {
+	if t.True+t.False+t.Unclear == 0 {
+		return v.T("rules.no_verdicts")
+	}
+	return v.T("rules.trust_of", v.Number(100*t.Mean, 0), v.Number(100*t.Low, 0), v.Number(100*t.High, 0), t.True, t.False)
+}
+
+// lacks says what keeps a rule from its work, "" where nothing does.
+func (v view) lacks(h gate.RuleHealth) string {
+	switch {
+	case h.StaleMachines > 0:
+		return v.T("rules.stale", h.StaleMachines, h.Machines, h.Missing)
+	case h.Machines == 0:
+		return v.T("rules.no_machines")
+	}
+	return ""
+}
 
 // short is a hash as people compare it.
 func short(hash string) string { return hash[:min(len(hash), 12)] }

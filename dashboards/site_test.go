@@ -46,7 +46,10 @@ func newDesk(t *testing.T, demo *Demo) *desk {
 	store := history.NewPostgres(pool)
 	fleet := detection.NewFleet(nil)
 	judge := gate.New(gate.Config{Pool: pool, Clock: d.clock, Log: slog.New(slog.NewTextHandler(toTest{t}, nil)), Fleet: fleet, Rows: store.Rows,
-		Faults: func(context.Context, postgres.DB, []uuid.UUID) ([]gate.Fault, error) { return nil, nil }})
+		Criteria: gate.Criteria{Flags: 5, Days: 0.5},
+		Faults:   func(context.Context, postgres.DB, []uuid.UUID) ([]gate.Fault, error) { return nil, nil },
+		Verdicts: func(context.Context, postgres.DB, []gate.Since) ([]gate.Verdicts, error) { return nil, nil },
+		Tell:     func(context.Context, postgres.DB, time.Time, machines.Text) error { return nil }})
 	site, err := Mount(d.e, Config{Pool: pool, Clock: d.clock, History: store, Fleet: fleet, Gate: judge, Demo: demo, Log: slog.New(slog.NewTextHandler(toTest{t}, nil)),
 		Webhooks: maintenancetest.Webhooks(),
 		Intake:   func() IntakeStatus { return IntakeStatus{Sources: []string{"127.0.0.1:1883"}} }})

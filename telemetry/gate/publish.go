@@ -26,21 +26,34 @@ type Criteria struct {
 }
 
 // Fails lists what a report lacks, empty where it passes.
-func (c Criteria) Fails(r backtest.Report) []string {
-	lacks := []string{}
+func (c Criteria) Fails(r backtest.Report) (lacks []machines.Text) {
+	lack := func(en, zh string, args ...any) {
+		lacks = append(lacks, machines.Text{EN: fmt.Sprintf(en, args...), ZH: fmt.Sprintf(zh, args...)})
+	}
 	if !(r.Days >= c.Days) {
-		lacks = append(lacks, fmt.Sprintf("%.1f machine-days were judged, at least %g are needed", r.Days, c.Days))
+		lack("%.1f machine-days were judged, at least %g are needed", "只评判了 %.1f 机日，至少需 %g", r.Days, c.Days)
 	}
 	if !(r.Per100Days <= c.Flags) {
-		lacks = append(lacks, fmt.Sprintf("%.2f flags in 100 machine-days, at most %g are allowed", r.Per100Days, c.Flags))
+		lack("%.2f flags in 100 machine-days, at most %g are allowed", "每百机日报警 %.2f 次，至多 %g 次", r.Per100Days, c.Flags)
 	}
 	if c.Precision > 0 && !(float64(r.Precision.Low) >= c.Precision) {
 		if r.Precision.Whole == 0 {
-			return append(lacks, "nothing was flagged in the newer part of the history: nothing is proved")
+			lack("nothing was flagged in the newer part of the history: nothing is proved", "较新部分没有任何报警，无从证明")
+			return lacks
 		}
-		lacks = append(lacks, fmt.Sprintf("%d of %d flags found a confirmed fault: precision is %.2f at least, %g is needed", r.Precision.Part, r.Precision.Whole, r.Precision.Low, c.Precision))
+		lack("%d of %d flags found a confirmed fault: precision is %.2f at least, %g is needed", "%d / %d 次报警对应已确认故障：精确率下限 %.2f，需 %g",
+			r.Precision.Part, r.Precision.Whole, r.Precision.Low, c.Precision)
 	}
 	return lacks
+}
+
+// joined lists what a report lacks, in a language.
+func joined(lacks []machines.Text, language, between string) string {
+	list := make([]string, len(lacks))
+	for i, t := range lacks {
+		list[i] = t.In(language)
+	}
+	return strings.Join(list, between)
 }
 
 // Approval is the second person's word. Stages names rules that do not begin in the
@@ -129,10 +142,10 @@ func (g *Gate) passing(ctx context.Context, db postgres.DB, hash string) (Backte
 		return r, fmt.Errorf("read the report of version %s: %w", hash, err)
 	}
 	if lacks := g.Criteria.Fails(r.Result.Result.Newer); len(lacks) > 0 {
-		refusal := problem.New(problem.Conflict, "its back-test does not pass: %s", strings.Join(lacks, "; ")).WithZH("回测未达标：%s", strings.Join(lacks, "；"))
+		refusal := problem.New(problem.Conflict, "its back-test does not pass: %s", joined(lacks, "en", "; ")).WithZH("回测未达标：%s", joined(lacks, "zh", "；"))
 		fields := make([]problem.Field, len(lacks))
 		for i, lack := range lacks {
-			fields[i] = problem.Field{Pointer: "/backtests/" + r.ID.String(), Detail: lack}
+			fields[i] = problem.Field{Pointer: "/backtests/" + r.ID.String(), Detail: lack.EN}
 		}
 		return r, refusal.WithFields(fields...)
 	}
@@ -151,8 +164,8 @@ func (g *Gate) begin(ctx context.Context, db postgres.DB, now time.Time, who ide
 			continue
 		}
 		if lacks := g.Criteria.Fails(report.Result.RuleTable[at].Result.Newer); len(lacks) > 0 {
-			return problem.New(problem.Conflict, "rule %s begins in the shadow: its own report does not pass: %s", id, strings.Join(lacks, "; ")).
-				WithZH("规则 %s 须从 shadow 阶段开始：%s", id, strings.Join(lacks, "；"))
+			return problem.New(problem.Conflict, "rule %s begins in the shadow: its own report does not pass: %s", id, joined(lacks, "en", "; ")).
+				WithZH("规则 %s 须从影子阶段开始：%s", id, joined(lacks, "zh", "；"))
 		}
 	}
 	for i := range pack.Rules {
