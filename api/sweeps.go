@@ -27,13 +27,13 @@ func (s *Server) getSweep(ctx context.Context, in *ByID) (*Answer[maintenance.Sw
 	return answered(file, 0, err)
 }
 
-// machineInSweep names a machine of a sweep.
-type machineInSweep struct {
+// MachineInSweep names a machine of a sweep.
+type MachineInSweep struct {
 	ByID
 	MachineID uuid.UUID `path:"machineId"`
 }
 
-func (s *Server) openSweepCase(ctx context.Context, in *machineInSweep) (*Answer[maintenance.Case], error) {
+func (s *Server) openSweepCase(ctx context.Context, in *MachineInSweep) (*Answer[maintenance.Case], error) {
 	c, err := write(ctx, s, func(a act) (maintenance.Case, error) {
 		return maintenance.OpenSweepCase(ctx, a.tx, a.now, a.who, in.ID, in.MachineID)
 	})
@@ -46,7 +46,7 @@ type looked struct {
 }
 
 func (s *Server) lookAtSweepMachine(ctx context.Context, in *struct {
-	machineInSweep
+	MachineInSweep
 	Body looked
 }) (*Answer[maintenance.SweepFile], error) {
 	file, err := write(ctx, s, func(a act) (maintenance.SweepFile, error) {

@@ -39,7 +39,7 @@ func TestBrowser_TheHeaderFitsAndItsMenuWorksByKeyboard(t *testing.T) {
 	b.run(chromedp.KeyEvent("\r"))
 	b.until(open)
 	b.run(chromedp.KeyEvent("\t"))
-	if at := ask[string](b, `document.activeElement.getAttribute("href")`); at != "/intake" {
+	if at := ask[string](b, `document.activeElement.getAttribute("href")`); at != "/rules" {
 		t.Errorf("behind the menu the Tab key comes to %q", at)
 	}
 	b.run(chromedp.KeyEvent("\x1b"))
