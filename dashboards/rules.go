@@ -118,7 +118,7 @@ func showRule(_ *Site, r *request) error {
 		return err
 	}
 	_, p.InForce = r.inForce(p.Hash)
-	p.Mine = p.Version != nil && p.Version.Author == r.who.Name
+	p.Mine = p.Version != nil && p.Version.WrittenBy(r.who)
 	err = r.read(func(tx pgx.Tx) (err error) {
 		health, err := r.health(tx)
 		if err != nil {

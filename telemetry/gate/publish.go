@@ -120,7 +120,7 @@ func (g *Gate) mayPublish(who identity.Principal, v Version) error {
 	switch {
 	case !who.Has(mayApprove...):
 		return problem.New(problem.Forbidden, "your role lets no rules in force").WithZH("您的角色不能发布规则")
-	case v.AuthorID == personOf(who) || strings.EqualFold(v.Author, who.Name):
+	case v.WrittenBy(who):
 		return problem.New(problem.Forbidden, "a second person publishes it: it was written by %s", v.Author).WithZH("须由第二人发布：作者是 %s", v.Author)
 	case v.State == "published":
 		return problem.New(problem.Conflict, "it is in force already").WithZH("该版本已在使用")

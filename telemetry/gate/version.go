@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -92,6 +93,11 @@ func personOf(who identity.Principal) string {
 		return "token:" + who.TokenID.String()
 	}
 	return "name:" + who.Name
+}
+
+// WrittenBy says whether somebody is the author, who cannot be the second person.
+func (v Version) WrittenBy(who identity.Principal) bool {
+	return v.AuthorID == personOf(who) || strings.EqualFold(v.Author, who.Name)
 }
 
 const getVersionSQL = `SELECT ` + versionColumns + ` FROM rule_version WHERE hash = @hash`
