@@ -22,6 +22,8 @@ type trainCommand struct {
 	Data       string   `help:"The data folder." type:"path" placeholder:"DIR"`
 	Output     string   `help:"File to write instead, for watch --model." type:"path" placeholder:"FILE"`
 	Cap        float64  `help:"What remains at most, in hours or rows: beyond it nothing is told apart. Default: 0.6 of a typical life." placeholder:"LIFE"`
+	Age        string   `help:"Column that says how old the machine is, such as its hour meter; default: the age counts from its first row." placeholder:"COL"`
+	Unit       string   `help:"What that column counts." default:"hour" placeholder:"UNIT"`
 	Time       string   `help:"Column of the time, as of watch; none = ages are counted in rows." placeholder:"COL"`
 	TimeFormat string   `help:"How times are written: ${time_formats}; default: looks." placeholder:"FORMAT"`
 	Group      string   `help:"Column that names the machine; none = a file is one machine, called as the file." placeholder:"COL"`
@@ -47,7 +49,7 @@ func (c *trainCommand) train(ctx context.Context, out, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var fleet watchfile.Fleet
+	fleet := watchfile.Fleet{Age: c.Age, Unit: c.Unit}
 	for _, name := range c.Files {
 		if err := c.read(ctx, &fleet, name); err != nil {
 			return err

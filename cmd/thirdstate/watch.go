@@ -27,7 +27,7 @@ type watchCommand struct {
 	ValueColumn  string        `help:"Column of that value." placeholder:"COL"`
 	Healthy      int           `help:"Rows of each machine that are known to be healthy; default: decides itself." placeholder:"ROWS"`
 	SkipBad      bool          `help:"Leave out cells and rows that cannot be read, and count them, instead of ending at the first."`
-	Model        string        `help:"What thirdstate train has learnt: says how much life remains to each machine, whose first row is taken to be of a new one." placeholder:"FILE"`
+	Model        string        `help:"What thirdstate train has learnt: says how much life remains to each machine; without a column of its age its first row is taken to be of a new one." placeholder:"FILE"`
 	Pack         string        `help:"Rule pack to use instead of the default watcher." placeholder:"FILE.yaml"`
 	Format       string        `help:"One JSON object a row, a table of episodes, or a page with charts." enum:"ndjson,table,html" default:"ndjson"`
 	Evidence     string        `help:"Folder for a bundle of evidence of each episode; thirdstate verify checks it." placeholder:"DIR"`

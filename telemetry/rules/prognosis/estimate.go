@@ -7,7 +7,9 @@ import "math"
 type Model struct {
 	Signals  []string
 	Contexts []string
-	Unit     string  // of ages and of what remains: Hours or Rows
+	Age      string  // name of what says a row's age; "" = it is counted from the first row
+	Unit     string  // of ages and of what remains
+	Step     float64 // from row to row; memories are in rows, so what is followed should be as far apart
 	Cap      float64 // what remains is not told apart beyond it
 	Typical  float64 // life, the median
 	Lives    int     // that it was learnt from

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // A model as bytes: magic, format, SHA-256 of what follows, then the model. The hash
@@ -66,7 +67,8 @@ func (m *Model) content() []byte {
 	w.names(m.Signals)
 	w.names(m.Contexts)
 	w.names([]string{m.Unit})
-	w.floats(m.Cap, m.Typical, float64(m.Lives), float64(m.Rows), m.Accuracy.RMSE, m.Accuracy.ByAge, m.Accuracy.Covered, m.Accuracy.Width)
+	w.names(slices.DeleteFunc([]string{m.Age}, func(s string) bool { return s == "" }))
+	w.floats(m.Cap, m.Typical, m.Step, float64(m.Lives), float64(m.Rows), m.Accuracy.RMSE, m.Accuracy.ByAge, m.Accuracy.Covered, m.Accuracy.Width)
 	w.floats(m.memory.initial, m.memory.fast, m.memory.mid, m.memory.slow)
 	w.normal(m.normal)
 	w.floats(m.margins.low[:]...)
@@ -84,8 +86,10 @@ func (r *reader) model() *Model {
 	if unit := r.names(1, 1); len(unit) == 1 {
 		m.Unit = unit[0]
 	}
-	r.need(m.Unit == Hours || m.Unit == Rows)
-	m.Cap, m.Typical = r.above(0), r.above(0)
+	for _, age := range r.names(0, 1) {
+		m.Age = age
+	}
+	m.Cap, m.Typical, m.Step = r.above(0), r.above(0), r.within(0, math.MaxFloat32)
 	m.Lives, m.Rows = int(r.within(1, maxLives)), int(r.within(1, 1<<40))
 	m.Accuracy = Accuracy{r.within(0, math.MaxFloat32), r.within(0, math.MaxFloat32), r.within(0, 1.000001), r.within(0, math.MaxFloat32)}
 	m.memory = memory{r.within(1, 1<<40), r.within(1, 1<<40), r.within(1, 1<<40), r.within(1, 1<<40)}

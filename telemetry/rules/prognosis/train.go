@@ -25,11 +25,12 @@ type Row struct {
 type Options struct {
 	Signals  []string
 	Contexts []string
-	Unit     string // of ages: Hours or Rows (default)
+	Age      string // name of what says a row's age; "" = it is counted from the first row
+	Unit     string // of ages; default Rows
 	Cap      float64
 }
 
-// What ages are counted in.
+// What ages are counted in, where nothing says them.
 const (
 	Hours = "hour"
 	Rows  = "row"
@@ -55,7 +56,7 @@ func Train(lives []Life, o Options) (*Model, error) {
 	if err := check(lives, o); err != nil {
 		return nil, err
 	}
-	m := &Model{Signals: o.Signals, Contexts: o.Contexts, Unit: cmp.Or(o.Unit, Rows), Cap: o.Cap, Lives: len(lives)}
+	m := &Model{Signals: o.Signals, Contexts: o.Contexts, Age: o.Age, Unit: cmp.Or(o.Unit, Rows), Cap: o.Cap, Lives: len(lives)}
 	rows, ages := make([]float64, len(lives)), make([]float64, len(lives))
 	for i := range lives {
 		rows[i], ages[i] = float64(len(lives[i].Rows)), lives[i].last()
@@ -64,6 +65,7 @@ func Train(lives []Life, o Options) (*Model, error) {
 	slices.Sort(rows)
 	slices.Sort(ages)
 	m.Typical = ages[len(ages)/2]
+	m.Step = step(lives)
 	if m.Cap == 0 {
 		m.Cap = capShare * m.Typical
 	}
@@ -84,6 +86,17 @@ func Train(lives []Life, o Options) (*Model, error) {
 	return m, nil
 }
 
+// step is how far apart rows are, the median over lives.
+func step(lives []Life) float64 {
+	steps := make([]float64, len(lives))
+	for i := range lives {
+		rows := lives[i].Rows
+		steps[i] = (rows[len(rows)-1].Age - rows[0].Age) / float64(len(rows)-1)
+	}
+	slices.Sort(steps)
+	return steps[len(steps)/2]
+}
+
 func (l *Life) last() float64 { return l.Rows[len(l.Rows)-1].Age }
 
 func check(lives []Life, o Options) error {
@@ -94,8 +107,8 @@ func check(lives []Life, o Options) error {
 		return fmt.Errorf("%d signals that explain others: at most %d", len(o.Contexts), maxContext)
 	case len(lives) < leastLives || len(lives) > maxLives:
 		return fmt.Errorf("%d machines that were followed until they failed: %d to %d are needed", len(lives), leastLives, maxLives)
-	case o.Unit != "" && o.Unit != Hours && o.Unit != Rows:
-		return fmt.Errorf("ages in %q: they are in %ss or %ss", o.Unit, Hours, Rows)
+	case len(o.Unit) > maxName || len(o.Age) > maxName:
+		return fmt.Errorf("the name of the age or of its unit is longer than %d bytes", maxName)
 	case !(o.Cap >= 0 && o.Cap < math.MaxFloat32):
 		return fmt.Errorf("a cap of %v on what remains: it must be positive", o.Cap)
 	}

@@ -1,6 +1,7 @@
 package watchfile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,9 +20,12 @@ import (
 // maxLifeValues bounds what is held of run-to-failure files at once.
 const maxLifeValues = 20_000_000
 
-// Fleet is machines that were followed from new until they failed, read from files. Ages
-// are in hours where rows have a time, else in rows.
+// Fleet is machines that were followed until they failed, read from files. Ages are what
+// a column says, else counted from the first row: in hours where rows have a time, else in
+// rows.
 type Fleet struct {
+	Age      string // column of it, by name or number, "" = none; set before the first file is read
+	Unit     string // of that column; default Hours
 	Lives    []prognosis.Life
 	Signals  []string
 	Contexts []string
@@ -35,7 +39,11 @@ type Fleet struct {
 
 // Roles are what a model is learnt of.
 func (f *Fleet) Roles() prognosis.Options {
-	return prognosis.Options{Signals: f.Signals, Contexts: f.Contexts, Unit: unitOf(f.Timed)}
+	o := prognosis.Options{Signals: f.Signals, Contexts: f.Contexts, Age: f.Age, Unit: unitOf(f.Timed)}
+	if f.Age != "" {
+		o.Unit = cmp.Or(f.Unit, prognosis.Hours)
+	}
+	return o
 }
 
 // unitOf is what ages are counted in.
@@ -114,7 +122,16 @@ func called(t *table, machine string) string {
 
 // roles takes the columns of the first file, and holds the others to them.
 func (f *Fleet) roles(t *table) error {
+	if f.Age != "" {
+		i := t.find(f.Age)
+		if i < 0 {
+			return t.mark([]string{f.Age}, asSignal) // which names the columns that there are
+		}
+		f.Age = t.columns[i].name
+		t.columns[i].use = asSignal
+	}
 	signals, contexts, _ := t.chosen()
+	signals = slices.DeleteFunc(signals, func(name string) bool { return name == f.Age })
 	switch {
 	case t.long:
 		return fmt.Errorf("%s: has one value a row: lives are read from tables with a column a signal", t.name)
@@ -134,7 +151,18 @@ func (f *Fleet) roles(t *table) error {
 func (f *Fleet) row(t *table, m *reading, row row) error {
 	n := len(m.life.Rows)
 	age := float64(n + 1)
-	if t.timed {
+	if f.Age != "" {
+		said, known := valueOf(row.values, f.Age)
+		switch {
+		case !known && n == 0:
+			return nil // its age is not known yet
+		case !known:
+			said = m.life.Rows[n-1].Age
+		case said < 0 || n > 0 && said < m.life.Rows[n-1].Age:
+			return t.fault(row.line, "machine %s: the age in column %s is %v after %v: it never goes back", short(row.machine), f.Age, said, m.age())
+		}
+		age = said
+	} else if t.timed {
 		if n > 0 && row.at.Equal(m.last) && slices.Equal(row.values, m.values) {
 			return nil
 		}
@@ -151,6 +179,22 @@ func (f *Fleet) row(t *table, m *reading, row row) error {
 	m.last, m.values = row.at, append(m.values[:0], row.values...)
 	m.life.Rows = append(m.life.Rows, prognosis.Row{Age: age, Values: arrange(make([]float64, len(f.names)), f.names, row.values)})
 	return nil
+}
+
+func (m *reading) age() float64 {
+	if n := len(m.life.Rows); n > 0 {
+		return m.life.Rows[n-1].Age
+	}
+	return 0
+}
+
+func valueOf(values []observation.Value, signal string) (float64, bool) {
+	for i := range values {
+		if values[i].Signal == signal {
+			return values[i].Value, true
+		}
+	}
+	return 0, false
 }
 
 // arrange puts an instant's values in the order of the names; NaN = it has none.

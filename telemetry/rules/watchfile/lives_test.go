@@ -149,3 +149,44 @@ func TestFleet_SaysWhatIsWrongWithAFile(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// meteredLife has an hour meter, three hours a row, that did not begin at nothing.
+func meteredLife(machine, row int, heat, flow float64) string {
+	return fmt.Sprintf("%d,%d,%.3f,%.4f", machine, 100+3*row, heat, flow)
+}
+
+func TestRun_TakesTheAgeFromItsColumn(t *testing.T) {
+	t.Parallel()
+	f := Fleet{Age: "2"}
+	if err := read(t, &f, "lives.csv", "machine,meter,heat,flow\n"+lived(1, 30, meteredLife), Options{Time: "none"}); err != nil {
+		t.Fatal(err)
+	}
+	model, err := prognosis.Train(f.Lives, f.Roles())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if model.Age != "meter" || model.Unit != prognosis.Hours || model.Step != 3 || len(model.Signals) != 2 {
+		t.Errorf("%+v", model)
+	}
+	text := "machine,meter,heat,flow\n" + lived(2, 2, meteredLife)
+	s, out := watch(t, text, Options{Time: "none", Format: Table, Model: model})
+	if l := s.Standings[0].Lasts; !l.Known || l.Remaining > 40 || !strings.Contains(out, "hours (") || len(s.Notes) > 1 {
+		t.Errorf("%+v, %q\n%s", l, s.Notes, out)
+	}
+	every5th := "machine,meter,heat,flow\n"
+	for i, line := range strings.SplitAfter(lived(2, 1, meteredLife), "\n") {
+		if i%5 == 0 {
+			every5th += line
+		}
+	}
+	if s, _ := watch(t, every5th, Options{Time: "none", Format: Table, Model: model}); !strings.Contains(strings.Join(s.Notes, "\n"), "rows of machine 1 are 15 hours apart, and those that the model was learnt from 3") {
+		t.Errorf("%q", s.Notes)
+	}
+	back := Fleet{Age: "meter"}
+	if err := read(t, &back, "b.csv", "meter,heat\n5,1\n4,2\n", Options{Time: "none"}); err == nil || !strings.Contains(err.Error(), "b.csv:3: machine 1: the age in column meter is 4 after 5") {
+		t.Errorf("%v", err)
+	}
+	if err := read(t, &Fleet{Age: "hours"}, "b.csv", "meter,heat\n5,1\n4,2\n", Options{Time: "none"}); err == nil || !strings.Contains(err.Error(), `no column "hours"; there are: meter, heat`) {
+		t.Errorf("%v", err)
+	}
+}

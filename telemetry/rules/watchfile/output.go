@@ -65,7 +65,7 @@ func (w *writer) row(m *watched, at time.Time) error {
 		return nil
 	}
 	score, off := m.rules.Score()
-	l := line{Row: m.rows, Machine: m.name, Score: math.Round(score*10) / 10, State: "normal", Causes: []cause{}, Off: off, Remains: m.life.line()}
+	l := line{Row: m.rows, Machine: m.name, Score: math.Round(score*10) / 10, State: "normal", Causes: []cause{}, Off: rounded(off), Remains: m.life.line()}
 	if w.timed {
 		l.Time = &at
 	}
@@ -79,6 +79,14 @@ func (w *writer) row(m *watched, at time.Time) error {
 		return fmt.Errorf("write row %d: %w", m.rows, err)
 	}
 	return nil
+}
+
+// rounded are contributors as they are written.
+func rounded(list []rules.Contributor) []rules.Contributor {
+	for i := range list {
+		list[i].Weight, list[i].Loss = hundredth(list[i].Weight), hundredth(list[i].Loss)
+	}
+	return list
 }
 
 // judge names the state of a machine with something open.

@@ -1,6 +1,7 @@
 package watchfile
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -25,6 +26,8 @@ type life struct {
 	row      prognosis.Row
 	said     prognosis.Estimate
 	known    bool
+	rows     int
+	began    float64 // age at the first row
 }
 
 func newLife(m *prognosis.Model) *life {
@@ -34,8 +37,20 @@ func newLife(m *prognosis.Model) *life {
 
 // observe asks the model about the row that the rules have just seen.
 func (l *life) observe(m *watched, timed bool) {
-	if l.row.Age = float64(m.rows); timed {
+	switch age, told := valueOf(m.values, l.model.Age); {
+	case l.model.Age != "" && told:
+		l.row.Age = math.Max(age, l.row.Age)
+	case l.model.Age != "":
+		if l.rows == 0 {
+			return // its age is not known yet
+		}
+	case timed:
 		l.row.Age = m.last.Sub(m.first).Hours()
+	default:
+		l.row.Age = float64(m.rows)
+	}
+	if l.rows++; l.rows == 1 {
+		l.began = l.row.Age
 	}
 	arrange(l.row.Values, l.names, m.values)
 	if said, known := l.follower.Observe(&l.row); known {
@@ -43,18 +58,28 @@ func (l *life) observe(m *watched, timed bool) {
 	}
 }
 
+// apart says whether rows are much nearer or farther than those that were learnt from,
+// and how far: a model looks back on rows.
+func (l *life) apart() (step float64, much bool) {
+	if l.rows < 2 {
+		return 0, false
+	}
+	step = (l.row.Age - l.began) / float64(l.rows-1)
+	return step, step > 2*l.model.Step || step < l.model.Step/2
+}
+
 // fits says in one line where a model does not fit the file.
 func fits(t *table, m *prognosis.Model) error {
 	if m == nil {
 		return nil
 	}
-	if unit := unitOf(t.timed); unit != m.Unit {
+	if unit := unitOf(t.timed); m.Age == "" && unit != m.Unit {
 		return fmt.Errorf("%s: the model counts ages in %ss, and the file in %ss (--time)", t.name, m.Unit, unit)
 	}
 	signals, contexts, _ := t.chosen()
 	var missing []string
-	for _, name := range slices.Concat(m.Signals, m.Contexts) {
-		if !slices.Contains(signals, name) && !slices.Contains(contexts, name) {
+	for _, name := range slices.Concat(m.Signals, m.Contexts, []string{m.Age}) {
+		if name != "" && !slices.Contains(signals, name) && !slices.Contains(contexts, name) {
 			missing = append(missing, name)
 		}
 	}
@@ -87,7 +112,7 @@ func hundredth(v float64) float64 { return math.Round(v*100) / 100 }
 
 // lasting writes an estimate in words.
 func (w words) lasting(l Lasting) string {
-	thing := w.say(l.Unit+"s", map[string]string{prognosis.Hours: "小时", prognosis.Rows: "行"}[l.Unit])
+	thing := w.say(l.Unit+"s", cmp.Or(map[string]string{prognosis.Hours: "小时", prognosis.Rows: "行"}[l.Unit], l.Unit))
 	low, high, about := whole(l.Low), whole(l.High), whole(l.Remaining)
 	switch {
 	case !l.Known:

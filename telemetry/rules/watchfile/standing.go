@@ -27,6 +27,27 @@ func (m *watched) standing() Standing {
 	return s
 }
 
+// stepped notes machines whose rows are not as far apart as the model was learnt from.
+func (r *run) stepped() []string {
+	other, first, step := 0, "", 0.0
+	for _, m := range r.order {
+		if m.life == nil {
+			continue
+		}
+		if apart, much := m.life.apart(); much {
+			if other++; other == 1 {
+				first, step = m.name, apart
+			}
+		}
+	}
+	if other == 0 {
+		return nil
+	}
+	model := r.opts.Model
+	return []string{fmt.Sprintf("%s: rows of machine %s are %.3g %ss apart, and those that the model was learnt from %.3g: what remains is unsure (%s)",
+		r.table.name, short(first), step, model.Unit, model.Step, count1(other, "machine"))}
+}
+
 // worst lists machines of which there is something to say: those with the least life
 // left first, then by their score.
 func (s Summary) worst() []Standing {

@@ -443,7 +443,7 @@ func (r *run) end() (Summary, error) {
 	if r.table.long {
 		r.summary.Signals, r.summary.Context, r.summary.Ignored = r.table.chosen()
 	}
-	r.summary.Notes = r.notes()
+	r.summary.Notes = slices.Concat(r.notes(), r.stepped())
 	if r.summary.Rows == 0 {
 		return r.summary, fmt.Errorf("%s: holds no rows that can be read", r.table.name)
 	}
