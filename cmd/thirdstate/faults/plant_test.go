@@ -91,7 +91,7 @@ func choose[T any](short, long T) T {
 }
 
 // patience is how long a test waits for what comes by itself.
-func patience() time.Duration { return choose(90*time.Second, 20*time.Minute) }
+func patience() time.Duration { return choose(3*time.Minute, 20*time.Minute) }
 
 // begun is the program time at which every plant starts.
 var begun = time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
