@@ -37,8 +37,11 @@ var arrows = []arrow{
 	{"telemetry/sparkplug", nil},
 	{"telemetry/formats", []string{"telemetry/observation", "telemetry/j1939", "telemetry/aemp"}}, // a message means the same whoever reads it, and when
 	{"telemetry/intakelog", []string{"telemetry/observation", "internal/clock", "internal/problem"}},
-	{"telemetry/edge", []string{"telemetry/intakelog", "telemetry/publish"}},                       // it carries records, and cannot read them
-	{"telemetry/rules", []string{"telemetry/observation", "telemetry/rules/...", "internal/ucum"}}, // units are arithmetic
+	{"telemetry/edge", []string{"telemetry/intakelog", "telemetry/publish"}},                        // it carries records, and cannot read them
+	{"telemetry/rules", []string{"telemetry/observation", "telemetry/rules/...", "internal/ucum"}},  // units are arithmetic
+	{"telemetry/rules/watcher", []string{"telemetry/rules/statistics", "telemetry/rules/snapshot"}}, // it sees numbers of signals, and knows no rules
+	{"telemetry/rules/statistics", []string{"telemetry/rules/snapshot"}},
+	{"telemetry/rules/snapshot", nil},
 	{"telemetry/logbook", []string{"telemetry/...", "machines/...", "internal/..."}},
 	{"telemetry/detection", []string{"telemetry/...", "machines/...", "internal/..."}},
 	{"telemetry/gate", []string{"telemetry/...", "machines/...", "internal/..."}},

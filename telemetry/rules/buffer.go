@@ -1,5 +1,9 @@
 package rules
 
+import (
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
+)
+
 // maxWaiting bounds the rows that wait for the watermark; the oldest of more are
 // evaluated before their time.
 const maxWaiting = 4_096
@@ -93,33 +97,33 @@ func (b *buffer) recycle(c []cell) {
 	}
 }
 
-func (b *buffer) snapshot(w *writer) {
-	w.uint(uint64(b.len())) //nolint:gosec // a length
+func (b *buffer) snapshot(w *snapshot.Writer) {
+	w.Uint(uint64(b.len())) //nolint:gosec // a length
 	for _, e := range b.entries[b.head:] {
-		w.int(e.at)
-		w.uint(uint64(len(e.cells)))
+		w.Int(e.at)
+		w.Uint(uint64(len(e.cells)))
 		for _, c := range e.cells {
-			w.uint(uint64(c.number))
-			w.bool(c.plausible)
-			w.float(c.value)
+			w.Uint(uint64(c.number))
+			w.Bool(c.plausible)
+			w.Float(c.value)
 		}
 	}
 }
 
 // restore reads the rows; renumber gives a signal's present number, -1 = unknown now.
-func (b *buffer) restore(r *reader, renumber func(uint64) int) {
-	n := r.count(maxWaiting + 1)
+func (b *buffer) restore(r *snapshot.Reader, renumber func(uint64) int) {
+	n := r.Count(maxWaiting + 1)
 	*b = buffer{}
 	for range n {
-		at := r.int()
+		at := r.Int()
 		var cells []cell
-		for range r.count(maxSignals) {
-			number, plausible, value := renumber(r.uint()), r.bool(), r.float()
+		for range r.Count(maxSignals) {
+			number, plausible, value := renumber(r.Uint()), r.Bool(), r.Float()
 			if number >= 0 {
 				cells = append(cells, cell{uint16(number), plausible, value}) //nolint:gosec // below maxSignals
 			}
 		}
-		if r.err != nil {
+		if r.Err != nil {
 			return
 		}
 		b.insert(at, cells)

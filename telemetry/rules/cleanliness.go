@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
 )
 
 // maxSizes is how many sizes of particles ISO 4406 counts: above 4, 6 and 14 um.
@@ -99,20 +101,20 @@ func (c *cleanliness) code() string {
 }
 
 func (c *cleanliness) Snapshot(dst []byte) []byte {
-	w := writer{dst}
+	w := snapshot.Writer{B: dst}
 	for i := range c.last {
-		w.float(c.last[i])
-		w.bool(c.known[i])
+		w.Float(c.last[i])
+		w.Bool(c.known[i])
 	}
-	w.int(c.rows)
-	return w.b
+	w.Int(c.rows)
+	return w.B
 }
 
 func (c *cleanliness) Restore(_ int, b []byte) error {
-	r := reader{b: b}
+	r := snapshot.Reader{B: b}
 	for i := range c.last {
-		c.last[i], c.known[i] = r.float(), r.bool()
+		c.last[i], c.known[i] = r.Float(), r.Bool()
 	}
-	c.rows = r.int()
-	return r.err
+	c.rows = r.Int()
+	return r.Err
 }

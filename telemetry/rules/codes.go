@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
 )
 
 // maxOccurrences bounds how often a code is counted, and maxCounted how many codes.
@@ -158,31 +160,31 @@ func (c *codes) Evidence(e *Evidence) {
 }
 
 func (c *codes) Snapshot(dst []byte) []byte {
-	w := writer{dst}
-	w.uint(uint64(len(c.known)))
+	w := snapshot.Writer{B: dst}
+	w.Uint(uint64(len(c.known)))
 	for _, k := range c.known {
-		w.text(k.name)
-		w.bool(k.active)
-		w.int(k.heard)
+		w.Text(k.name)
+		w.Bool(k.active)
+		w.Int(k.heard)
 	}
-	w.uint(uint64(len(c.came)))
+	w.Uint(uint64(len(c.came)))
 	for _, o := range c.came {
-		w.int(o.at)
-		w.text(o.name)
+		w.Int(o.at)
+		w.Text(o.name)
 	}
-	w.int(c.now)
-	return w.b
+	w.Int(c.now)
+	return w.B
 }
 
 func (c *codes) Restore(_ int, b []byte) error {
-	r := reader{b: b}
+	r := snapshot.Reader{B: b}
 	c.known, c.came = nil, nil
-	for range r.count(maxCounted) {
-		c.known = append(c.known, countedOne{r.text(), r.bool(), r.int()})
+	for range r.Count(maxCounted) {
+		c.known = append(c.known, countedOne{r.Text(), r.Bool(), r.Int()})
 	}
-	for range r.count(maxOccurrences) {
-		c.came = append(c.came, occurrence{r.int(), r.text()})
+	for range r.Count(maxOccurrences) {
+		c.came = append(c.came, occurrence{r.Int(), r.Text()})
 	}
-	c.now = r.int()
-	return r.err
+	c.now = r.Int()
+	return r.Err
 }

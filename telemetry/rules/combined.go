@@ -3,6 +3,8 @@ package rules
 import (
 	"math"
 	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
 )
 
 // Clause is a part of a combined rule: a rule of another kind, or all, any or the
@@ -262,52 +264,52 @@ func (p *part) signal() string {
 }
 
 func (c *combined) Snapshot(dst []byte) []byte {
-	w := writer{dst}
-	w.int(c.at)
+	w := snapshot.Writer{B: dst}
+	w.Int(c.at)
 	c.root.snapshot(&w)
-	return w.b
+	return w.B
 }
 
-func (p *part) snapshot(w *writer) {
+func (p *part) snapshot(w *snapshot.Writer) {
 	if p.dwell != nil {
 		p.dwell.snapshot(w)
 	}
-	w.uint(uint64(p.state))
+	w.Uint(uint64(p.state))
 	if p.eval == nil {
 		for i := range p.parts {
 			p.parts[i].snapshot(w)
 		}
 		return
 	}
-	w.uint(uint64(p.judged.State))
-	w.float(p.judged.Nearness)
-	w.int(p.at)
-	w.block(p.eval.Snapshot)
+	w.Uint(uint64(p.judged.State))
+	w.Float(p.judged.Nearness)
+	w.Int(p.at)
+	w.Block(p.eval.Snapshot)
 }
 
 func (c *combined) Restore(version int, b []byte) error {
-	r := reader{b: b}
-	c.at = r.int()
+	r := snapshot.Reader{B: b}
+	c.at = r.Int()
 	c.root.restore(version, &r)
-	return r.err
+	return r.Err
 }
 
-func (p *part) restore(version int, r *reader) {
+func (p *part) restore(version int, r *snapshot.Reader) {
 	if p.dwell != nil {
 		p.dwell.restore(r)
 	}
-	p.state = State(r.count(int(Trouble)))
+	p.state = State(r.Count(int(Trouble)))
 	if p.eval == nil {
 		for i := range p.parts {
 			p.parts[i].restore(version, r)
 		}
 		return
 	}
-	p.judged = Judgement{State: State(r.count(int(Trouble))), Nearness: r.float()}
-	p.at = r.int()
-	if state := r.block(); r.err == nil {
+	p.judged = Judgement{State: State(r.Count(int(Trouble))), Nearness: r.Float()}
+	p.at = r.Int()
+	if state := r.Block(); r.Err == nil {
 		if err := p.eval.Restore(version, state); err != nil {
-			r.err = err
+			r.Err = err
 		}
 	}
 }

@@ -3,6 +3,8 @@ package rules
 import (
 	"math"
 	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/statistics"
 )
 
 // Defaults of a deviation rule.
@@ -32,19 +34,19 @@ type deviation struct {
 
 	learn    *learning // nil when the baseline is ready
 	baseline baseline
-	smooth   smoothing
+	smooth   statistics.Smoothing
 	dev      float64 // smoothed rest
 	observed float64 // smoothed signal
 	onset    int64
 	line     trend
 	rows     int64
-	scratch  [maxContext]float64
+	scratch  [statistics.MaxContext]float64
 }
 
 // baseline is what the run-in leaves.
 type baseline struct {
 	ready     bool
-	fit       regression
+	fit       statistics.Regression
 	level     float64 // of the judged number at mean contexts
 	minusMean float64 // mean of what is subtracted
 	sigma     float64 // spread of a single rest
@@ -52,15 +54,15 @@ type baseline struct {
 }
 
 func newDeviation(r *Rule, numbers Numbers) Evaluator {
-	d := &deviation{rule: r, in: newInput(r, numbers), learn: &learning{span: r.Learn}, smooth: smoothing{span: r.Smooth}}
-	for _, name := range r.Context[:min(len(r.Context), maxContext)] {
+	d := &deviation{rule: r, in: newInput(r, numbers), learn: &learning{span: r.Learn}, smooth: statistics.Smoothing{Span: r.Smooth}}
+	for _, name := range r.Context[:min(len(r.Context), statistics.MaxContext)] {
 		d.context = append(d.context, numbers(name))
 	}
-	if d.smooth.span == (Span{}) {
-		d.smooth.span.For = defaultSmooth
+	if d.smooth.Span == (Span{}) {
+		d.smooth.Span.For = defaultSmooth
 	}
-	d.line.width = int64(max(d.smooth.span.For, defaultSmooth))
-	d.baseline.fit.k = len(d.context)
+	d.line.width = int64(max(d.smooth.Span.For, defaultSmooth))
+	d.baseline.fit.K = len(d.context)
 	if d.learn.span == (Span{}) {
 		d.learn.span.For = defaultLearn
 	}
@@ -74,7 +76,7 @@ func (d *deviation) Observe(row *Row) Judgement {
 	}
 	if s != Calm {
 		if s == Outside {
-			d.smooth.paused = true
+			d.smooth.Paused = true
 		}
 		return Judgement{State: s}
 	}
@@ -87,12 +89,12 @@ func (d *deviation) Observe(row *Row) Judgement {
 		d.study(row, x, y)
 		return Judgement{State: Nothing}
 	}
-	if !d.baseline.fit.knows(x) {
-		d.smooth.paused = true
+	if !d.baseline.fit.Knows(x) {
+		d.smooth.Paused = true
 		return Judgement{State: Outside}
 	}
 	d.rows++
-	return d.follow(row, y-d.baseline.level-d.baseline.fit.explained(x))
+	return d.follow(row, y-d.baseline.level-d.baseline.fit.Explained(x))
 }
 
 func (d *deviation) contexts(row *Row) State {
@@ -111,7 +113,7 @@ func (d *deviation) follow(row *Row, rest float64) Judgement {
 	b := &d.baseline
 	bound := 3*b.limit + 4*b.sigma // one wild value must not decide
 	rest = math.Max(-bound, math.Min(bound, rest))
-	alpha := d.smooth.weight(row.at)
+	alpha := d.smooth.Weight(row.at)
 	d.dev += alpha * (rest - d.dev)
 	d.observed += alpha * (d.in.shown - d.observed)
 	near := d.side() / b.limit
@@ -146,7 +148,7 @@ func (d *deviation) Tick(time.Time, bool) Judgement { return Judgement{} }
 // forget drops the smoothed state after a repair; the baseline stays.
 func (d *deviation) forget() {
 	d.dev, d.onset = 0, 0
-	d.smooth.paused = true
+	d.smooth.Paused = true
 	d.line.reset()
 }
 
@@ -168,7 +170,7 @@ func (d *deviation) Evidence(e *Evidence) {
 	e.Limit, e.Sigma, e.RegimeRows = b.limit, b.sigma, int(d.rows)
 	e.Model = &Model{Level: b.level}
 	for i := range d.context {
-		e.Model.Terms = append(e.Model.Terms, Term{Signal: d.rule.Context[i], Mean: b.fit.mean[i], Slope: b.fit.slope[i]})
+		e.Model.Terms = append(e.Model.Terms, Term{Signal: d.rule.Context[i], Mean: b.fit.Mean[i], Slope: b.fit.Slope[i]})
 	}
 	for _, name := range d.rule.Minus {
 		e.Model.Terms = append(e.Model.Terms, Term{Signal: name, Slope: 1})

@@ -3,6 +3,8 @@ package rules
 import (
 	"math"
 	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/statistics"
 )
 
 // learnLeast is the least number of rows of a run-in.
@@ -18,8 +20,8 @@ const maxRests = 256
 // learning is the state of a run-in; it is dropped when the baseline is ready.
 type learning struct {
 	span   Span
-	clock  smoothing // counts time in the regime
-	passed float64   // rows, or hours in the regime
+	clock  statistics.Smoothing // counts time in the regime
+	passed float64              // rows, or hours in the regime
 	rows   int64
 	fitted bool
 
@@ -49,20 +51,20 @@ func (l *learning) share() float64 {
 // study takes one row of the run-in.
 func (d *deviation) study(row *Row, x []float64, y float64) {
 	l := d.learn
-	l.passed += time.Duration(l.clock.step(row.at)).Hours()
+	l.passed += time.Duration(l.clock.Step(row.at)).Hours()
 	l.rows++
 	l.minus += (d.in.shown - y - l.minus) / float64(l.rows)
 	if !l.fitted {
-		d.baseline.fit.add(x, y)
+		d.baseline.fit.Add(x, y)
 		if l.share() >= fitShare {
-			d.baseline.fit.solve()
-			d.baseline.level = d.baseline.fit.mean[d.baseline.fit.k]
+			d.baseline.fit.Solve()
+			d.baseline.level = d.baseline.fit.Mean[d.baseline.fit.K]
 			l.fitted, l.stride = true, 1
 		}
-		d.smooth.weight(row.at)
+		d.smooth.Weight(row.at)
 		return
 	}
-	l.rest(y-d.baseline.level-d.baseline.fit.explained(x), d.smooth.weight(row.at))
+	l.rest(y-d.baseline.level-d.baseline.fit.Explained(x), d.smooth.Weight(row.at))
 	if l.share() >= 1 && len(l.rests) >= learnLeast/4 {
 		d.freeze(row)
 	}
@@ -96,7 +98,7 @@ func (l *learning) rest(v, alpha float64) {
 // freeze ends the run-in.
 func (d *deviation) freeze(row *Row) {
 	l, b := d.learn, &d.baseline
-	middle, sigma := spread(l.rests)
+	middle, sigma := statistics.Spread(l.rests)
 	// The level moves by half of what the later rows say: each part is a guess.
 	b.level += middle / 2
 	b.sigma = sigma
@@ -120,46 +122,4 @@ func (d *deviation) freeze(row *Row) {
 	d.observed, d.onset = d.in.shown, row.at
 	d.line.reset()
 	d.learn = nil
-}
-
-// smoothing turns distances in time into weights of an exponential mean, so that
-// half the rate of rows gives the same mean. Time outside the regime and gaps do
-// not count.
-type smoothing struct {
-	span   Span
-	last   int64
-	period int64
-	paused bool
-	passed int64   // of the cached weight
-	alpha  float64 // of the cached weight
-}
-
-// step is the time since the last row, gaps cut to the usual distance.
-func (s *smoothing) step(at int64) int64 {
-	passed := at - s.last
-	first := s.last == 0
-	s.last = at
-	if first || s.paused {
-		s.paused = false
-		return s.period
-	}
-	if s.period == 0 {
-		s.period = passed
-	}
-	passed = min(passed, gapPeriods*s.period)
-	s.period += (passed - s.period) / 16
-	return passed
-}
-
-// weight is that of the row at this time.
-func (s *smoothing) weight(at int64) float64 {
-	passed := s.step(at)
-	if s.span.Rows > 0 {
-		return 2 / float64(s.span.Rows+1)
-	}
-	if passed != s.passed || s.alpha == 0 {
-		s.passed = passed
-		s.alpha = 1 - math.Exp(-float64(passed)/float64(s.span.For))
-	}
-	return s.alpha
 }

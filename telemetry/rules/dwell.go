@@ -1,6 +1,11 @@
 package rules
 
-import "time"
+import (
+	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
+	"github.com/thirdstate/thirdstate/telemetry/rules/statistics"
+)
 
 // Dwell turns a flickering condition into one finding: it opens after Hold of
 // uninterrupted trouble and closes after Clear of uninterrupted calm, both in
@@ -18,9 +23,6 @@ type Dwell struct {
 	last    int64 // last row that counted, Unix ns; 0 = none yet
 	period  int64 // usual distance of rows, ns
 }
-
-// gapPeriods is how many usual distances of rows make a gap.
-const gapPeriods = 3
 
 // step takes one row's state and says whether a finding opens or closes.
 func (d *Dwell) step(at int64, s State) (opened, closed bool) {
@@ -67,7 +69,7 @@ func (d *Dwell) passed(at int64) (passed int64, broken bool) {
 	if d.open {
 		need = int64(d.Clear)
 	}
-	gap := d.period > 0 && passed > max(need, gapPeriods*d.period)
+	gap := d.period > 0 && passed > max(need, statistics.GapPeriods*d.period)
 	if d.period == 0 {
 		d.period = passed
 	} else {
@@ -82,17 +84,17 @@ func (d *Dwell) passed(at int64) (passed int64, broken bool) {
 // reset closes without waiting for calm.
 func (d *Dwell) reset() { d.open, d.running, d.run = false, false, 0 }
 
-func (d *Dwell) snapshot(w *writer) {
-	w.bool(d.open)
-	w.bool(d.running)
-	w.bool(d.paused)
-	w.int(d.since)
-	w.int(d.run)
-	w.int(d.last)
-	w.int(d.period)
+func (d *Dwell) snapshot(w *snapshot.Writer) {
+	w.Bool(d.open)
+	w.Bool(d.running)
+	w.Bool(d.paused)
+	w.Int(d.since)
+	w.Int(d.run)
+	w.Int(d.last)
+	w.Int(d.period)
 }
 
-func (d *Dwell) restore(r *reader) {
-	d.open, d.running, d.paused = r.bool(), r.bool(), r.bool()
-	d.since, d.run, d.last, d.period = r.int(), r.int(), r.int(), r.int()
+func (d *Dwell) restore(r *snapshot.Reader) {
+	d.open, d.running, d.paused = r.Bool(), r.Bool(), r.Bool()
+	d.since, d.run, d.last, d.period = r.Int(), r.Int(), r.Int(), r.Int()
 }

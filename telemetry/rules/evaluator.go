@@ -111,7 +111,7 @@ var Kinds = []Kind{
 		Needs: []string{"when"},
 	},
 	{
-		Name: "watcher", Summary: "several signals away from their own normal; needs no settings", New: newWatcher, patient: true, lenient: true,
+		Name: "watcher", Summary: "several signals away from their own normal; needs no settings", New: newWatching, patient: true, lenient: true,
 		Takes: []string{"signals", "context", "learn", "smooth"},
 	},
 }

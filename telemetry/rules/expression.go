@@ -1,6 +1,10 @@
 package rules
 
-import "time"
+import (
+	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
+)
 
 // expression: a condition written as a formula, such as
 // oil_temp - ambient_temp > 30 and engine_speed > 1500.
@@ -47,15 +51,15 @@ func (x *expression) Evidence(e *Evidence) {
 }
 
 func (x *expression) Snapshot(dst []byte) []byte {
-	w := writer{dst}
-	w.float(x.last)
-	w.bool(x.so)
-	w.int(x.rows)
-	return w.b
+	w := snapshot.Writer{B: dst}
+	w.Float(x.last)
+	w.Bool(x.so)
+	w.Int(x.rows)
+	return w.B
 }
 
 func (x *expression) Restore(_ int, b []byte) error {
-	r := reader{b: b}
-	x.last, x.so, x.rows = r.float(), r.bool(), r.int()
-	return r.err
+	r := snapshot.Reader{B: b}
+	x.last, x.so, x.rows = r.Float(), r.Bool(), r.Int()
+	return r.Err
 }

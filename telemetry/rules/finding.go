@@ -116,6 +116,9 @@ func (e *Evidence) bound() {
 	}
 }
 
+// maxCauses of a finding are told.
+const maxCauses = 8
+
 // Cause is one signal's part in a finding; shares add up to 1.
 type Cause struct {
 	Signal string    `json:"signal"`

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
 )
 
 // What the logbook calls the lamps and codes of a machine, see telemetry/logbook.
@@ -170,25 +172,25 @@ func (l *lamp) Evidence(e *Evidence) {
 }
 
 func (l *lamp) Snapshot(dst []byte) []byte {
-	w := writer{dst}
-	w.float(l.lit)
-	w.bool(l.known)
-	w.int(l.since)
-	w.int(l.heard)
-	w.uint(uint64(len(l.codes)))
+	w := snapshot.Writer{B: dst}
+	w.Float(l.lit)
+	w.Bool(l.known)
+	w.Int(l.since)
+	w.Int(l.heard)
+	w.Uint(uint64(len(l.codes)))
 	for _, c := range l.codes {
-		w.text(c.name)
-		w.bool(c.active)
+		w.Text(c.name)
+		w.Bool(c.active)
 	}
-	return w.b
+	return w.B
 }
 
 func (l *lamp) Restore(_ int, b []byte) error {
-	r := reader{b: b}
-	l.lit, l.known, l.since, l.heard = r.float(), r.bool(), r.int(), r.int()
+	r := snapshot.Reader{B: b}
+	l.lit, l.known, l.since, l.heard = r.Float(), r.Bool(), r.Int(), r.Int()
 	l.codes = nil
-	for range r.count(maxCauses) {
-		l.codes = append(l.codes, lampCode{r.text(), r.bool()})
+	for range r.Count(maxCauses) {
+		l.codes = append(l.codes, lampCode{r.Text(), r.Bool()})
 	}
-	return r.err
+	return r.Err
 }

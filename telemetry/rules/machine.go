@@ -312,8 +312,8 @@ func (m *Machine) Bands(signal string) (low, normal, high float64, ok bool) {
 			if e.rule.Signal == signal && e.rule.Expr == "" && e.baseline.ready {
 				return e.band()
 			}
-		case *watcher:
-			if low, normal, high, ok = e.band(signal); ok {
+		case *watching:
+			if low, normal, high, ok = e.Band(signal); ok {
 				return low, normal, high, ok
 			}
 		}
@@ -325,8 +325,8 @@ func (m *Machine) Bands(signal string) (low, normal, high float64, ok bool) {
 // deviations of a single value; ok is false where no watcher knows its normal.
 func (m *Machine) Away(signal string) (sigma float64, ok bool) {
 	for i := range m.slots {
-		if w, isWatcher := m.slots[i].eval.(*watcher); isWatcher {
-			if sigma, ok = w.awayFrom(signal); ok {
+		if w, isWatching := m.slots[i].eval.(*watching); isWatching {
+			if sigma, ok = w.Away(signal); ok {
 				return sigma, true
 			}
 		}
@@ -344,11 +344,11 @@ func (m *Machine) Learning() bool {
 				return false
 			}
 			learning = true
-		case *watcher:
-			if !e.learning() {
+		case *watching:
+			if !e.Learning() {
 				return false
 			}
-			learning = learning || len(e.channels) > 0 || m.pack == nil
+			learning = learning || e.Channels() > 0 || m.pack == nil
 		}
 	}
 	return learning

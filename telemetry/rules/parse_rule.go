@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/statistics"
 )
 
 // known reads the name of a signal that the pack declares.
@@ -118,8 +120,8 @@ func (t *ruleText) whole() {
 		t.at(t.given["context"], "context names the rule's own signal")
 	}
 	t.expression()
-	if len(r.Context) > maxContext {
-		t.at(t.given["context"], "%d context signals, at most %d", len(r.Context), maxContext)
+	if len(r.Context) > statistics.MaxContext {
+		t.at(t.given["context"], "%d context signals, at most %d", len(r.Context), statistics.MaxContext)
 	}
 	switch r.Kind {
 	case "threshold":

@@ -3,6 +3,8 @@ package rules
 import (
 	"slices"
 	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
 )
 
 // maxSigns bounds the signs of one rule, and how many codes they may name.
@@ -194,25 +196,25 @@ func (p *precursors) Evidence(e *Evidence) {
 }
 
 func (p *precursors) Snapshot(dst []byte) []byte {
-	w := writer{dst}
-	w.uint(uint64(len(p.codes)))
+	w := snapshot.Writer{B: dst}
+	w.Uint(uint64(len(p.codes)))
 	for i := range p.codes {
-		w.int(p.last[i])
-		w.int(p.heard[i])
-		w.bool(p.active[i])
+		w.Int(p.last[i])
+		w.Int(p.heard[i])
+		w.Bool(p.active[i])
 	}
-	w.int(p.now)
-	return w.b
+	w.Int(p.now)
+	return w.B
 }
 
 func (p *precursors) Restore(_ int, b []byte) error {
-	r := reader{b: b}
-	if n := r.uint(); r.err == nil && n != uint64(len(p.codes)) {
-		return errCut
+	r := snapshot.Reader{B: b}
+	if n := r.Uint(); r.Err == nil && n != uint64(len(p.codes)) {
+		return snapshot.ErrCut
 	}
 	for i := range p.codes {
-		p.last[i], p.heard[i], p.active[i] = r.int(), r.int(), r.bool()
+		p.last[i], p.heard[i], p.active[i] = r.Int(), r.Int(), r.Bool()
 	}
-	p.now = r.int()
-	return r.err
+	p.now = r.Int()
+	return r.Err
 }

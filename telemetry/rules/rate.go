@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
 )
 
 // rateParts is into how many parts the window is cut; each gives one mean, and
@@ -128,29 +130,29 @@ func (t *rate) Evidence(e *Evidence) {
 }
 
 func (t *rate) Snapshot(dst []byte) []byte {
-	w := writer{dst}
+	w := snapshot.Writer{B: dst}
 	for i := range t.parts {
 		p := &t.parts[i]
-		w.int(p.index)
-		w.float(p.at)
-		w.float(p.value)
-		w.float(p.rows)
+		w.Int(p.index)
+		w.Float(p.at)
+		w.Float(p.value)
+		w.Float(p.rows)
 	}
-	w.int(t.open)
-	w.float(t.slope)
-	w.float(t.lean)
-	w.bool(t.known)
-	w.float(t.value)
-	w.int(t.rows)
-	return w.b
+	w.Int(t.open)
+	w.Float(t.slope)
+	w.Float(t.lean)
+	w.Bool(t.known)
+	w.Float(t.value)
+	w.Int(t.rows)
+	return w.B
 }
 
 func (t *rate) Restore(_ int, b []byte) error {
-	r := reader{b: b}
+	r := snapshot.Reader{B: b}
 	for i := range t.parts {
-		t.parts[i] = ratePart{r.int(), r.float(), r.float(), r.float()}
+		t.parts[i] = ratePart{r.Int(), r.Float(), r.Float(), r.Float()}
 	}
-	t.open, t.slope, t.lean = r.int(), r.float(), r.float()
-	t.known, t.value, t.rows = r.bool(), r.float(), r.int()
-	return r.err
+	t.open, t.slope, t.lean = r.Int(), r.Float(), r.Float()
+	t.known, t.value, t.rows = r.Bool(), r.Float(), r.Int()
+	return r.Err
 }

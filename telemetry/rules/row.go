@@ -30,6 +30,8 @@ type Row struct {
 // At is the row's event time.
 func (r *Row) At() time.Time { return unix(r.at) }
 
+func unix(ns int64) time.Time { return time.Unix(0, ns).UTC() }
+
 // Value is a signal's trusted value in this row, NaN when it has none.
 func (r *Row) Value(number int) float64 { return r.now[number] }
 

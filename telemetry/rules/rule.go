@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/statistics"
 )
 
 // Severity says how urgent a finding is.
@@ -41,19 +43,8 @@ const (
 // Range is a closed interval in a signal's unit.
 type Range struct{ Low, High float64 }
 
-// Span is a length in rows or, with Rows 0, in event time. Both count rows inside
-// the rule's regime only.
-type Span struct {
-	Rows int
-	For  time.Duration
-}
-
-func (s Span) String() string {
-	if s.Rows > 0 {
-		return fmt.Sprintf("%d rows", s.Rows)
-	}
-	return s.For.String()
-}
+// Span is a length of a run-in, or of a memory.
+type Span = statistics.Span
 
 // Repair says when a repair is taken as verified: MaxEffect is the deviation, in
 // the signal's unit, that may remain; RegimeHours is how long the machine must

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
 )
 
 // How a dead sensor is told from one that has nothing to say, when the rule does not
@@ -265,44 +267,44 @@ func (s *sensors) Evidence(e *Evidence) {
 }
 
 func (s *sensors) Snapshot(dst []byte) []byte {
-	w := writer{dst}
-	w.int(s.rows)
-	w.uint(uint64(len(s.list) + len(s.restored)))
+	w := snapshot.Writer{B: dst}
+	w.Int(s.rows)
+	w.Uint(uint64(len(s.list) + len(s.restored)))
 	all := make([]kept, 0, len(s.list)+len(s.restored))
 	for i := range s.list {
 		all = append(all, kept{s.names[i], s.list[i]})
 	}
 	for _, c := range append(all, s.restored...) {
-		w.text(c.name)
-		w.floats([]float64{c.prev, c.low, c.high, c.life})
+		w.Text(c.name)
+		w.Floats([]float64{c.prev, c.low, c.high, c.life})
 		for _, v := range []uint32{c.seen, c.still, c.mostStill, c.out, c.mostOut} {
-			w.uint(uint64(v))
+			w.Uint(uint64(v))
 		}
-		w.int(c.first)
-		w.int(c.moved)
-		w.int(c.heard)
-		w.bool(c.isOut)
-		w.bool(c.fixed)
+		w.Int(c.first)
+		w.Int(c.moved)
+		w.Int(c.heard)
+		w.Bool(c.isOut)
+		w.Bool(c.fixed)
 	}
-	return w.b
+	return w.B
 }
 
 func (s *sensors) Restore(_ int, b []byte) error {
-	r := reader{b: b}
-	s.rows = r.int()
+	r := snapshot.Reader{B: b}
+	s.rows = r.Int()
 	s.list, s.dead, s.restored = nil, nil, nil
-	for range r.count(maxSignals) {
-		name, v := r.text(), r.floats(4)
+	for range r.Count(maxSignals) {
+		name, v := r.Text(), r.Floats(4)
 		if len(v) != 4 {
-			r.take(-1)
+			r.Take(-1)
 			break
 		}
 		c := kept{name, sensor{prev: v[0], low: v[1], high: v[2], life: v[3]}}
 		for _, p := range []*uint32{&c.seen, &c.still, &c.mostStill, &c.out, &c.mostOut} {
-			*p = uint32(r.uint()) //nolint:gosec // written from one
+			*p = uint32(r.Uint()) //nolint:gosec // written from one
 		}
-		c.first, c.moved, c.heard, c.isOut, c.fixed = r.int(), r.int(), r.int(), r.bool(), r.bool()
+		c.first, c.moved, c.heard, c.isOut, c.fixed = r.Int(), r.Int(), r.Int(), r.Bool(), r.Bool()
 		s.restored = append(s.restored, c)
 	}
-	return r.err
+	return r.Err
 }

@@ -1,6 +1,10 @@
 package rules
 
-import "time"
+import (
+	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
+)
 
 // silence: no data though the machine, when last heard of, was in the regime in
 // which it should send (ignition on). It fires from ticks only: a machine that
@@ -74,24 +78,24 @@ func (s *silence) Evidence(e *Evidence) {
 }
 
 func (s *silence) Snapshot(dst []byte) []byte {
-	w := writer{dst}
-	w.int(s.last)
-	w.bool(s.due)
-	w.bool(s.spoke)
-	w.int(s.spoken)
-	w.int(s.excused)
-	w.int(s.gapFrom)
-	w.int(s.gapTo)
-	w.bool(s.gapDue)
-	w.float(s.hours)
-	w.int(s.rows)
-	return w.b
+	w := snapshot.Writer{B: dst}
+	w.Int(s.last)
+	w.Bool(s.due)
+	w.Bool(s.spoke)
+	w.Int(s.spoken)
+	w.Int(s.excused)
+	w.Int(s.gapFrom)
+	w.Int(s.gapTo)
+	w.Bool(s.gapDue)
+	w.Float(s.hours)
+	w.Int(s.rows)
+	return w.B
 }
 
 func (s *silence) Restore(_ int, b []byte) error {
-	r := reader{b: b}
-	s.last, s.due, s.spoke, s.spoken, s.excused = r.int(), r.bool(), r.bool(), r.int(), r.int()
-	s.gapFrom, s.gapTo, s.gapDue = r.int(), r.int(), r.bool()
-	s.hours, s.rows = r.float(), r.int()
-	return r.err
+	r := snapshot.Reader{B: b}
+	s.last, s.due, s.spoke, s.spoken, s.excused = r.Int(), r.Bool(), r.Bool(), r.Int(), r.Int()
+	s.gapFrom, s.gapTo, s.gapDue = r.Int(), r.Int(), r.Bool()
+	s.hours, s.rows = r.Float(), r.Int()
+	return r.Err
 }

@@ -3,6 +3,8 @@ package rules
 import (
 	"encoding/json"
 	"fmt"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
 )
 
 // snapshotVersion is of the format below and of what the evaluators write.
@@ -11,53 +13,53 @@ const snapshotVersion = 4
 // Snapshot appends the machine's state to dst. A machine restored from it goes on
 // exactly as this one would.
 func (m *Machine) Snapshot(dst []byte) []byte {
-	w := writer{dst}
-	w.uint(snapshotVersion)
-	w.int(m.watermark)
-	w.int(m.done)
-	w.uint(m.ignored)
-	w.uint(uint64(len(m.row.names)))
+	w := snapshot.Writer{B: dst}
+	w.Uint(snapshotVersion)
+	w.Int(m.watermark)
+	w.Int(m.done)
+	w.Uint(m.ignored)
+	w.Uint(uint64(len(m.row.names)))
 	for i, name := range m.row.names {
-		w.text(name)
-		w.float(m.row.held[i])
-		w.int(m.row.heldAt[i])
-		w.float(m.row.now[i])
-		w.bool(m.row.bad[i])
+		w.Text(name)
+		w.Float(m.row.held[i])
+		w.Int(m.row.heldAt[i])
+		w.Float(m.row.now[i])
+		w.Bool(m.row.bad[i])
 	}
 	m.waiting.snapshot(&w)
-	w.uint(uint64(len(m.slots)))
+	w.Uint(uint64(len(m.slots)))
 	for i := range m.slots {
 		m.slots[i].snapshot(&w)
 	}
-	w.bool(m.lane != nil)
+	w.Bool(m.lane != nil)
 	if m.lane != nil {
-		w.int(m.lane.touched)
-		w.block(m.lane.machine.Snapshot)
+		w.Int(m.lane.touched)
+		w.Block(m.lane.machine.Snapshot)
 	}
-	w.block(func(dst []byte) []byte {
+	w.Block(func(dst []byte) []byte {
 		if text, err := json.Marshal(m.pending); err == nil && len(m.pending) > 0 {
 			return append(dst, text...)
 		}
 		return dst
 	})
-	return w.b
+	return w.B
 }
 
-func (s *slot) snapshot(w *writer) {
-	w.text(s.rule.ID)
-	w.text(s.hash)
-	w.text(s.rule.Component)
-	w.text(s.rule.FailureMode)
-	w.text(string(s.rule.Severity))
-	w.bool(s.noted)
+func (s *slot) snapshot(w *snapshot.Writer) {
+	w.Text(s.rule.ID)
+	w.Text(s.hash)
+	w.Text(s.rule.Component)
+	w.Text(s.rule.FailureMode)
+	w.Text(string(s.rule.Severity))
+	w.Bool(s.noted)
 	s.dwell.snapshot(w)
-	w.int(s.openedAt)
-	w.int(s.since)
-	w.int(s.closedAt)
-	w.int(s.toldAt)
-	w.float(s.told)
-	w.float(s.nearness)
-	w.block(s.eval.Snapshot)
+	w.Int(s.openedAt)
+	w.Int(s.since)
+	w.Int(s.closedAt)
+	w.Int(s.toldAt)
+	w.Float(s.told)
+	w.Float(s.nearness)
+	w.Block(s.eval.Snapshot)
 }
 
 // Restore replaces the machine's state by a snapshot's, under the given pack. Rules
@@ -66,30 +68,30 @@ func (s *slot) snapshot(w *writer) {
 // machine is as New makes it.
 func (m *Machine) Restore(pack *Pack, b []byte) error {
 	fresh := New(m.name, pack)
-	r := reader{b: b}
-	if v := r.uint(); r.err == nil && v != snapshotVersion {
-		r.err = fmt.Errorf("snapshot has version %d, this program reads %d", v, snapshotVersion)
+	r := snapshot.Reader{B: b}
+	if v := r.Uint(); r.Err == nil && v != snapshotVersion {
+		r.Err = fmt.Errorf("snapshot has version %d, this program reads %d", v, snapshotVersion)
 	}
-	if r.err == nil {
+	if r.Err == nil {
 		fresh.restore(&r)
 	}
-	if r.err != nil {
+	if r.Err != nil {
 		*m = *New(m.name, pack)
-		return fmt.Errorf("restore rules of machine %s: %w", m.name, r.err)
+		return fmt.Errorf("restore rules of machine %s: %w", m.name, r.Err)
 	}
 	*m = *fresh
 	return nil
 }
 
-func (m *Machine) restore(r *reader) {
-	m.watermark, m.done, m.ignored = r.int(), r.int(), r.uint()
+func (m *Machine) restore(r *snapshot.Reader) {
+	m.watermark, m.done, m.ignored = r.Int(), r.Int(), r.Uint()
 	var numbers []int
 	m.row.at = m.done
-	for range r.count(maxSignals) {
-		n := m.number(r.text())
-		held, at, now, bad := r.float(), r.int(), r.float(), r.bool()
+	for range r.Count(maxSignals) {
+		n := m.number(r.Text())
+		held, at, now, bad := r.Float(), r.Int(), r.Float(), r.Bool()
 		numbers = append(numbers, n)
-		if n < 0 || r.err != nil {
+		if n < 0 || r.Err != nil {
 			continue
 		}
 		m.row.held[n], m.row.heldAt[n], m.row.now[n], m.row.bad[n] = held, at, now, bad
@@ -103,13 +105,13 @@ func (m *Machine) restore(r *reader) {
 		}
 		return numbers[n]
 	})
-	for range r.count(maxRules + maxBuiltin) {
+	for range r.Count(maxRules + maxBuiltin) {
 		m.restoreSlot(r)
 	}
-	if r.bool() {
+	if r.Bool() {
 		m.restoreLane(r)
 	}
-	if text := r.block(); len(text) > 0 && r.err == nil {
+	if text := r.Block(); len(text) > 0 && r.Err == nil {
 		var pending []Finding
 		if json.Unmarshal(text, &pending) == nil {
 			m.pending = append(pending, m.pending...)
@@ -117,17 +119,17 @@ func (m *Machine) restore(r *reader) {
 	}
 }
 
-func (m *Machine) restoreSlot(r *reader) {
+func (m *Machine) restoreSlot(r *snapshot.Reader) {
 	var s slot
-	old := Rule{ID: r.text()}
-	s.rule, s.hash = &old, r.text()
-	old.Component, old.FailureMode, old.Severity = r.text(), r.text(), Severity(r.text())
-	s.noted = r.bool()
+	old := Rule{ID: r.Text()}
+	s.rule, s.hash = &old, r.Text()
+	old.Component, old.FailureMode, old.Severity = r.Text(), r.Text(), Severity(r.Text())
+	s.noted = r.Bool()
 	s.dwell.restore(r)
-	s.openedAt, s.since, s.closedAt, s.toldAt = r.int(), r.int(), r.int(), r.int()
-	s.told, s.nearness = r.float(), r.float()
-	state := r.block()
-	if r.err != nil {
+	s.openedAt, s.since, s.closedAt, s.toldAt = r.Int(), r.Int(), r.Int(), r.Int()
+	s.told, s.nearness = r.Float(), r.Float()
+	state := r.Block()
+	if r.Err != nil {
 		return
 	}
 	for i := range m.slots {
@@ -136,7 +138,7 @@ func (m *Machine) restoreSlot(r *reader) {
 			continue
 		}
 		if err := now.eval.Restore(snapshotVersion, state); err != nil {
-			r.err = err
+			r.Err = err
 			return
 		}
 		s.dwell.Hold, s.dwell.Clear, s.dwell.Patient = now.dwell.Hold, now.dwell.Clear, now.dwell.Patient
@@ -160,10 +162,10 @@ func ended(m *Machine, s *slot) Finding {
 	}
 }
 
-func (m *Machine) restoreLane(r *reader) {
-	touched, state := r.int(), r.block()
+func (m *Machine) restoreLane(r *snapshot.Reader) {
+	touched, state := r.Int(), r.Block()
 	limits := m.laneRules()
-	if r.err != nil || limits == nil {
+	if r.Err != nil || limits == nil {
 		return
 	}
 	l := &lane{machine: New(m.name, limits), touched: touched}

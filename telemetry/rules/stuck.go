@@ -3,6 +3,8 @@ package rules
 import (
 	"math"
 	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
 )
 
 // stuckRows is the least number of equal values that make a frozen sensor.
@@ -86,25 +88,25 @@ func (s *stuck) Evidence(e *Evidence) {
 }
 
 func (s *stuck) Snapshot(dst []byte) []byte {
-	w := writer{dst}
-	w.float(s.low)
-	w.float(s.high)
-	w.int(s.rows)
-	w.int(s.since)
-	w.int(s.passed)
-	w.int(s.last)
-	w.bool(s.outside)
-	w.bool(s.implausible)
-	w.bool(s.frozen)
-	w.float(s.value)
-	w.int(s.seen)
-	return w.b
+	w := snapshot.Writer{B: dst}
+	w.Float(s.low)
+	w.Float(s.high)
+	w.Int(s.rows)
+	w.Int(s.since)
+	w.Int(s.passed)
+	w.Int(s.last)
+	w.Bool(s.outside)
+	w.Bool(s.implausible)
+	w.Bool(s.frozen)
+	w.Float(s.value)
+	w.Int(s.seen)
+	return w.B
 }
 
 func (s *stuck) Restore(_ int, b []byte) error {
-	r := reader{b: b}
-	s.low, s.high, s.rows, s.since, s.passed, s.last = r.float(), r.float(), r.int(), r.int(), r.int(), r.int()
-	s.outside, s.implausible, s.frozen = r.bool(), r.bool(), r.bool()
-	s.value, s.seen = r.float(), r.int()
-	return r.err
+	r := snapshot.Reader{B: b}
+	s.low, s.high, s.rows, s.since, s.passed, s.last = r.Float(), r.Float(), r.Int(), r.Int(), r.Int(), r.Int()
+	s.outside, s.implausible, s.frozen = r.Bool(), r.Bool(), r.Bool()
+	s.value, s.seen = r.Float(), r.Int()
+	return r.Err
 }

@@ -3,6 +3,8 @@ package rules
 import (
 	"math"
 	"slices"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/statistics"
 )
 
 // Toward is how far a machine has moved the way of a confirmed finding: its signals in
@@ -19,7 +21,7 @@ func (m *Machine) Toward(rule string, e Evidence) (score float64, inSigma, ok bo
 		switch eval := s.eval.(type) {
 		case *deviation:
 			return eval.toward(e)
-		case *watcher:
+		case *watching:
 			return eval.toward(e)
 		}
 		return s.nearness, false, m.done != 0
@@ -36,30 +38,6 @@ func (d *deviation) toward(e Evidence) (float64, bool, bool) {
 		sigma = defaultSigma
 	}
 	return math.Copysign(1, e.Deviation) * d.dev / d.baseline.limit * sigma, true, true
-}
-
-func (w *watcher) toward(e Evidence) (float64, bool, bool) {
-	sum, weight := 0.0, 0.0
-	for _, c := range e.Causes {
-		away, known := w.awayFrom(c.Signal)
-		if !known || c.Share <= 0 {
-			continue
-		}
-		side := c.Away
-		if c.Signal == e.Signal {
-			side = e.Deviation
-		}
-		if side == 0 { // evidence of before sides were told
-			continue
-		}
-		sum += c.Share * math.Copysign(1, side) * away
-		weight += c.Share
-	}
-	if weight > 0 {
-		return sum / weight, true, true
-	}
-	away, known := w.awayFrom(e.Signal)
-	return math.Copysign(1, e.Deviation) * away, true, known
 }
 
 // Suspect is one machine of a sweep.
@@ -115,7 +93,7 @@ func Sweep(all []Suspect, level float64) (basis string) {
 	case len(others) >= leastOthers:
 		basis, chance = ByOthers, func(s float64) float64 { return rankAmong(others, s) }
 	case len(alike) >= leastCohort:
-		center, sigma := spread(alike)
+		center, sigma := statistics.Spread(alike)
 		basis, chance = ByCohort, func(s float64) float64 { return above((s - center) / max(sigma, 1e-9)) }
 	default:
 		basis = ByItself
@@ -124,7 +102,7 @@ func Sweep(all []Suspect, level float64) (basis string) {
 		}
 		common := 0.0
 		if len(others) >= leastPeers {
-			common = max(0, median(slices.Clone(others)))
+			common = max(0, statistics.Median(slices.Clone(others)))
 		}
 		chance = func(s float64) float64 { return above(s - common) }
 	}

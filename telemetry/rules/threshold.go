@@ -3,6 +3,8 @@ package rules
 import (
 	"math"
 	"time"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
 )
 
 // threshold: value beyond a limit. Between the limit and Release it is in doubt.
@@ -105,21 +107,21 @@ func (t *threshold) limit() float64 {
 }
 
 func (t *threshold) Snapshot(dst []byte) []byte {
-	w := writer{dst}
-	w.float(t.last)
-	w.float(t.peak)
-	w.int(t.rows)
+	w := snapshot.Writer{B: dst}
+	w.Float(t.last)
+	w.Float(t.peak)
+	w.Int(t.rows)
 	if t.line != nil {
 		t.line.snapshot(&w)
 	}
-	return w.b
+	return w.B
 }
 
 func (t *threshold) Restore(_ int, b []byte) error {
-	r := reader{b: b}
-	t.last, t.peak, t.rows = r.float(), r.float(), r.int()
+	r := snapshot.Reader{B: b}
+	t.last, t.peak, t.rows = r.Float(), r.Float(), r.Int()
 	if t.line != nil {
 		t.line.restore(&r)
 	}
-	return r.err
+	return r.Err
 }

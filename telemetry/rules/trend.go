@@ -1,6 +1,10 @@
 package rules
 
-import "math"
+import (
+	"math"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
+)
 
 // z80 is half the width of an 80 % interval in standard errors.
 const z80 = 1.2816
@@ -107,17 +111,17 @@ func daysTo(stop *float64, value, perDay, lean float64) *[2]float64 {
 	return &[2]float64{left / fast, left / slow}
 }
 
-func (l *trend) snapshot(w *writer) {
-	w.int(l.part)
-	w.float(l.sum)
-	w.float(l.rows)
-	w.int(l.last)
-	w.floats([]float64{l.n, l.nn, l.t, l.y, l.tt, l.ty, l.yy})
+func (l *trend) snapshot(w *snapshot.Writer) {
+	w.Int(l.part)
+	w.Float(l.sum)
+	w.Float(l.rows)
+	w.Int(l.last)
+	w.Floats([]float64{l.n, l.nn, l.t, l.y, l.tt, l.ty, l.yy})
 }
 
-func (l *trend) restore(r *reader) {
-	l.part, l.sum, l.rows, l.last = r.int(), r.float(), r.float(), r.int()
-	if v := r.floats(7); len(v) == 7 {
+func (l *trend) restore(r *snapshot.Reader) {
+	l.part, l.sum, l.rows, l.last = r.Int(), r.Float(), r.Float(), r.Int()
+	if v := r.Floats(7); len(v) == 7 {
 		l.n, l.nn, l.t, l.y, l.tt, l.ty, l.yy = v[0], v[1], v[2], v[3], v[4], v[5], v[6]
 	}
 }

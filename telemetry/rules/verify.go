@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/thirdstate/thirdstate/telemetry/observation"
+	"github.com/thirdstate/thirdstate/telemetry/rules/statistics"
 )
 
 // defaultVerifyHours is how long a machine must run in the regime after a repair
@@ -116,7 +117,7 @@ func rests(rule *Rule, ev Evidence, after []observation.Observation, needed floa
 			period = passed
 		}
 		if !paused {
-			total += min(passed, max(gapPeriods*period, 5*time.Minute)).Hours()
+			total += min(passed, max(statistics.GapPeriods*period, 5*time.Minute)).Hours()
 		}
 		last, paused = o.At, false
 		if normal, ok := expected(rule, ev.Model, held); ok {
@@ -193,7 +194,7 @@ func values(list []rest) []float64 {
 	return out
 }
 
-func middle(list []rest) float64 { return median(values(list)) }
+func middle(list []rest) float64 { return statistics.Median(values(list)) }
 
 // beyond is how far the value goes over the rule's limit for more than a tenth of the time.
 func beyond(rule *Rule, list []rest) float64 {

@@ -1,6 +1,10 @@
-package rules
+package watcher
 
-import "math"
+import (
+	"math"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
+)
 
 // Statistics of novelty. None has a unit, so that gain and offset of a signal do not matter.
 const (
@@ -148,16 +152,16 @@ func (v *novelty) figures() []*float64 {
 	return []*float64{&v.origin, &v.last, &v.fast, &v.mid, &v.slow, &v.away, &v.lately, &v.ever, &v.low, &v.high, &v.drift, &v.turn, &v.before[0], &v.before[1]}
 }
 
-func (v *novelty) snapshot(w *writer) {
-	w.uint(uint64(v.n))
-	w.int(v.since)
+func (v *novelty) snapshot(w *snapshot.Writer) {
+	w.Uint(uint64(v.n))
+	w.Int(v.since)
 	for _, f := range v.figures() {
-		w.float(*f)
+		w.Float(*f)
 	}
 	for i := range v.hours {
 		v.hours[i].snapshot(w)
 	}
-	w.bool(v.week != nil)
+	w.Bool(v.week != nil)
 	if v.week != nil {
 		for i := range v.week {
 			v.week[i].snapshot(w)
@@ -168,15 +172,15 @@ func (v *novelty) snapshot(w *writer) {
 	}
 }
 
-func (v *novelty) restore(r *reader) {
-	v.n, v.since = uint32(r.uint()), r.int() //nolint:gosec // written from one
+func (v *novelty) restore(r *snapshot.Reader) {
+	v.n, v.since = uint32(r.Uint()), r.Int() //nolint:gosec // written from one
 	for _, f := range v.figures() {
-		*f = r.float()
+		*f = r.Float()
 	}
 	for i := range v.hours {
 		v.hours[i].restore(r)
 	}
-	if r.bool() {
+	if r.Bool() {
 		v.week = new(week)
 		for i := range v.week {
 			v.week[i].restore(r)
@@ -187,18 +191,18 @@ func (v *novelty) restore(r *reader) {
 	}
 }
 
-func (h *habit) snapshot(w *writer) {
-	w.uint(uint64(h.n))
+func (h *habit) snapshot(w *snapshot.Writer) {
+	w.Uint(uint64(h.n))
 	if h.n > 0 {
-		w.uint(uint64(math.Float32bits(h.mean)))
-		w.uint(uint64(math.Float32bits(h.variance)))
+		w.Uint(uint64(math.Float32bits(h.mean)))
+		w.Uint(uint64(math.Float32bits(h.variance)))
 	}
 }
 
-func (h *habit) restore(r *reader) {
-	if h.n = uint32(r.uint()); h.n > 0 { //nolint:gosec // written from one
-		h.mean = math.Float32frombits(uint32(r.uint()))     //nolint:gosec // written from one
-		h.variance = math.Float32frombits(uint32(r.uint())) //nolint:gosec // written from one
+func (h *habit) restore(r *snapshot.Reader) {
+	if h.n = uint32(r.Uint()); h.n > 0 { //nolint:gosec // written from one
+		h.mean = math.Float32frombits(uint32(r.Uint()))     //nolint:gosec // written from one
+		h.variance = math.Float32frombits(uint32(r.Uint())) //nolint:gosec // written from one
 	}
 }
 

@@ -1,6 +1,11 @@
-package rules
+package watcher
 
-import "math"
+import (
+	"math"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
+	"github.com/thirdstate/thirdstate/telemetry/rules/statistics"
+)
 
 // Operating regimes: contexts that jump between a few settings instead of moving.
 const (
@@ -14,12 +19,12 @@ const (
 // regimes are a signal's levels at a few settings of its contexts. A setting that was
 // not seen before is learnt, and does not alarm.
 type regimes struct {
-	width [maxContext]float64
+	width [statistics.MaxContext]float64
 	list  []regime
 }
 
 type regime struct {
-	at    [maxContext]float64
+	at    [statistics.MaxContext]float64
 	n     float64
 	level float64
 }
@@ -82,22 +87,22 @@ func (r *regime) learn(y float64) {
 	r.level += (y - r.level) / r.n
 }
 
-func (g *regimes) snapshot(w *writer) {
-	w.floats(g.width[:])
-	w.uint(uint64(len(g.list)))
+func (g *regimes) snapshot(w *snapshot.Writer) {
+	w.Floats(g.width[:])
+	w.Uint(uint64(len(g.list)))
 	for i := range g.list {
-		w.floats(g.list[i].at[:])
-		w.float(g.list[i].n)
-		w.float(g.list[i].level)
+		w.Floats(g.list[i].at[:])
+		w.Float(g.list[i].n)
+		w.Float(g.list[i].level)
 	}
 }
 
-func (g *regimes) restore(r *reader) {
-	copy(g.width[:], r.floats(maxContext))
-	for range r.count(laterRegimes) {
+func (g *regimes) restore(r *snapshot.Reader) {
+	copy(g.width[:], r.Floats(statistics.MaxContext))
+	for range r.Count(laterRegimes) {
 		var one regime
-		copy(one.at[:], r.floats(maxContext))
-		one.n, one.level = r.float(), r.float()
+		copy(one.at[:], r.Floats(statistics.MaxContext))
+		one.n, one.level = r.Float(), r.Float()
 		g.list = append(g.list, one)
 	}
 }

@@ -1,6 +1,10 @@
-package rules
+package watcher
 
-import "math"
+import (
+	"math"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/statistics"
+)
 
 // A channel's run-in: what it keeps, and when it has seen enough.
 const (
@@ -18,8 +22,8 @@ type channel struct {
 	name    string
 	size    int
 	state   channelState
-	wanders bool                    // the run-in shows no level
-	sum     [maxContext + 1]float64 // of the element being filled: value, contexts
+	wanders bool                               // the run-in shows no level
+	sum     [statistics.MaxContext + 1]float64 // of the element being filled: value, contexts
 	filled  int
 
 	kept []float64 // run-in: value and contexts of each element, one after another
@@ -28,7 +32,7 @@ type channel struct {
 	past   *novelty
 	group  *group // nil = it is in none
 	seat   int    // in it
-	fit    regression
+	fit    statistics.Regression
 	modes  *regimes // in place of fit, where the contexts jump
 	level  float64
 	sigma  float64
@@ -56,7 +60,7 @@ const (
 // element adds one row and says whether an element is complete in c.sum.
 func (c *channel) element(y float64, x []float64) bool {
 	if c.filled == 0 {
-		c.sum = [maxContext + 1]float64{}
+		c.sum = [statistics.MaxContext + 1]float64{}
 	}
 	c.sum[0] += y
 	for i, v := range x {
@@ -75,7 +79,7 @@ func (c *channel) element(y float64, x []float64) bool {
 
 // keep adds the complete element to the run-in.
 func (c *channel) keep() {
-	k := c.fit.k + 1
+	k := c.fit.K + 1
 	if n := len(c.kept); n >= k && c.kept[n-k] != c.sum[0] && c.still() && n/k >= leastRunIn/2 {
 		c.kept = c.kept[:0] // a signal that never moved has moved: its run-in begins now
 	}
@@ -85,7 +89,7 @@ func (c *channel) keep() {
 			c.kept = c.kept[:len(c.kept)/2/k*k]
 			return
 		}
-		if findRegimes(c.kept, c.fit.k) != nil {
+		if findRegimes(c.kept, c.fit.K) != nil {
 			c.kept = c.kept[:len(c.kept)-k] // an element of two regimes means nothing
 			return
 		}
@@ -94,7 +98,7 @@ func (c *channel) keep() {
 }
 
 func (c *channel) still() bool {
-	for i := 0; i < len(c.kept); i += c.fit.k + 1 {
+	for i := 0; i < len(c.kept); i += c.fit.K + 1 {
 		if c.kept[i] != c.kept[0] {
 			return false
 		}
@@ -104,7 +108,7 @@ func (c *channel) still() bool {
 
 // halve averages neighbouring elements.
 func (c *channel) halve() {
-	k := c.fit.k + 1
+	k := c.fit.K + 1
 	n := len(c.kept) / k / 2
 	for i := range n {
 		for j := range k {
@@ -117,7 +121,7 @@ func (c *channel) halve() {
 
 // settle ends the run-in when it has seen enough, or, with must, as it is.
 func (c *channel) settle(lambda float64, must bool) {
-	n := len(c.kept) / (c.fit.k + 1)
+	n := len(c.kept) / (c.fit.K + 1)
 	if n < leastRunIn/2 || !must && n < leastRunIn || c.still() {
 		return
 	}
@@ -139,7 +143,7 @@ func (c *channel) settle(lambda float64, must bool) {
 
 // grows says whether the signal is a counter.
 func (c *channel) grows() bool {
-	k, rises := c.fit.k+1, 0
+	k, rises := c.fit.K+1, 0
 	for i := k; i < len(c.kept); i += k {
 		if c.kept[i] < c.kept[i-k] {
 			return false
@@ -178,10 +182,10 @@ func (c *channel) explained(x []float64) (float64, bool) {
 		}
 		return r.level, true
 	}
-	if c.fit.slope == [maxContext]float64{} {
+	if c.fit.Slope == [statistics.MaxContext]float64{} {
 		return 0, true
 	}
-	return c.fit.explained(x), c.state != watching || c.fit.knows(x)
+	return c.fit.Explained(x), c.state != watching || c.fit.Knows(x)
 }
 
 // meet learns a new regime, as far as the signal is from its normal now.
@@ -197,7 +201,7 @@ func (c *channel) meet(x []float64, y float64) {
 
 // follow moves the control statistic by the complete element, and says whether it could.
 func (c *channel) follow(lambda float64, teach lesson) bool {
-	x := c.sum[1 : c.fit.k+1]
+	x := c.sum[1 : c.fit.K+1]
 	explained, ok := c.explained(x)
 	if !ok {
 		if c.modes != nil {

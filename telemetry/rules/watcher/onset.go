@@ -1,4 +1,8 @@
-package rules
+package watcher
+
+import (
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
+)
 
 // onset says of a figure whether it exceeds every one of the last rows, and all but a
 // few stretches so far: what goes on is told once, and what comes again and again is
@@ -49,21 +53,21 @@ func (o *onset) remember() {
 	o.blocks, o.most = 0, 0
 }
 
-func (o *onset) snapshot(w *writer) {
-	w.floats(o.peaks[:])
-	w.int(int64(o.block))
-	w.int(int64(o.rows))
-	w.int(int64(o.blocks))
-	w.float(o.most)
-	w.floats(o.record[:])
+func (o *onset) snapshot(w *snapshot.Writer) {
+	w.Floats(o.peaks[:])
+	w.Int(int64(o.block))
+	w.Int(int64(o.rows))
+	w.Int(int64(o.blocks))
+	w.Float(o.most)
+	w.Floats(o.record[:])
 }
 
-func (o *onset) restore(r *reader) {
-	copy(o.peaks[:], r.floats(onsetBlocks))
-	o.block, o.rows, o.blocks, o.most = int(r.int()), int(r.int()), int(r.int()), r.float()
-	copy(o.record[:], r.floats(onsetOften))
+func (o *onset) restore(r *snapshot.Reader) {
+	copy(o.peaks[:], r.Floats(onsetBlocks))
+	o.block, o.rows, o.blocks, o.most = int(r.Int()), int(r.Int()), int(r.Int()), r.Float()
+	copy(o.record[:], r.Floats(onsetOften))
 	if o.block < 0 || o.block >= onsetBlocks {
-		r.take(-1)
+		r.Take(-1)
 		o.block = 0
 	}
 }

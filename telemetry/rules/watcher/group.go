@@ -1,6 +1,10 @@
-package rules
+package watcher
 
-import "math"
+import (
+	"math"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
+)
 
 // How signals are looked at together; see docs/detection.md for how the figures came about.
 const (
@@ -47,7 +51,7 @@ func (m *average) learn(x float64) {
 }
 
 // gather makes the groups, of equal size, once the run-ins should be over.
-func (w *watcher) gather() {
+func (w *Watcher) gather() {
 	var list []int
 	for i := range w.channels {
 		if w.channels[i].state == watching {
@@ -63,7 +67,7 @@ func (w *watcher) gather() {
 }
 
 // seat tells the members where they are.
-func (w *watcher) seat(g *group) {
+func (w *Watcher) seat(g *group) {
 	w.groups = append(w.groups, g)
 	for i := range g.members {
 		c := &w.channels[g.members[i].channel]
@@ -97,13 +101,13 @@ func (g *group) take(seat int, z float64) {
 }
 
 // together moves the groups that have as many new values as members.
-func (w *watcher) together(at int64, stated bool) {
-	learn := stated || w.learn == (Span{}) && !w.alarmed && w.strain < w.limit/2
+func (w *Watcher) together() {
+	learn := w.stated || w.quiet()
 	for _, g := range w.groups {
 		if g.fresh >= len(g.members) {
 			g.fresh = 0
 			g.step(w.lambda, learn)
-			g.shareOut(w.channels, at)
+			g.shareOut(w.channels, w.at)
 		}
 	}
 }
@@ -215,33 +219,33 @@ func (g *group) figures() []*float64 {
 	return list
 }
 
-func (g *group) snapshot(w *writer) {
-	w.uint(uint64(len(g.members)))
+func (g *group) snapshot(w *snapshot.Writer) {
+	w.Uint(uint64(len(g.members)))
 	for i := range g.members {
-		w.int(int64(g.members[i].channel))
-		w.bool(g.members[i].steps)
+		w.Int(int64(g.members[i].channel))
+		w.Bool(g.members[i].steps)
 	}
-	w.int(int64(g.fresh))
-	w.floats(g.inverse)
+	w.Int(int64(g.fresh))
+	w.Floats(g.inverse)
 	for _, f := range g.figures() {
-		w.float(*f)
+		w.Float(*f)
 	}
 }
 
-func (g *group) restore(r *reader, channels int) {
-	g.members = make([]member, r.count(groupMost))
+func (g *group) restore(r *snapshot.Reader, channels int) {
+	g.members = make([]member, r.Count(groupMost))
 	for i := range g.members {
 		m := &g.members[i]
-		if m.channel, m.steps = int(r.int()), r.bool(); m.channel < 0 || m.channel >= channels {
-			r.take(-1)
+		if m.channel, m.steps = int(r.Int()), r.Bool(); m.channel < 0 || m.channel >= channels {
+			r.Take(-1)
 			m.channel = 0
 		}
 	}
-	g.fresh = int(r.int())
-	if g.inverse = r.floats(groupMost * groupMost); len(g.inverse) != len(g.members)*len(g.members) {
-		r.take(-1)
+	g.fresh = int(r.Int())
+	if g.inverse = r.Floats(groupMost * groupMost); len(g.inverse) != len(g.members)*len(g.members) {
+		r.Take(-1)
 	}
 	for _, f := range g.figures() {
-		*f = r.float()
+		*f = r.Float()
 	}
 }

@@ -1,4 +1,4 @@
-package rules
+package watcher
 
 import "math"
 
@@ -16,7 +16,8 @@ type novel struct {
 	open   bool
 	looked bool // this row has a value that could surprise
 	score  float64
-	signal int // channel that surprises most
+	signal int     // channel that surprises most
+	value  float64 // its
 
 	lead     int // channel that opened the episode, and what it was then, in its unit
 	observed float64
@@ -26,10 +27,10 @@ type novel struct {
 
 func (v *novel) begin() { v.score, v.signal, v.looked = 0, -1, false }
 
-func (v *novel) add(channel int, surprise float64) {
+func (v *novel) add(channel int, value, surprise float64) {
 	v.looked = true
 	if surprise > v.score || surprise == v.score && channel < v.signal {
-		v.score, v.signal = surprise, channel
+		v.score, v.signal, v.value = surprise, channel, value
 	}
 }
 
@@ -56,18 +57,18 @@ type departure struct {
 	usual float64 // most that went by itself: a machine that returns was never ill
 }
 
-// settle says Accepted where it takes a departure that has not grown for long as the machine's new normal:
+// settle says whether it takes a departure that has not grown for long as the machine's new normal:
 // the episode ends, and a further departure opens another.
-func (w *watcher) settle() (why string) {
+func (w *Watcher) settle() (accepted bool) {
 	if !w.alarmed {
-		return ""
+		return false
 	}
 	d := &w.departure
 	if d.rows++; d.reach > growth*d.most {
 		d.most, d.rows = d.reach, 0
 	}
 	if d.rows < acceptTimes*w.learnt {
-		return ""
+		return false
 	}
 	for i := range w.channels {
 		if c := &w.channels[i]; c.state == watching {
@@ -80,14 +81,14 @@ func (w *watcher) settle() (why string) {
 		g.rest()
 	}
 	w.calmDown()
-	return Accepted
+	return true
 }
 
 // rest is where a channel stands when it is at its level.
 func (c *channel) rest() { c.smooth, c.away, c.strain, c.joint, c.struck = 0, 0, 0, 0, 0 }
 
 // calmDown ends an episode of strain.
-func (w *watcher) calmDown() {
+func (w *Watcher) calmDown() {
 	w.alarmed, w.trouble = false, 0
 	w.departure.most, w.departure.rows = 0, 0
 }

@@ -1,6 +1,10 @@
-package rules
+package watcher
 
-import "math"
+import (
+	"math"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
+)
 
 // tail turns values of a statistic into surprise: how many earlier values there were
 // for each that was at least as large. The body is a histogram of logarithms; beyond
@@ -77,22 +81,22 @@ func (t *tail) halve() {
 	clear(t.top[tailTop/2:])
 }
 
-func (t *tail) snapshot(w *writer) {
-	w.uint(uint64(t.n))
+func (t *tail) snapshot(w *snapshot.Writer) {
+	w.Uint(uint64(t.n))
 	for _, c := range t.bins {
-		w.uint(uint64(c))
+		w.Uint(uint64(c))
 	}
 	for _, v := range t.top {
-		w.uint(uint64(math.Float32bits(v)))
+		w.Uint(uint64(math.Float32bits(v)))
 	}
 }
 
-func (t *tail) restore(r *reader) {
-	t.n = uint32(r.uint()) //nolint:gosec // written from one
+func (t *tail) restore(r *snapshot.Reader) {
+	t.n = uint32(r.Uint()) //nolint:gosec // written from one
 	for i := range t.bins {
-		t.bins[i] = uint16(r.uint()) //nolint:gosec // written from one
+		t.bins[i] = uint16(r.Uint()) //nolint:gosec // written from one
 	}
 	for i := range t.top {
-		t.top[i] = math.Float32frombits(uint32(r.uint())) //nolint:gosec // written from one
+		t.top[i] = math.Float32frombits(uint32(r.Uint())) //nolint:gosec // written from one
 	}
 }

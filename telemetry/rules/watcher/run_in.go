@@ -1,6 +1,10 @@
-package rules
+package watcher
 
-import "math"
+import (
+	"math"
+
+	"github.com/thirdstate/thirdstate/telemetry/rules/statistics"
+)
 
 // runIn is what a run-in says.
 type runIn struct {
@@ -11,8 +15,8 @@ type runIn struct {
 }
 
 func (c *channel) study() runIn {
-	k, known := c.fit.k+1, c.fit.k
-	if c.modes = findRegimes(c.kept, c.fit.k); c.modes != nil {
+	k, known := c.fit.K+1, c.fit.K
+	if c.modes = findRegimes(c.kept, c.fit.K); c.modes != nil {
 		known = len(c.modes.list)
 	}
 	c.explain()
@@ -21,7 +25,7 @@ func (c *channel) study() runIn {
 		explained, _ := c.explained(c.kept[i+1 : i+k])
 		s.rests = append(s.rests, c.kept[i]-explained)
 	}
-	s.middle, s.sigma = spread(s.rests)
+	s.middle, s.sigma = statistics.Spread(s.rests)
 	mean, square := moments(s.rests)
 	plain := math.Sqrt(square / math.Max(float64(len(s.rests)-1-known), 1))
 	s.sigma = math.Max(s.sigma, 0.8*plain)
@@ -33,27 +37,27 @@ func (c *channel) study() runIn {
 // explain fits the contexts, where they say more of the signal than chance would: two
 // signals that both wander go together for a while, and then part.
 func (c *channel) explain() {
-	k := c.fit.k + 1
-	c.fit = regression{k: c.fit.k}
-	if c.fit.k == 0 {
+	k := c.fit.K + 1
+	c.fit = statistics.Regression{K: c.fit.K}
+	if c.fit.K == 0 {
 		return
 	}
 	plain, rests := make([]float64, 0, len(c.kept)/k), make([]float64, 0, len(c.kept)/k)
 	for i := 0; i < len(c.kept); i += k {
-		c.fit.add(c.kept[i+1:i+k], c.kept[i])
+		c.fit.Add(c.kept[i+1:i+k], c.kept[i])
 		plain = append(plain, c.kept[i])
 	}
-	c.fit.solve()
+	c.fit.Solve()
 	for i := 0; i < len(c.kept); i += k {
-		rests = append(rests, c.kept[i]-c.fit.explained(c.kept[i+1:i+k]))
+		rests = append(rests, c.kept[i]-c.fit.Explained(c.kept[i+1:i+k]))
 	}
 	mean, all := moments(plain)
 	_, left := moments(rests)
 	kappa := math.Max(1, batches(plain, all/math.Max(float64(len(plain)-1), 1)))
 	lag := lagOne(plain, mean, all)
 	independent := float64(len(plain)) / math.Max(kappa, (1+lag)/(1-lag))
-	if (all-left)*math.Max(independent-float64(k), 1) < leastExplained*float64(c.fit.k)*left {
-		c.fit.slope = [maxContext]float64{}
+	if (all-left)*math.Max(independent-float64(k), 1) < leastExplained*float64(c.fit.K)*left {
+		c.fit.Slope = [statistics.MaxContext]float64{}
 	}
 }
 
