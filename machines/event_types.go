@@ -47,6 +47,7 @@ var eventKinds = []eventKind{
 	{"dead_letter", []string{"replayed", "discarded"}, nil},
 	{"dead_letter_group", []string{"replayed", "discarded"}, nil},
 	{"held_outcome", []string{"stored", "discarded"}, nil},
+	{"alert_budget", []string{"set"}, nil},
 	{"sweep", []string{"listed", "looked-at"}, nil},
 	{"rule_version", []string{"added", "published", "retired"}, nil},
 	{"rule_stage", []string{"taken-up", "promoted", "demoted"}, nil},

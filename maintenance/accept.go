@@ -153,9 +153,22 @@ func caseOf(f machines.Finding) Case {
 func caseFor(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, f machines.Finding, advised bool) (Case, error) {
 	draft := caseOf(f)
 	draft.Advised = advised
+	var budget AlertBudget
+	if draft.Origin == "finding" && draft.Severity != machines.Alarm && !advised {
+		var err error
+		if budget, draft.OverBudget, err = overBudget(ctx, db, now, f.MachineID); err != nil {
+			return Case{}, err
+		}
+		draft.Advised = draft.OverBudget
+	}
 	c, created, err := openCase(ctx, db, now, who, draft)
 	if err != nil {
 		return Case{}, err
+	}
+	if created && c.OverBudget {
+		if err := holdForRoom(ctx, db, now, who, c, budget); err != nil {
+			return Case{}, err
+		}
 	}
 	if err := machines.AttachFinding(ctx, db, f.ID, c.ID); err != nil {
 		return Case{}, err
@@ -201,6 +214,11 @@ func escalate(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 	after, err = changeCase(ctx, db, now, who, "escalated", c, after)
 	if err != nil {
 		return false, err
+	}
+	if severity == machines.Alarm && after.OverBudget { // an alarm waits for no room
+		if after, err = vouch(ctx, db, now, who, after, false); err != nil {
+			return false, err
+		}
 	}
 	return false, addMove(ctx, db, now, who, after, after.State, machines.Text{ZH: "升级：" + f.Title, EN: "escalated: " + machines.InLanguage("en", f.Title, f.TitleEN)})
 }

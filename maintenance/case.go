@@ -76,6 +76,7 @@ type Case struct {
 	Comebacks       int               `json:"comebacks" db:"comebacks"`
 	CancelReason    string            `json:"cancelReason" db:"cancel_reason"`
 	Advised         bool              `json:"advised" db:"advised" doc:"a rule on trial has found it: somebody looks at it (triaged) before the customer is told and a visit is planned"`
+	OverBudget      bool              `json:"overBudget" db:"over_budget" doc:"the branch had no room for one more alert when it was found: as advised, until there is room"`
 	PlayedBy        string            `json:"playedBy" db:"played_by" doc:"of the demo: who plays it, 'yours' or 'demo'"`
 	Version         int               `json:"version" db:"version"`
 }

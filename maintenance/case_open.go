@@ -18,9 +18,9 @@ import (
 const informWithin = 2 * time.Hour
 
 const insertCaseSQL = `INSERT INTO service_case (id, machine_id, customer_id, failure_mode, title, title_en, severity, origin, state, opened_at, state_at,
-  inform_due_at, onset_at, machine_down, pouring_now, latitude, longitude, operator_phone, description, description_en, assignee, advised, played_by)
+  inform_due_at, onset_at, machine_down, pouring_now, latitude, longitude, operator_phone, description, description_en, assignee, advised, over_budget, played_by)
 VALUES (@id, @machine_id, @customer_id, @failure_mode, @title, @title_en, @severity, @origin, @state, @opened_at, @state_at,
-  @inform_due_at, @onset_at, @machine_down, @pouring_now, @latitude, @longitude, @operator_phone, @description, @description_en, @assignee, @advised, @played_by)
+  @inform_due_at, @onset_at, @machine_down, @pouring_now, @latitude, @longitude, @operator_phone, @description, @description_en, @assignee, @advised, @over_budget, @played_by)
 ON CONFLICT (machine_id, failure_mode) WHERE state NOT IN ('closed', 'cancelled') DO NOTHING
 RETURNING number`
 
@@ -91,20 +91,20 @@ func opened(ctx context.Context, db postgres.DB, now time.Time, who identity.Pri
 	return dueCallback(ctx, db, now, c, "inform", now)
 }
 
-// undecided says whether a rule on trial has opened the case and nobody has looked
-// at it yet.
+// undecided says whether a rule on trial has opened the case, or one for which there
+// was no room, and nobody has looked at it yet.
 func (c Case) undecided() bool {
 	return c.Advised && (c.State == Open || c.State == Waiting && c.PreviousState == Open)
 }
 
 // vouch makes an undecided case one as any other when something that is not on trial
-// says the same: a proven rule, an inspection, the customer.
+// says the same (a proven rule, an inspection, the customer), or when there is room.
 func vouch(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, advised bool) (Case, error) {
 	if advised || !c.undecided() {
 		return c, nil
 	}
 	after, due := c, now.Add(informWithin)
-	after.Advised, after.InformDueAt = false, &due
+	after.Advised, after.OverBudget, after.InformDueAt = false, false, &due
 	after, err := changeCase(ctx, db, now, who, "escalated", c, after)
 	if err != nil {
 		return Case{}, err

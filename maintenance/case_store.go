@@ -17,7 +17,7 @@ import (
 const caseColumns = `c.id, c.number, c.machine_id, c.customer_id, c.failure_mode, c.title, c.title_en, c.severity, c.origin, c.state, c.previous_state,
   c.waiting_for, c.opened_at, c.inform_due_at, c.informed_at, c.planned_at, c.work_started_at, c.work_completed_at, c.verified_at, c.satisfied_at,
   c.closed_at, c.state_at, c.onset_at, c.deferred_until, c.deferred_by, c.risk, c.risk_en, c.machine_down, c.pouring_now, c.latitude, c.longitude,
-  c.operator_phone, c.description, c.description_en, c.assignee, c.verdict, c.verification, c.waived_by, c.waive_reason, c.comebacks, c.cancel_reason, c.advised, c.played_by, c.version`
+  c.operator_phone, c.description, c.description_en, c.assignee, c.verdict, c.verification, c.waived_by, c.waive_reason, c.comebacks, c.cancel_reason, c.advised, c.over_budget, c.played_by, c.version`
 
 func caseArgs(c Case) pgx.NamedArgs {
 	return pgx.NamedArgs{"id": c.ID, "machine_id": c.MachineID, "customer_id": c.CustomerID, "failure_mode": c.FailureMode, "title": c.Title, "title_en": c.TitleEN,
@@ -27,7 +27,7 @@ func caseArgs(c Case) pgx.NamedArgs {
 		"onset_at": c.OnsetAt, "deferred_until": c.DeferredUntil, "deferred_by": c.DeferredBy, "risk": c.Risk, "risk_en": c.RiskEN, "machine_down": c.MachineDown,
 		"pouring_now": c.PouringNow, "latitude": c.Latitude, "longitude": c.Longitude, "operator_phone": c.OperatorPhone, "description": c.Description, "description_en": c.DescriptionEN,
 		"assignee": c.Assignee, "verdict": c.Verdict, "verification": c.Verification, "waived_by": c.WaivedBy, "waive_reason": c.WaiveReason,
-		"comebacks": c.Comebacks, "cancel_reason": c.CancelReason, "advised": c.Advised, "played_by": c.PlayedBy, "version": c.Version}
+		"comebacks": c.Comebacks, "cancel_reason": c.CancelReason, "advised": c.Advised, "over_budget": c.OverBudget, "played_by": c.PlayedBy, "version": c.Version}
 }
 
 const loadCaseSQL = `SELECT ` + caseColumns + ` FROM service_case c WHERE c.id = @id`
@@ -68,7 +68,7 @@ const saveCaseSQL = `UPDATE service_case SET severity = @severity, state = @stat
   onset_at = @onset_at, deferred_until = @deferred_until, deferred_by = @deferred_by, risk = @risk, risk_en = @risk_en, machine_down = @machine_down,
   pouring_now = @pouring_now, latitude = @latitude, longitude = @longitude, operator_phone = @operator_phone, description = @description, description_en = @description_en,
   assignee = @assignee, verdict = @verdict, verification = @verification, waived_by = @waived_by, waive_reason = @waive_reason,
-  comebacks = @comebacks, cancel_reason = @cancel_reason, advised = @advised, version = @version
+  comebacks = @comebacks, cancel_reason = @cancel_reason, advised = @advised, over_budget = @over_budget, version = @version
 WHERE id = @id`
 
 // changeCase saves what a locked case has become, with its audit entry.

@@ -20,7 +20,7 @@ const (
 
 // RunDue does everything whose time has come by now and says how much it did:
 // plans open their visits, deferrals end, orders that nobody accepted go back,
-// findings of people get their case, satisfied cases close and promises that were
+// findings of people get their case, what waited for room in an alert budget is taken up, satisfied cases close and promises that were
 // not kept become broken. Run twice at the same time it does nothing the second time.
 func RunDue(ctx context.Context, db postgres.DB, now time.Time) (int, error) {
 	who, ok := identity.From(ctx)
@@ -29,7 +29,7 @@ func RunDue(ctx context.Context, db postgres.DB, now time.Time) (int, error) {
 	}
 	done := 0
 	for _, run := range []func(context.Context, postgres.DB, time.Time, identity.Principal) (int, error){
-		runPlans, endDeferrals, takeBackOrders, caseWaitingFindings, closeSettled,
+		runPlans, endDeferrals, takeBackOrders, caseWaitingFindings, releaseHeld, closeSettled,
 		func(ctx context.Context, db postgres.DB, now time.Time, _ identity.Principal) (int, error) {
 			return settleDuePromises(ctx, db, now)
 		},
