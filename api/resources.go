@@ -6,7 +6,7 @@ var resources = []func(*Server){
 	machineFiles, components, observations, readings, findings, troubleCodes, silences,
 	cases, sweeps, inspections, workOrders, attachments, plans,
 	technicians, callbacks, complaints, promises,
-	overviews, rulePacks, ruleVersions, backtests,
+	overviews, rulePacks, ruleVersions, backtests, alertBudgets,
 	deadLetters, heldOutcomes, unclaimed, mappings, devices, intakeAccount, reconciliation, sequenceGaps,
 	users, tokens, subscriptions, audits, programClock,
 }

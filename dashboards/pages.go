@@ -108,6 +108,7 @@ var actions = []action{
 	{Path: "/rules/:id/publish", API: "publish-rule-version", Roles: managers, Alone: doPublish},
 	{Path: "/rules/:id/withdraw", API: "withdraw-rule-version", Roles: managers, Alone: doWithdraw},
 	{Path: "/rules/:id/stage", API: "set-rule-stage", Roles: managers, Alone: doStage},
+	{Path: "/alert-budgets/:id", API: "set-alert-budget", Roles: managers, Do: doAlertBudget},
 	{Path: "/rules/:id/backtest", API: "start-backtest", Roles: managers, Do: doBacktest},
 	{Path: "/webhooks/add", API: "add-webhook", Roles: subscribers, Do: doAddWebhook},
 	{Path: "/webhooks/:id/test", API: "test-webhook", Roles: subscribers, Do: doTestWebhook},

@@ -6,11 +6,14 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
+	"github.com/thirdstate/thirdstate/maintenance"
 	"github.com/thirdstate/thirdstate/telemetry/gate"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 	"github.com/thirdstate/thirdstate/telemetry/rules/backtest"
@@ -29,6 +32,7 @@ type rulesPage struct {
 	Shadow    []gate.ShadowFinding
 	Versions  []gate.Version
 	Backtests []gate.Backtest
+	Budgets   []maintenance.AlertBudget
 	Draft     draft
 }
 
@@ -73,6 +77,9 @@ func (r *request) rules(status int, d draft) error {
 		health, err := r.health(tx)
 		p.Noted = slices.DeleteFunc(health, func(h gate.RuleHealth) bool { return !noted(h) })
 		if err != nil {
+			return err
+		}
+		if p.Budgets, err = maintenance.AlertBudgets(r.ctx, tx, r.now); err != nil {
 			return err
 		}
 		page, err := gate.Backtests(r.ctx, tx, gate.BacktestFilter{Limit: shownBacktests})
@@ -247,6 +254,25 @@ func doStage(r *request) (string, error) {
 		_, err := r.site.Gate.SetStage(r.ctx, tx, r.now, r.who, r.Param("id"), r.FormValue("rule"), machines.Stage(r.FormValue("stage")), r.FormValue("reason"))
 		return err
 	})
+}
+
+// doAlertBudget sets how many alerts a branch takes up in a week; an empty field gives
+// it the usual number again.
+func doAlertBudget(r *request, tx pgx.Tx) (string, error) {
+	id, err := r.id()
+	if err != nil {
+		return "", err
+	}
+	var perWeek *int
+	if text := strings.TrimSpace(r.FormValue("perWeek")); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return "", problem.New(problem.Invalid, "see errors").WithFields(problem.Field{Pointer: "/perWeek", Detail: "a whole number"})
+		}
+		perWeek = &n
+	}
+	_, err = maintenance.SetAlertBudget(r.ctx, tx, r.now, r.who, id, perWeek)
+	return r.t("done.alert_budget"), err
 }
 
 // judged changes what is in force, and has the runner take it up. Where that fails the

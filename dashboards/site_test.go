@@ -135,7 +135,7 @@ func (d *desk) person(role identity.Role) maintenancetest.Person {
 func (d *desk) address(path string) string {
 	parts := strings.Split(path, "/")
 	ids := map[string]string{"cases": d.a.Case.ID.String(), "findings": d.a.Finding.ID.String(), "rules": gate.WatcherHash, "backtests": d.a.Case.ID.String(), "machines": d.a.Machine.ID.String(), "work-orders": d.a.Order.ID.String(), "callbacks": d.a.Callback.String(),
-		"photos": d.a.Photo.ID.String(), "promises": d.a.Promise.ID.String(), "checklist": d.a.Item.ID.String(), "webhooks": d.a.Webhook.ID.String(), "sweeps": d.a.Sweep.String(), "webhook-deliveries": d.a.Delivery.ID.String(), "dead-letters": "1", "held-outcomes": d.a.Machine.ID.String(), "unclaimed": "x", "mappings": d.a.Machine.ID.String()}
+		"photos": d.a.Photo.ID.String(), "promises": d.a.Promise.ID.String(), "checklist": d.a.Item.ID.String(), "webhooks": d.a.Webhook.ID.String(), "sweeps": d.a.Sweep.String(), "alert-budgets": d.a.Sweep.String(), "webhook-deliveries": d.a.Delivery.ID.String(), "dead-letters": "1", "held-outcomes": d.a.Machine.ID.String(), "unclaimed": "x", "mappings": d.a.Machine.ID.String()}
 	for i, part := range parts {
 		if part == ":id" {
 			parts[i] = ids[parts[i-1]]

@@ -72,7 +72,7 @@ SELECT u.id, u.kind, u.name, u.name_en, u.alerts_per_week,
   (SELECT count(*) FROM alert a WHERE a.unit = u.id AND a.over_budget AND a.opened_at > @today) AS held_today
 FROM org_unit u WHERE u.kind IN ('branch', 'organisation') AND (@unit::uuid IS NULL OR u.id = @unit) ORDER BY u.kind = 'organisation', u.name, u.id LIMIT 1000`
 
-// isUndecided is Case.undecided in SQL.
+// isUndecided is Case.Undecided in SQL.
 const isUndecided = `c.advised AND (c.state = 'open' OR c.state = 'waiting' AND c.previous_state = 'open')`
 
 // AlertBudgets lists the branches with what each takes up, and the organisation last.
@@ -177,7 +177,7 @@ func releaseHeld(ctx context.Context, db postgres.DB, now time.Time, who identit
 			if err != nil {
 				return done, err
 			}
-			if !c.OverBudget || !c.undecided() {
+			if !c.OverBudget || !c.Undecided() {
 				continue
 			}
 			if c, err = vouch(ctx, db, now, who, c, false); err != nil {

@@ -62,7 +62,7 @@ var caseSteps = []caseStep{
 // goes back to where it was and may be cancelled only if that state may: a wait
 // is no way around the proof of a repair.
 func stepOf(c Case, to CaseState) *caseStep {
-	if c.undecided() && to == Informed {
+	if c.Undecided() && to == Informed {
 		return nil // somebody looks at it first
 	}
 	for i, row := range caseSteps {

@@ -91,16 +91,16 @@ func opened(ctx context.Context, db postgres.DB, now time.Time, who identity.Pri
 	return dueCallback(ctx, db, now, c, "inform", now)
 }
 
-// undecided says whether a rule on trial has opened the case, or one for which there
+// Undecided says whether a rule on trial has opened the case, or one for which there
 // was no room, and nobody has looked at it yet.
-func (c Case) undecided() bool {
+func (c Case) Undecided() bool {
 	return c.Advised && (c.State == Open || c.State == Waiting && c.PreviousState == Open)
 }
 
 // vouch makes an undecided case one as any other when something that is not on trial
 // says the same (a proven rule, an inspection, the customer), or when there is room.
 func vouch(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, advised bool) (Case, error) {
-	if advised || !c.undecided() {
+	if advised || !c.Undecided() {
 		return c, nil
 	}
 	after, due := c, now.Add(informWithin)

@@ -210,7 +210,7 @@ func refuseStep(who identity.Principal, c Case, to CaseState) error {
 	from, target := c.State.Text(), to.Text()
 	refusal := problem.New(problem.Conflict, "the case is %s and cannot become %s", from.EN, target.EN).
 		WithZH("服务单处于「%s」，不能改为「%s」", from.ZH, target.ZH)
-	if c.undecided() && (to == Informed || to == Planned) {
+	if c.Undecided() && (to == Informed || to == Planned) {
 		return refuseUndecided().WithAllowed(stateNames(nextStates(c, who.Role))...)
 	}
 	if to == AwaitingCallback || to == Satisfied || to == Closed {

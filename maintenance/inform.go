@@ -39,7 +39,7 @@ func Inform(ctx context.Context, db postgres.DB, now time.Time, who identity.Pri
 }
 
 func inform(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal, c Case, contact machines.Contact, channel string, said machines.Text) (Case, error) {
-	if c.undecided() {
+	if c.Undecided() {
 		return Case{}, refuseUndecided()
 	}
 	recipient := contact.Phone

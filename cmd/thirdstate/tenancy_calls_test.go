@@ -42,7 +42,7 @@ func (x things) byCollection(name string) (string, bool) {
 		"readings": x.Reading.ID, "cases": x.Case.ID, "work-orders": x.Order.ID, "inspections": x.Order.ID, "checklist-items": x.Item.ID, "checklist": x.Item.ID,
 		"attachments": x.Photo.ID, "photos": x.Photo.ID, "callbacks": x.Callback, "complaints": x.Complaint.ID, "promises": x.Promise.ID, "plans": x.Plan.ID, "trouble-codes": x.Code.ID,
 		"users": x.People[identity.OwnerAdmin].ID, "tokens": x.People[identity.OwnerAdmin].TokenID, "models": x.w.Model.ID, "technicians": x.w.Technician,
-		"webhooks": x.Webhook.ID, "sweeps": x.Sweep, "backtests": x.Case.ID, "webhook-deliveries": x.Delivery.ID,
+		"webhooks": x.Webhook.ID, "sweeps": x.Sweep, "backtests": x.Case.ID, "alert-budgets": x.w.Technician, "webhook-deliveries": x.Delivery.ID,
 	}
 	keys := map[string]string{"observations": x.Machine.Key, "devices": x.Machine.Key, "unclaimed": x.Mark + "-9", "dead-letters": "1", "held-outcomes": x.Machine.ID.String(), "signal-mappings": x.Machine.ID.String(), "mappings": x.Machine.ID.String(), "rules": "BC5430THB-56"}
 	if id, ok := ids[name]; ok {
