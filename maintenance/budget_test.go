@@ -49,7 +49,9 @@ func (s *shop) news(t *testing.T, kind machines.Change, machine uuid.UUID, opene
 	if kind == machines.FindingClosed {
 		change.Finding.ClosedAt, change.Finding.CloseReason = &at, "cleared"
 	}
-	s.do(t, func(ctx context.Context, tx pgx.Tx) error { return Accept(ctx, tx, at, []machines.FindingChange{change}) })
+	s.do(t, func(ctx context.Context, tx pgx.Tx) error {
+		return Accept(ctx, tx, at, []machines.FindingChange{change})
+	})
 	return s.ofMode(t, machine, mode)
 }
 
