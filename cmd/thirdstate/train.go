@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,29 +9,36 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/internal/ucum"
 	"github.com/thirdstate/thirdstate/telemetry/rules/prognosis"
 	"github.com/thirdstate/thirdstate/telemetry/rules/watchfile"
 )
 
 // trainCommand learns how long machines last from those that were followed until they failed.
 type trainCommand struct {
-	Files      []string `arg:"" help:"CSV files, .gz too, of machines from new until they failed: each one's last row is its failure." placeholder:"FILE.csv"`
-	Name       string   `help:"Model of the machines: keeps what is learnt in the data folder under this name." placeholder:"MODEL"`
-	Data       string   `help:"The data folder." type:"path" placeholder:"DIR"`
-	Output     string   `help:"File to write instead, for watch --model." type:"path" placeholder:"FILE"`
-	Cap        float64  `help:"What remains at most, in hours or rows: beyond it nothing is told apart. Default: 0.6 of a typical life." placeholder:"LIFE"`
-	Age        string   `help:"Column that says how old the machine is, such as its hour meter; default: the age counts from its first row." placeholder:"COL"`
-	Unit       string   `help:"What that column counts." default:"hour" placeholder:"UNIT"`
-	Time       string   `help:"Column of the time, as of watch; none = ages are counted in rows." placeholder:"COL"`
-	TimeFormat string   `help:"How times are written: ${time_formats}; default: looks." placeholder:"FORMAT"`
-	Group      string   `help:"Column that names the machine; none = a file is one machine, called as the file." placeholder:"COL"`
-	Signals    []string `help:"Columns to learn from; default: all numbers." aliases:"condition" placeholder:"A,B"`
-	Context    []string `help:"Columns that explain the others: load, speed, ambient; at most four." placeholder:"C,D"`
-	Ignore     []string `help:"Columns to leave out." placeholder:"E,F"`
-	SkipBad    bool     `help:"Leave out cells and rows that cannot be read, and count them, instead of ending at the first."`
+	Files      []string          `arg:"" help:"CSV files, .gz too, of machines from new until they failed: each one's last row is its failure." placeholder:"FILE.csv"`
+	Name       string            `help:"Model of the machines, such as BC56: keeps what is learnt in the data folder under this name." placeholder:"MODEL"`
+	For        string            `help:"Model of the machines as the server knows it, where the name is another." placeholder:"MODEL"`
+	Component  string            `help:"Code of the component that failed, such as main_pump: a life begins when it is installed; none = the whole machine." placeholder:"CODE"`
+	Units      map[string]string `help:"Units of columns, in UCUM, such as oil_temp=Cel;flow=L/min: the server converts to them; none = as the server's model says." placeholder:"COL=UNIT;..." mapsep:";"`
+	Every      time.Duration     `help:"How far apart rows are that have an age but no time; a server needs to know." placeholder:"1h"`
+	Data       string            `help:"The data folder." type:"path" placeholder:"DIR"`
+	Output     string            `help:"File to write instead, for watch --model." type:"path" placeholder:"FILE"`
+	Cap        float64           `help:"What remains at most, in hours or rows: beyond it nothing is told apart. Default: 0.6 of a typical life." placeholder:"LIFE"`
+	Age        string            `help:"Column that says how old the machine is, such as its hour meter; default: the age counts from its first row." placeholder:"COL"`
+	Unit       string            `help:"What that column counts." default:"hour" placeholder:"UNIT"`
+	Time       string            `help:"Column of the time, as of watch; none = ages are counted in rows." placeholder:"COL"`
+	TimeFormat string            `help:"How times are written: ${time_formats}; default: looks." placeholder:"FORMAT"`
+	Group      string            `help:"Column that names the machine; none = a file is one machine, called as the file." placeholder:"COL"`
+	Signals    []string          `help:"Columns to learn from; default: all numbers." aliases:"condition" placeholder:"A,B"`
+	Context    []string          `help:"Columns that explain the others: load, speed, ambient; at most four." placeholder:"C,D"`
+	Ignore     []string          `help:"Columns to leave out." placeholder:"E,F"`
+	SkipBad    bool              `help:"Leave out cells and rows that cannot be read, and count them, instead of ending at the first."`
 }
 
 // modelEnding is of the files that hold what was learnt of a model of machines.
@@ -49,7 +57,10 @@ func (c *trainCommand) train(ctx context.Context, out, notes io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fleet := watchfile.Fleet{Age: c.Age, Unit: c.Unit}
+	if c.Every < 0 {
+		return problem.New(problem.Invalid, "--every %v: rows follow one another", c.Every)
+	}
+	fleet := watchfile.Fleet{Age: c.Age, Unit: c.Unit, Every: c.Every}
 	for _, name := range c.Files {
 		if err := c.read(ctx, &fleet, name); err != nil {
 			return err
@@ -61,7 +72,10 @@ func (c *trainCommand) train(ctx context.Context, out, notes io.Writer) error {
 		}
 	}
 	roles := fleet.Roles()
-	roles.Cap = c.Cap
+	roles.Cap, roles.For, roles.Component = c.Cap, cmp.Or(c.For, c.Name), c.Component
+	if roles.Units, err = c.units(slices.Concat(roles.Signals, roles.Contexts)); err != nil {
+		return err
+	}
 	model, err := prognosis.Train(fleet.Lives, roles)
 	if err != nil {
 		return problem.New(problem.Invalid, "cannot learn: %v", err)
@@ -70,6 +84,22 @@ func (c *trainCommand) train(ctx context.Context, out, notes io.Writer) error {
 		return err
 	}
 	return say(out, model, file)
+}
+
+// units are those of columns, in their order.
+func (c *trainCommand) units(columns []string) ([]string, error) {
+	list := make([]string, len(columns))
+	for name, unit := range c.Units {
+		i := slices.Index(columns, name)
+		if i < 0 {
+			return nil, problem.New(problem.Invalid, "--units: no column %s is learnt from; there are: %s", name, strings.Join(columns, ", "))
+		}
+		if !ucum.Known(unit) {
+			return nil, problem.New(problem.Invalid, "--units: %q of column %s is no unit of UCUM, such as Cel, bar or L/min", unit, name)
+		}
+		list[i] = unit
+	}
+	return list, nil
 }
 
 // target is the file that is written.
@@ -137,6 +167,12 @@ the %.0f %% interval held the truth in %.0f %% of the rows, %.3g %ss wide, the m
 written to %s, %.12s
 `,
 		m.Lives, m.Rows, len(m.Signals), len(m.Contexts), m.Typical, m.Unit, m.Cap, m.Unit, a.RMSE, a.ByAge, 100*prognosis.Coverage, 100*a.Covered, a.Width, m.Unit, file, m.Hash())
+	if l := m.Late; err == nil && l.RMSE > 0 {
+		_, err = fmt.Fprintf(out, "of machines that are heard first in the middle of their lives: an error of %.3g, an interval of %.3g %ss\n", l.RMSE, l.Width, m.Unit)
+	}
+	if err == nil && m.Every == 0 {
+		_, err = fmt.Fprintln(out, "its rows have no time: watch --model applies it, a running server cannot (--time, or --age with --every)")
+	}
 	if err == nil && a.RMSE > 0.9*a.ByAge {
 		_, err = fmt.Fprintln(out, "the signals say hardly more than the age does: do not rely on it")
 	}

@@ -30,10 +30,12 @@ type guess struct{ said, low, high, truth float64 }
 // judgement is what three ways to say what remains came to.
 type judgement struct {
 	cut, all []guess
+	unlike   int // flights of engines that are held to be unlike those of the fleet
 }
 
 // measureLives learns what remains of the fleets that ran to failure, and judges it.
 func measureLives(ctx context.Context, d *folder) (lines []Line, small []string, err error) {
+	var fleets []livesOf
 	for _, f := range d.files {
 		if !strings.HasPrefix(f.name(), "train") || !numbers(f.head, cmapssColumns) {
 			continue
@@ -47,6 +49,7 @@ func measureLives(ctx context.Context, d *folder) (lines []Line, small []string,
 			small = append(small, fmt.Sprintf("remaining life of %s (%d engines, %d are needed)", name, len(lives), leastInPart))
 			continue
 		}
+		fleets = append(fleets, livesOf{name, lives})
 		model, byAge, constant, err := judgeLives(ctx, lives)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", f.path, err)
@@ -57,7 +60,51 @@ func measureLives(ctx context.Context, d *folder) (lines []Line, small []string,
 			lines = append(lines, l.Line)
 		}
 	}
-	return lines, small, nil
+	strange, err := judgeStrangers(ctx, fleets)
+	return append(lines, strange...), small, err
+}
+
+// livesOf are those of one table.
+type livesOf struct {
+	name  string
+	lives []prognosis.Life
+}
+
+// longLife is what must not be said of an engine at its last flight.
+const longLife = 40
+
+// judgeStrangers asks the model of the first fleet about the last flights of the others,
+// which have faults and circumstances that it has not seen.
+func judgeStrangers(ctx context.Context, fleets []livesOf) (lines []Line, err error) {
+	if len(fleets) < 2 || ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	m, err := prognosis.Train(fleets[0].lives, cmapssRoles())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", fleets[0].name, err)
+	}
+	for _, other := range fleets[1:] {
+		long, nothing := 0, 0
+		for i := range other.lives {
+			f := m.Follow()
+			var last prognosis.Estimate
+			said := false
+			for j := range other.lives[i].Rows {
+				last, said = f.Observe(&other.lives[i].Rows[j])
+			}
+			switch {
+			case !said:
+				nothing++
+			case last.Remaining > longLife:
+				long++
+			}
+		}
+		set, share := fmt.Sprintf("%s by the model of %s", other.name, strings.TrimPrefix(fleets[0].name, "C-MAPSS ")), 100/float64(len(other.lives))
+		lines = append(lines,
+			Line{Set: set, Figure: "engines given more than 40 flights at their last, %", Watcher: share * float64(long), Clock: math.NaN(), Always: math.NaN()},
+			Line{Set: set, Figure: "engines of which nothing is said at their last, %", Watcher: share * float64(nothing), Clock: math.NaN(), Always: math.NaN()})
+	}
+	return lines, nil
 }
 
 // cmapssLives reads the engines of a table, in its order. A flight's age is the flights so
@@ -129,6 +176,9 @@ func judgeLives(ctx context.Context, lives []prognosis.Life) (model, byAge, cons
 				if !ok { // too young to say anything
 					e = prognosis.Estimate{Remaining: lifeCap, Low: 0, High: lifeCap}
 				}
+				if f.Why() == prognosis.Unlike {
+					model.unlike++
+				}
 				model.add(guess{e.Remaining, e.Low, e.High, truth}, cuts[j])
 				byAge.add(blind(math.Max(0, math.Min(lifeCap, life-float64(j+1))), truth), cuts[j])
 				constant.add(blind(left, truth), cuts[j])
@@ -196,6 +246,7 @@ func lifeLines(fleet string) []lifeLine {
 		{Line{Figure: "truth in the 80 % interval, all flights, %"}, func(j judgement) float64 { return covered(j.all) }},
 		{Line{Figure: "width of the interval, all flights, mean"}, func(j judgement) float64 { return width(j.all) }},
 		{Line{Figure: "the same with 50 flights or fewer left"}, func(j judgement) float64 { return width(late(j.all)) }},
+		{Line{Figure: "flights of engines held to be unlike the fleet, %"}, func(j judgement) float64 { return 100 * float64(j.unlike) / float64(max(1, len(j.all))) }},
 	}
 }
 

@@ -25,6 +25,11 @@ func (w *writer) list(list []float64) {
 
 func (w *writer) names(list []string) {
 	w.count(len(list))
+	w.texts(list...)
+}
+
+// texts may be empty.
+func (w *writer) texts(list ...string) {
 	for _, name := range list {
 		w.count(len(name))
 		w.b = append(w.b, name...)
@@ -97,9 +102,17 @@ func (r *reader) list(least, most int) []float64 {
 }
 
 func (r *reader) names(least, most int) []string {
+	list := r.texts(r.count(least, most))
+	for _, name := range list {
+		r.need(name != "")
+	}
+	return list
+}
+
+func (r *reader) texts(n int) []string {
 	list := make([]string, 0, 8)
-	for range r.count(least, most) {
-		name := string(r.take(r.count(1, maxName)))
+	for range n {
+		name := string(r.take(r.count(0, maxName)))
 		r.need(utf8.ValidString(name))
 		list = append(list, name)
 	}

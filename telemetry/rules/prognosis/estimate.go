@@ -15,11 +15,26 @@ type Model struct {
 	Lives    int     // that it was learnt from
 	Rows     int     // of them
 	Accuracy Accuracy
+	Late     Accuracy // of machines that are followed from the middle of their lives; zero = nothing is said of them
+
+	For       string   // model of machines that it is of; "" = not said
+	Component string   // code of the component that failed; "" = the machine as a whole
+	Units     []string // of the signals, then of the contexts, in UCUM; "" = not said
+	Every     float64  // seconds from row to row; 0 = nobody knows
+	Fresh     float64  // age up to which a machine that is heard first is followed from new
 
 	memory  memory
 	normal  *normal
-	forests []forest
-	margins margins
+	outlook outlook
+	known   head // asked about machines that are followed from new
+	late    head // and about those that are not
+}
+
+// head is what is asked, and how far it was off.
+type head struct {
+	forests  []forest
+	margins  margins
+	accuracy Accuracy
 }
 
 // Accuracy is how good a model was on lives that it had not seen, over all their rows,
@@ -39,6 +54,18 @@ type Estimate struct {
 	Low, High float64
 	More      bool
 }
+
+// Reason is why there is no estimate; "" = there is one.
+type Reason string
+
+// The reasons.
+const (
+	TooFew        Reason = "too_few_rows"
+	Circumstances Reason = "circumstances" // in which no life was; what was said before holds
+	Missing       Reason = "missing"       // more than a quarter of the signals have not come for long
+	Unlike        Reason = "unlike"        // the signals are, together, where those of no life were
+	Begun         Reason = "begun"         // it was heard first in the middle of its life, and no life was followed from there
+)
 
 // ask fills in the features, those of the signals only if they are others than before,
 // and asks the trees.

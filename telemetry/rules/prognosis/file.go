@@ -15,7 +15,7 @@ import (
 // names it.
 const (
 	magic    = "thirdstate remaining life\n"
-	format   = 1
+	format   = 2
 	header   = len(magic) + 1 + sha256.Size
 	MaxBytes = 8 << 20 // of a model as bytes
 	maxName  = 200     // bytes of a signal's name
@@ -68,16 +68,47 @@ func (m *Model) content() []byte {
 	w.names(m.Contexts)
 	w.names([]string{m.Unit})
 	w.names(slices.DeleteFunc([]string{m.Age}, func(s string) bool { return s == "" }))
-	w.floats(m.Cap, m.Typical, m.Step, float64(m.Lives), float64(m.Rows), m.Accuracy.RMSE, m.Accuracy.ByAge, m.Accuracy.Covered, m.Accuracy.Width)
+	w.texts(m.For, m.Component)
+	w.texts(m.Units...)
+	w.floats(m.Cap, m.Typical, m.Step, m.Every, m.Fresh, float64(m.Lives), float64(m.Rows))
 	w.floats(m.memory.initial, m.memory.fast, m.memory.mid, m.memory.slow)
 	w.normal(m.normal)
-	w.floats(m.margins.low[:]...)
-	w.floats(m.margins.high[:]...)
-	w.count(len(m.forests))
-	for i := range m.forests {
-		w.forest(&m.forests[i])
-	}
+	w.outlook(&m.outlook)
+	w.head(&m.known)
+	w.head(&m.late)
 	return w.b
+}
+
+func (w *writer) head(h *head) {
+	w.count(len(h.forests))
+	if len(h.forests) == 0 {
+		return
+	}
+	w.floats(h.accuracy.RMSE, h.accuracy.ByAge, h.accuracy.Covered, h.accuracy.Width)
+	w.floats(h.margins.low[:]...)
+	w.floats(h.margins.high[:]...)
+	for i := range h.forests {
+		w.forest(&h.forests[i])
+	}
+}
+
+func (r *reader) head(signals, least int) head {
+	var h head
+	forests := r.count(least, folds)
+	if forests == 0 {
+		return h
+	}
+	h.accuracy = Accuracy{r.within(0, math.MaxFloat32), r.within(0, math.MaxFloat32), r.within(0, 1.000001), r.within(0, math.MaxFloat32)}
+	for b := range bands {
+		h.margins.low[b] = r.within(-math.MaxFloat32, 0)
+	}
+	for b := range bands {
+		h.margins.high[b] = r.within(0, math.MaxFloat32)
+	}
+	for range forests {
+		h.forests = append(h.forests, r.forest(signals))
+	}
+	return h
 }
 
 func (r *reader) model() *Model {
@@ -89,20 +120,19 @@ func (r *reader) model() *Model {
 	for _, age := range r.names(0, 1) {
 		m.Age = age
 	}
+	if texts := r.texts(2); len(texts) == 2 {
+		m.For, m.Component = texts[0], texts[1]
+	}
+	m.Units = r.texts(signals + contexts)
 	m.Cap, m.Typical, m.Step = r.above(0), r.above(0), r.within(0, math.MaxFloat32)
+	m.Every, m.Fresh = r.within(0, math.MaxFloat32), r.within(0, math.MaxFloat32)
 	m.Lives, m.Rows = int(r.within(1, maxLives)), int(r.within(1, 1<<40))
-	m.Accuracy = Accuracy{r.within(0, math.MaxFloat32), r.within(0, math.MaxFloat32), r.within(0, 1.000001), r.within(0, math.MaxFloat32)}
 	m.memory = memory{r.within(1, 1<<40), r.within(1, 1<<40), r.within(1, 1<<40), r.within(1, 1<<40)}
 	m.normal = r.normal(signals, contexts)
-	for b := range bands {
-		m.margins.low[b] = r.within(-math.MaxFloat32, 0)
-	}
-	for b := range bands {
-		m.margins.high[b] = r.within(0, math.MaxFloat32)
-	}
-	for range r.count(1, folds) {
-		m.forests = append(m.forests, r.forest(signals))
-	}
+	m.outlook = r.outlook(signals)
+	m.known = r.head(signals, 1)
+	m.late = r.head(signals, 0)
+	m.Accuracy, m.Late = m.known.accuracy, m.late.accuracy
 	return m
 }
 

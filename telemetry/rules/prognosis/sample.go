@@ -1,36 +1,77 @@
 package prognosis
 
-import "math"
+import (
+	"math"
+	"sort"
+)
 
 // sample is the rows of all lives that are fitted.
 type sample struct {
-	tracks [][]track // of each signal, at each row
-	ages   []float64
-	target []float64 // what remained, at most the cap
-	life   []int32
-	table  table // features without those of an index
+	tracks  [][]track // of each signal, at each row
+	ages    []float64
+	target  []float64 // what remained, at most the cap
+	life    []int32
+	settled []bool // of a machine that was followed long enough to be asked about
+	table   table  // features without those of an index
 }
 
-// sample follows each life. Of very many rows it takes every second, third ...
-func (m *Model) sample(lives []Life) *sample {
-	signals, rows := len(m.Signals), 0
+// stretch is a part of a life that is followed: from a row to the last one.
+type stretch struct {
+	life, from int
+	heard      bool // from its middle on: how the machine began is not known
+}
+
+// whole are the lives from their beginning.
+func whole(lives []Life) []stretch {
+	list := make([]stretch, len(lives))
 	for i := range lives {
-		rows += len(lives[i].Rows)
+		list[i].life = i
+	}
+	return list
+}
+
+// heard are the lives as who hears of the machine late sees them: from four ages on.
+func heard(lives []Life, typical float64) []stretch {
+	var list []stretch
+	for i := range lives {
+		l := &lives[i]
+		for _, share := range []float64{0.2, 0.4, 0.6, 0.8} {
+			from := sort.Search(len(l.Rows), func(j int) bool { return l.Rows[j].Age >= share*typical })
+			if from > 0 && from < len(l.Rows) {
+				list = append(list, stretch{i, from, true})
+			}
+		}
+	}
+	return list
+}
+
+// sample follows machines. Of very many rows it takes every second, third ...
+func (m *Model) sample(lives []Life, list []stretch) *sample {
+	signals, rows := len(m.Signals), 0
+	for _, p := range list {
+		rows += len(lives[p.life].Rows) - p.from
 	}
 	step := 1 + rows*features(signals)/maxCells
 	s := &sample{}
-	for i := range lives {
-		l := &lives[i]
+	for _, p := range list {
+		l := &lives[p.life]
 		f := m.Follow()
-		for j := range l.Rows {
-			r := &l.Rows[j]
+		for j := range l.Rows[p.from:] {
+			r := &l.Rows[p.from+j]
 			if !f.take(r) || j%step != 0 {
 				continue
 			}
-			s.tracks = append(s.tracks, append([]track(nil), f.tracks...))
+			tracks := append([]track(nil), f.tracks...)
+			if p.heard {
+				for i := range tracks {
+					tracks[i].initial = math.NaN()
+				}
+			}
+			s.tracks = append(s.tracks, tracks)
 			s.ages = append(s.ages, r.Age)
 			s.target = append(s.target, math.Min(m.Cap, l.last()-r.Age))
-			s.life = append(s.life, int32(i)) //nolint:gosec // bounded by maxLives
+			s.life = append(s.life, int32(p.life)) //nolint:gosec // bounded by maxLives
+			s.settled = append(s.settled, f.rows >= m.memory.fast)
 		}
 	}
 	column, into := make([][]float32, perTrack), make([]float32, perTrack)
@@ -64,6 +105,15 @@ func (s *sample) moves() bool {
 		}
 	}
 	return false
+}
+
+// lives counts the lives that rows are of.
+func (s *sample) lives() int {
+	seen := map[int32]bool{}
+	for _, l := range s.life {
+		seen[l] = true
+	}
+	return len(seen)
 }
 
 // indexed are the columns of an index.

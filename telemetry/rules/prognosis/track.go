@@ -15,9 +15,12 @@ type track struct {
 // memory is how many rows each of them looks back on: shares of a typical life.
 type memory struct{ initial, fast, mid, slow float64 }
 
+// shareInitial of a typical life is what counts as its beginning.
+const shareInitial = 20
+
 func remember(typical float64) memory {
 	share := func(of float64) float64 { return math.Max(1, typical/of) }
-	return memory{initial: share(20), fast: share(30), mid: share(10), slow: share(4)}
+	return memory{initial: share(shareInitial), fast: share(30), mid: share(10), slow: share(4)}
 }
 
 // add takes one value. The first ones are averaged evenly.

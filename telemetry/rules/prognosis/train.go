@@ -28,6 +28,11 @@ type Options struct {
 	Age      string // name of what says a row's age; "" = it is counted from the first row
 	Unit     string // of ages; default Rows
 	Cap      float64
+
+	For       string   // model of machines that the lives are of
+	Component string   // code of the component that failed; "" = the machine as a whole
+	Units     []string // of the signals, then of the contexts, in UCUM; "" = not said; nil = none is
+	Every     float64  // seconds from row to row; 0 = nobody knows
 }
 
 // What ages are counted in, where nothing says them.
@@ -46,6 +51,7 @@ const (
 	folds        = 5
 	treesPerFold = 50
 	capShare     = 0.6 // of a typical life
+	freshShare   = 1.0 / shareInitial
 	flattening   = 1e-2
 )
 
@@ -56,34 +62,55 @@ func Train(lives []Life, o Options) (*Model, error) {
 	if err := check(lives, o); err != nil {
 		return nil, err
 	}
-	m := &Model{Signals: o.Signals, Contexts: o.Contexts, Age: o.Age, Unit: cmp.Or(o.Unit, Rows), Cap: o.Cap, Lives: len(lives)}
+	m := &Model{Signals: o.Signals, Contexts: o.Contexts, Age: o.Age, Unit: cmp.Or(o.Unit, Rows), Cap: o.Cap, Lives: len(lives),
+		For: o.For, Component: o.Component, Units: o.Units, Every: o.Every}
+	if m.Units == nil {
+		m.Units = make([]string, len(o.Signals)+len(o.Contexts))
+	}
 	rows, ages := make([]float64, len(lives)), make([]float64, len(lives))
 	for i := range lives {
 		rows[i], ages[i] = float64(len(lives[i].Rows)), lives[i].last()
 		m.Rows += len(lives[i].Rows)
+		m.Fresh = math.Max(m.Fresh, lives[i].Rows[0].Age)
 	}
 	slices.Sort(rows)
 	slices.Sort(ages)
 	m.Typical = ages[len(ages)/2]
+	m.Fresh = math.Max(m.Fresh, freshShare*m.Typical)
 	m.Step = step(lives)
 	if m.Cap == 0 {
 		m.Cap = capShare * m.Typical
 	}
 	m.memory = remember(rows[len(rows)/2])
 	m.normal = learnNormal(lives, len(o.Signals), len(o.Contexts))
-	s := m.sample(lives)
+	s := m.sample(lives, whole(lives))
 	if !s.moves() {
 		return nil, fmt.Errorf("no signal moves: there is nothing to learn from")
 	}
+	m.known = m.learn(s)
+	late := m.sample(lives, heard(lives, m.Typical))
+	if late.moves() && late.lives() >= leastLives {
+		m.late = m.learn(late)
+		m.outlook = learnOutlook(s, late)
+	} else {
+		m.outlook = learnOutlook(s)
+	}
+	m.Accuracy, m.Late = m.known.accuracy, m.late.accuracy
+	return m, nil
+}
+
+// learn grows the forests of one way to know a machine.
+func (m *Model) learn(s *sample) head {
+	var h head
 	var judged []said
 	for k := range folds {
 		f := m.grow(s, k)
 		judged = append(judged, s.judge(&f, k, m.Cap, m.Typical)...)
-		m.forests = append(m.forests, f)
+		h.forests = append(h.forests, f)
 	}
-	m.margins = measureMargins(judged, m.Cap)
-	m.Accuracy = m.measure(judged)
-	return m, nil
+	h.margins = measureMargins(judged, m.Cap)
+	h.accuracy = h.measure(judged, m.Cap)
+	return h
 }
 
 // step is how far apart rows are, the median over lives.
@@ -109,6 +136,12 @@ func check(lives []Life, o Options) error {
 		return fmt.Errorf("%d machines that were followed until they failed: %d to %d are needed", len(lives), leastLives, maxLives)
 	case len(o.Unit) > maxName || len(o.Age) > maxName:
 		return fmt.Errorf("the name of the age or of its unit is longer than %d bytes", maxName)
+	case len(o.For) > maxName || len(o.Component) > maxName:
+		return fmt.Errorf("the name of the machines' model or of the component is longer than %d bytes", maxName)
+	case o.Units != nil && len(o.Units) != len(o.Signals)+len(o.Contexts):
+		return fmt.Errorf("%d units for %d signals", len(o.Units), len(o.Signals)+len(o.Contexts))
+	case !(o.Every >= 0 && o.Every < math.MaxFloat32):
+		return fmt.Errorf("rows that are %v s apart", o.Every)
 	case !(o.Cap >= 0 && o.Cap < math.MaxFloat32):
 		return fmt.Errorf("a cap of %v on what remains: it must be positive", o.Cap)
 	}
@@ -160,11 +193,11 @@ func (m *Model) learnIndex(s *sample, rows []int32) index {
 
 // measure says how good the forests were on lives that they had not seen, beside what
 // could be said without looking at a signal.
-func (m *Model) measure(judged []said) Accuracy {
+func (h *head) measure(judged []said, most float64) Accuracy {
 	var a Accuracy
 	n := float64(len(judged))
 	for _, s := range judged {
-		low, high := m.margins.around(s.remaining, m.Cap)
+		low, high := h.margins.around(s.remaining, most)
 		a.RMSE += s.rest * s.rest / n
 		a.ByAge += s.byAge * s.byAge / n
 		a.Width += (high - low) / n

@@ -30,11 +30,13 @@ type Fleet struct {
 	Signals  []string
 	Contexts []string
 	Timed    bool
-	Notes    []string // what was taken for what, a line each
+	Every    time.Duration // from row to row where rows have no time; 0 = nobody knows
+	Notes    []string      // what was taken for what, a line each
 
 	names  []string // signals, then contexts
 	values int
 	taken  map[string]bool // names of machines
+	steps  []float64       // seconds from row to row, the median of each machine
 }
 
 // Roles are what a model is learnt of.
@@ -43,7 +45,19 @@ func (f *Fleet) Roles() prognosis.Options {
 	if f.Age != "" {
 		o.Unit = cmp.Or(f.Unit, prognosis.Hours)
 	}
+	if o.Every = f.Every.Seconds(); f.Timed {
+		o.Every = median(f.steps)
+	}
 	return o
+}
+
+// median is the upper one; 0 of nothing.
+func median(list []float64) float64 {
+	if len(list) == 0 {
+		return 0
+	}
+	list = slices.Sorted(slices.Values(list))
+	return list[len(list)/2]
 }
 
 // unitOf is what ages are counted in.
@@ -59,6 +73,7 @@ type reading struct {
 	life        *prognosis.Life
 	first, last time.Time
 	values      []observation.Value // of the row before
+	steps       []float64           // seconds from row to row
 }
 
 // Read adds the machines of a file: each one's last row is its failure. All files have
@@ -105,7 +120,7 @@ func (f *Fleet) Read(ctx context.Context, r io.Reader, name string, opts Options
 			return fmt.Errorf("%s: there is a machine %s already, from a file before", name, short(m.life.Machine))
 		}
 		f.taken[m.life.Machine] = true
-		f.Lives = append(f.Lives, *m.life)
+		f.Lives, f.steps = append(f.Lives, *m.life), append(f.steps, median(m.steps))
 	}
 	f.Notes = append(f.Notes, (&run{table: t}).notes()...)
 	return nil
@@ -175,6 +190,9 @@ func (f *Fleet) row(t *table, m *reading, row row) error {
 	}
 	if f.values += len(f.names); f.values > maxLifeValues {
 		return t.fault(row.line, "more than %d values in all: leave out columns, or every second row", maxLifeValues)
+	}
+	if n > 0 && row.at.After(m.last) {
+		m.steps = append(m.steps, row.at.Sub(m.last).Seconds())
 	}
 	m.last, m.values = row.at, append(m.values[:0], row.values...)
 	m.life.Rows = append(m.life.Rows, prognosis.Row{Age: age, Values: arrange(make([]float64, len(f.names)), f.names, row.values)})

@@ -15,6 +15,7 @@ import (
 type Lasting struct {
 	prognosis.Estimate
 	Known bool // else it says nothing
+	Why   prognosis.Reason
 	Unit  string
 }
 
@@ -26,6 +27,7 @@ type life struct {
 	row      prognosis.Row
 	said     prognosis.Estimate
 	known    bool
+	why      prognosis.Reason // for which there is no estimate
 	rows     int
 	began    float64 // age at the first row
 }
@@ -53,8 +55,12 @@ func (l *life) observe(m *watched, timed bool) {
 		l.began = l.row.Age
 	}
 	arrange(l.row.Values, l.names, m.values)
-	if said, known := l.follower.Observe(&l.row); known {
+	said, known := l.follower.Observe(&l.row)
+	switch l.why = l.follower.Why(); {
+	case known:
 		l.said, l.known = said, true
+	case l.why != prognosis.Circumstances: // of which what was said before holds
+		l.known = false
 	}
 }
 
@@ -110,11 +116,22 @@ func (l *life) line() *remaining {
 
 func hundredth(v float64) float64 { return math.Round(v*100) / 100 }
 
+// unestimated are the reasons for which nothing is said, in English and Chinese.
+var unestimated = map[prognosis.Reason][2]string{ //nolint:gochecknoglobals // a constant list
+	prognosis.TooFew:        {"too few rows", "行数太少"},
+	prognosis.Circumstances: {"in circumstances that no machine was in", "工况未见过"},
+	prognosis.Missing:       {"too many signals are missing", "缺少的信号太多"},
+	prognosis.Unlike:        {"unlike the machines that it was learnt from", "与所学设备不同"},
+	prognosis.Begun:         {"heard first in the middle of its life", "从寿命中途才有数据"},
+}
+
 // lasting writes an estimate in words.
 func (w words) lasting(l Lasting) string {
 	thing := w.say(l.Unit+"s", cmp.Or(map[string]string{prognosis.Hours: "小时", prognosis.Rows: "行"}[l.Unit], l.Unit))
 	low, high, about := whole(l.Low), whole(l.High), whole(l.Remaining)
 	switch {
+	case !l.Known && unestimated[l.Why][0] != "":
+		return w.say("no estimate: "+unestimated[l.Why][0], "无估计："+unestimated[l.Why][1])
 	case !l.Known:
 		return w.say("no estimate", "无估计")
 	case l.More && l.Remaining >= l.High*(1-1e-9):

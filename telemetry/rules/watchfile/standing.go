@@ -22,7 +22,7 @@ func (m *watched) standing() Standing {
 	s := Standing{Machine: m.name}
 	s.Score, s.Contributors = m.rules.Score()
 	if l := m.life; l != nil {
-		s.Lasts = &Lasting{l.said, l.known, l.model.Unit}
+		s.Lasts = &Lasting{l.said, l.known, l.why, l.model.Unit}
 	}
 	return s
 }
