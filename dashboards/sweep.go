@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/thirdstate/thirdstate/internal/problem"
+	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/maintenance"
 )
 
@@ -75,10 +76,23 @@ func doLooked(r *request, tx pgx.Tx) (string, error) {
 
 // shared names what a sweep's machines have in common, as far as it is known.
 func shared(v view, s maintenance.Sweep, model string) string {
-	parts := []string{model}
-	for _, p := range []struct{ key, value string }{{"sweep.batch", s.Batch}, {"sweep.firmware", s.Firmware}, {"sweep.duty", s.Duty}} {
-		if p.value != "" {
-			parts = append(parts, v.T(p.key, p.value))
+	return known(v, model, [][2]string{{"sweep.batch", s.Batch}, {"sweep.firmware", s.Firmware}, {"sweep.duty", s.Duty}})
+}
+
+// making is how a component was made, as far as it is known.
+func making(v view, c machines.Component) string {
+	return known(v, c.Serial, [][2]string{{"sweep.batch", c.Batch}, {"sweep.firmware", c.Firmware}})
+}
+
+// known lists what is known beside a name: texts with their values.
+func known(v view, name string, list [][2]string) string {
+	parts := []string{}
+	if name != "" {
+		parts = append(parts, name)
+	}
+	for _, x := range list {
+		if x[1] != "" {
+			parts = append(parts, v.T(x[0], x[1]))
 		}
 	}
 	return strings.Join(parts, " · ")

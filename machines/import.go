@@ -193,12 +193,12 @@ func (w *world) make(ctx context.Context, db postgres.DB, now time.Time, who ide
 // The machines of one batch with their ownership, first line of life and audit
 // entry. COPY cannot be used: it does not go with row-level security.
 const importSQL = `WITH row AS (
-		SELECT * FROM unnest(@ids::uuid[], @keys::text[], @manufacturers::text[], @serials::text[], @names::text[], @namesEN::text[], @plates::text[],
+		SELECT * FROM unnest(@ids::uuid[], @keys::text[], @manufacturers::text[], @serials::text[], @names::text[], @namesEN::text[], @plates::text[], @duties::text[],
 			@models::uuid[], @customers::uuid[], @sites::uuid[], @devices::bool[], @ownerships::uuid[], @events::uuid[], @audits::uuid[])
-		AS r (id, key, manufacturer, serial, name, name_en, plate, model_id, customer_id, site_id, has_device, ownership, event, audit)
+		AS r (id, key, manufacturer, serial, name, name_en, plate, duty, model_id, customer_id, site_id, has_device, ownership, event, audit)
 	), machines AS (
-		INSERT INTO machine (id, key, manufacturer, serial, name, name_en, plate, model_id, customer_id, site_id, has_device, connectivity, health_since, created_at)
-		SELECT id, key, manufacturer, serial, name, name_en, plate, model_id, customer_id, site_id, has_device,
+		INSERT INTO machine (id, key, manufacturer, serial, name, name_en, plate, duty, model_id, customer_id, site_id, has_device, connectivity, health_since, created_at)
+		SELECT id, key, manufacturer, serial, name, name_en, plate, duty, model_id, customer_id, site_id, has_device,
 			CASE WHEN has_device THEN 'unknown' ELSE 'none' END, @now, @now FROM row
 	), owned AS (
 		INSERT INTO machine_ownership (id, machine_id, customer_id, valid_from) SELECT ownership, id, customer_id, @now FROM row WHERE customer_id IS NOT NULL
@@ -208,7 +208,7 @@ const importSQL = `WITH row AS (
 	)
 	INSERT INTO audit (id, entity, entity_id, machine_id, customer_id, at, actor, action, after)
 	SELECT audit, 'machine', id, id, customer_id, @now, @actor, 'imported',
-		jsonb_build_object('key', key, 'manufacturer', manufacturer, 'serial', serial, 'name', name, 'plate', plate,
+		jsonb_build_object('key', key, 'manufacturer', manufacturer, 'serial', serial, 'name', name, 'plate', plate, 'duty', duty,
 			'modelId', model_id, 'customerId', customer_id, 'siteId', site_id, 'hasDevice', has_device) FROM row`
 
 func (w *world) addMachines(ctx context.Context, db postgres.DB, now time.Time, who identity.Principal) error {
@@ -230,7 +230,7 @@ func (w *world) columns(batch []*line) pgx.NamedArgs {
 	refs := map[string][]*uuid.UUID{}
 	var devices []bool
 	for _, l := range batch {
-		for name, value := range map[string]string{"keys": l.key, "manufacturers": l.manufacturer, "serials": l.serial, "names": l.name, "namesEN": l.nameEN, "plates": l.plate} {
+		for name, value := range map[string]string{"keys": l.key, "manufacturers": l.manufacturer, "serials": l.serial, "names": l.name, "namesEN": l.nameEN, "plates": l.plate, "duties": l.duty} {
 			texts[name] = append(texts[name], value)
 		}
 		for _, name := range []string{"ids", "ownerships", "events", "audits"} {

@@ -24,9 +24,9 @@ const (
 
 // line is one machine of a file, named by the line that it stands on.
 type line struct {
-	number                                                                int
-	manufacturer, serial, model, name, nameEN, plate, key, customer, site string
-	device                                                                bool
+	number                                                                      int
+	manufacturer, serial, model, name, nameEN, plate, key, customer, site, duty string
+	device                                                                      bool
 }
 
 type importColumn struct {
@@ -47,6 +47,7 @@ var importColumns = []importColumn{
 	{"name_en", false, 200, func(l *line) *string { return &l.nameEN }},
 	{"plate", false, 32, func(l *line) *string { return &l.plate }},
 	{"key", false, longestKey, func(l *line) *string { return &l.key }},
+	{"duty", false, 100, func(l *line) *string { return &l.duty }},
 	{"device", false, 5, nil},
 }
 

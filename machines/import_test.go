@@ -25,6 +25,22 @@ func (f *fleet) load(text string, dryRun bool) (report machines.Report, err erro
 	return report, err
 }
 
+// What a machine mostly does may be said in the file; sisters are of the same duty.
+func TestImport_KeepsTheDuty(t *testing.T) {
+	f := newFleet(t)
+	if _, err := f.load(strings.TrimSpace(header)+",duty\nBeichen,m00045,,,,,quarry\nBeichen,m00046,,,,,\n", false); err != nil {
+		t.Fatal(err)
+	}
+	f.do(func(ctx context.Context, db postgres.DB) error {
+		for key, want := range map[string]string{"m00045": "quarry", "m00046": ""} {
+			if m, err := machines.ByKey(ctx, db, key); err != nil || m.Duty != want {
+				t.Errorf("%s: %q, %v", key, m.Duty, err)
+			}
+		}
+		return nil
+	})
+}
+
 func TestImport_MakesWhatTheFileNames(t *testing.T) {
 	f := newFleet(t)
 	file := "\uFEFF" + header +
