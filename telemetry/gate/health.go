@@ -51,6 +51,16 @@ type RuleHealth struct {
 	Missing       string     `json:"missing" doc:"a signal that it waits for"`
 }
 
+// staged is the rule as the gate would hold it; one that it does not hold yet has been
+// in its stage for ever.
+func (h RuleHealth) staged() Staged {
+	s := Staged{Rule: h.Rule, RuleHash: h.RuleHash, Model: h.Model, Stage: h.Stage, SetBy: h.SetBy, Reason: h.Reason}
+	if h.Since != nil {
+		s.Since = *h.Since
+	}
+	return s
+}
+
 type spoken struct {
 	Rule   string     `db:"rule"`
 	Hash   string     `db:"rule_hash"`

@@ -12,6 +12,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
+	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
 
 // A rule begins as if four of its flags had been judged true and none false, after
@@ -82,19 +83,12 @@ func betaBelow(x float64, a, b int) float64 {
 	return sum
 }
 
-const louderSQL = `SELECT ` + stageColumns + ` FROM rule_stage WHERE stage <> 'shadow' ORDER BY rule, rule_hash FOR UPDATE`
+const lockStagesSQL = `SELECT rule FROM rule_stage ORDER BY rule, rule_hash FOR UPDATE`
 
-// Review takes a stage from each rule that the gate holds whose flags, of those that
-// it has raised in its present stage, are judged false too often: written to the audit
-// log and told to the service manager. Only people promote.
+// Review takes a stage from each rule in force whose flags, of those that it has raised
+// in its present stage, are judged false too often: written to the audit log and told
+// to the service manager. Only people promote, and only they silence an alarm.
 func (g *Gate) Review(ctx context.Context, now time.Time) error {
-	loud := false
-	for _, stage := range g.Fleet.Stages() {
-		loud = loud || stage != machines.Shadow
-	}
-	if !loud {
-		return nil
-	}
 	demoted := 0
 	err := g.as(ctx, func(tx pgx.Tx) (err error) {
 		demoted, err = g.review(ctx, tx, now)
@@ -110,9 +104,18 @@ func (g *Gate) Review(ctx context.Context, now time.Time) error {
 }
 
 func (g *Gate) review(ctx context.Context, db postgres.DB, now time.Time) (demoted int, err error) {
-	list, err := postgres.All[Staged](ctx, db, louderSQL, nil)
+	if _, err := postgres.Run(ctx, db, lockStagesSQL, nil); err != nil {
+		return 0, err
+	}
+	inForce, err := g.listed(ctx, db)
 	if err != nil {
 		return 0, err
+	}
+	var list []Staged
+	for _, h := range inForce {
+		if h.Stage == machines.Dispatch || h.Stage == machines.Advise && h.Severity != string(rules.Alarm) {
+			list = append(list, h.staged())
+		}
 	}
 	said, err := g.verdicts(ctx, db, list, true)
 	if err != nil {
