@@ -20,6 +20,7 @@ import (
 var goesAlong = []string{
 	`UPDATE component SET customer_id = @to WHERE machine_id = @machineID AND removed_at IS NULL`,
 	`UPDATE finding SET customer_id = @to WHERE machine_id = @machineID AND state = 'open'`,
+	`UPDATE remaining_life SET customer_id = @to WHERE machine_id = @machineID`,
 	`UPDATE trouble_code SET customer_id = @to WHERE machine_id = @machineID AND cleared_at IS NULL`,
 	`UPDATE service_case SET customer_id = @to WHERE machine_id = @machineID AND state NOT IN ('closed', 'cancelled')`,
 	`UPDATE service_plan SET customer_id = @to WHERE machine_id = @machineID`,

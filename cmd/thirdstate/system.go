@@ -27,6 +27,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intake"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+	"github.com/thirdstate/thirdstate/telemetry/lifespan"
 	"github.com/thirdstate/thirdstate/telemetry/logbook"
 )
 
@@ -50,6 +51,7 @@ type system struct {
 	held       *detection.Store
 	runner     *detection.Runner
 	gate       *gate.Gate
+	lives      *lifespan.Keeper
 	embedded   *intake.Embedded
 	external   *intake.External
 	resender   *telemetry.Resender
@@ -82,7 +84,7 @@ func open(ctx context.Context, s settings, demo bool, log *slog.Logger) (*system
 			}
 			return saveClock(ctx, y.pool, y.clock) // a run that is killed at once must not let it go back
 		},
-		y.openWebhooks, y.openIntake, y.openHistory, y.openRules, y.openForwarder,
+		y.openWebhooks, y.openIntake, y.openHistory, y.openLives, y.openRules, y.openForwarder,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -128,6 +130,15 @@ func (y *system) openDatabase(ctx context.Context) error {
 	return nil
 }
 
+// openLives finds the models that train has kept. In PostgreSQL raw values last for a while.
+func (y *system) openLives(context.Context) error {
+	y.lives = &lifespan.Keeper{Pool: y.pool, Clock: y.clock, Log: y.log, History: y.history, Shelf: &lifespan.Shelf{Dir: modelFolder(y.Data), Log: y.log}}
+	if _, ours := y.history.(*history.Postgres); ours {
+		y.lives.KeepRaw = y.KeepRaw
+	}
+	return nil
+}
+
 func (y *system) openRules(ctx context.Context) error {
 	base, err := y.ruleFolder().start()
 	if err != nil {
@@ -170,6 +181,7 @@ func (y *system) run(ctx context.Context, more ...func(context.Context) error) e
 		y.runner.Run,
 		y.runRules,
 		y.gate.Run,
+		y.lives.Run,
 		y.runHistory,
 		y.runLogbook,
 		y.runJobs,

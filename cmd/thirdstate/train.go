@@ -15,6 +15,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/internal/ucum"
+	"github.com/thirdstate/thirdstate/telemetry/lifespan"
 	"github.com/thirdstate/thirdstate/telemetry/rules/prognosis"
 	"github.com/thirdstate/thirdstate/telemetry/rules/watchfile"
 )
@@ -41,13 +42,13 @@ type trainCommand struct {
 	SkipBad    bool              `help:"Leave out cells and rows that cannot be read, and count them, instead of ending at the first."`
 }
 
-// modelEnding is of the files that hold what was learnt of a model of machines.
-const modelEnding = ".life"
-
 // modelFile is where what was learnt of machines of a model is kept.
 func modelFile(data, name string) string {
-	return filepath.Join(data, "prognosis", url.PathEscape(name)+modelEnding)
+	return filepath.Join(modelFolder(data), url.PathEscape(name)+lifespan.Ending)
 }
+
+// modelFolder is where a server looks for what was learnt.
+func modelFolder(data string) string { return filepath.Join(data, "prognosis") }
 
 // Run trains, and says on the standard output how good the model is.
 func (c *trainCommand) Run(ctx context.Context) error { return c.train(ctx, os.Stdout, os.Stderr) }

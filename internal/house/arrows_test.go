@@ -44,6 +44,7 @@ var arrows = []arrow{
 	{"telemetry/rules/snapshot", nil},
 	{"telemetry/logbook", []string{"telemetry/...", "machines/...", "internal/..."}},
 	{"telemetry/detection", []string{"telemetry/...", "machines/...", "internal/..."}},
+	{"telemetry/lifespan", []string{"telemetry/history", "telemetry/rules/prognosis", "machines", "internal/..."}}, // it knows what is stored, and no rules
 	{"telemetry/gate", []string{"telemetry/...", "machines/...", "internal/..."}},
 	{"deploy", nil},
 	{"internal", []string{"internal/..."}},

@@ -69,6 +69,8 @@ type Query struct {
 	Signals   []string // empty: all
 	From, To  time.Time
 	MaxPoints int // at most 5,000; 0 means 1,000
+
+	Width time.Duration // of buckets from From on: all values are reduced to them, however few; 0 = as MaxPoints says
 }
 
 // Series is one signal of a machine over time. Low and High equal Mean where
@@ -141,6 +143,9 @@ func (q Query) checked() (Query, error) {
 	if !q.From.Before(q.To) {
 		return q, problem.New(problem.Invalid, "from must be before to").WithFields(problem.Field{Pointer: "/from", Detail: "must be before to"})
 	}
+	if q.Width != 0 && (q.Width < time.Second || q.Width%time.Millisecond != 0 || q.To.Sub(q.From) > maxPoints*q.Width) {
+		return q, problem.New(problem.Invalid, "buckets must be of a second or more, and at most %d", maxPoints).WithFields(problem.Field{Pointer: "/width", Detail: "out of range"})
+	}
 	if q.MaxPoints < 1 || q.MaxPoints > maxPoints {
 		return q, problem.New(problem.Invalid, "points must be 1 to %d", maxPoints).WithFields(problem.Field{Pointer: "/points", Detail: "out of range"})
 	}
@@ -151,8 +156,12 @@ func (q Query) checked() (Query, error) {
 	return q, nil
 }
 
-// bucket is the width that gives at most MaxPoints buckets, in whole milliseconds.
+// bucket is the width that was asked for, or gives at most MaxPoints buckets, in whole
+// milliseconds.
 func (q Query) bucket() time.Duration {
+	if q.Width > 0 {
+		return q.Width
+	}
 	width := q.To.Sub(q.From) / time.Duration(q.MaxPoints)
 	return width.Truncate(time.Millisecond) + time.Millisecond
 }

@@ -45,6 +45,7 @@ var claims = []struct {
 	{"NeverStoresWhatIsNotFinite", neverStoresNaN},
 	{"GivesFewPointsAsTheyAre", givesRawPoints},
 	{"ReducesManyPoints", reducesPoints},
+	{"ReducesToTheWidthThatIsAskedFor", reducesToWidth},
 	{"ReducesNumbersThatNoSumHolds", reducesGreatNumbers},
 	{"GivesTheSignalsThatAreAskedFor", givesAskedSignals},
 	{"SurvivesANewModel", survivesNewModel},
@@ -268,6 +269,24 @@ func reducesPoints(t *testing.T, s shelf) {
 		if i > 0 && a.Low[i] != a.High[i-1]+1 {
 			t.Fatalf("between bucket %d and %d something is missing or doubled: %v, %v", i-1, i, a.High[i-1], a.Low[i])
 		}
+	}
+}
+
+// reducesToWidth: few values too, from From on, and values of other signals beside them.
+func reducesToWidth(t *testing.T, s shelf) {
+	s.write(t, s.point(10, val("a", 1)), s.point(30, val("a", 3), val("b", 7)), s.point(70, val("a", 5)), s.point(200, val("a", 9)))
+	q := Query{Machine: s.ref, Signals: []string{"a", "b"}, From: start.Add(5 * time.Second), To: start.Add(185 * time.Second), Width: time.Minute}
+	series, err := s.Range(program(t.Context()), q)
+	if err != nil || len(series) != 2 {
+		t.Fatalf("%v, %v", series, err)
+	}
+	a, b := series[0], series[1]
+	if fmt.Sprint(a.Mean, a.High, b.Mean) != "[2 5] [3 5] [7]" || !a.At[0].Equal(q.From) || !a.At[1].Equal(q.From.Add(time.Minute)) || !b.At[0].Equal(q.From) {
+		t.Errorf("%+v", series)
+	}
+	q.Width = time.Millisecond
+	if _, err := s.Range(program(t.Context()), q); problem.Of(err) != problem.Invalid {
+		t.Errorf("buckets of a millisecond: %v", err)
 	}
 }
 

@@ -231,6 +231,9 @@ func (h *Influx) Range(ctx context.Context, q Query) ([]Series, error) {
 }
 
 func (h *Influx) rangeByFlux(ctx context.Context, q Query, spans []span) ([]Series, error) {
+	if q.Width > 0 {
+		return h.reducedRange(ctx, q, spans)
+	}
 	series, few, err := h.rawRange(ctx, q, spans)
 	if err == nil && !few {
 		series, err = h.reducedRange(ctx, q, spans)
@@ -245,7 +248,7 @@ func (h *Influx) rangeByQL(ctx context.Context, q Query, spans []span) ([]Series
 		return nil, err
 	case most == 0: // CSV does not tell nothing from a query that failed
 		return h.rangeByFlux(ctx, q, spans)
-	case most <= q.MaxPoints:
+	case most <= q.MaxPoints && q.Width == 0:
 		series, _, err = h.rawRange(ctx, q, spans)
 	}
 	return series, err

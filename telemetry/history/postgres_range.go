@@ -77,8 +77,11 @@ func (r *rangeRead) bucket(i int) time.Time {
 	return r.q.From.Add(time.Duration(int64(i)*r.width) * time.Microsecond)
 }
 
-// few says whether each signal has no more than was asked for.
+// few says whether each signal has no more than was asked for, and may come as it is.
 func (r *rangeRead) few() bool {
+	if r.q.Width > 0 {
+		return false
+	}
 	for _, s := range r.signals {
 		if s.count > r.q.MaxPoints {
 			return false
