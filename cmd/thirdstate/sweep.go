@@ -101,15 +101,22 @@ func (y *system) sweep(ctx context.Context, tx pgx.Tx, now time.Time, who identi
 	return maintenance.RecordSweep(ctx, tx, now, who, s, list)
 }
 
-// telling is the finding of a case that says most of its fault: the newest of a rule whose evidence names a signal.
-func telling(findings []machines.Finding) (machines.Finding, rules.Evidence) {
+// telling is the finding of a case that says most of its fault: the newest of a rule whose evidence names a signal, and
+// rather one that measures from the machine's own normal than one that has met a limit, which says nothing of who is on the way.
+func telling(findings []machines.Finding) (newest machines.Finding, its rules.Evidence) {
 	for _, f := range findings {
 		var e rules.Evidence
-		if f.Source == "rule" && f.State != "dismissed" && json.Unmarshal(f.Evidence, &e) == nil && e.Signal != "" {
+		if f.Source != "rule" || f.State == "dismissed" || json.Unmarshal(f.Evidence, &e) != nil || e.Signal == "" {
+			continue
+		}
+		if e.Kind == "deviation" || e.Kind == "watcher" {
 			return f, e
 		}
+		if its.Signal == "" {
+			newest, its = f, e
+		}
 	}
-	return machines.Finding{}, rules.Evidence{}
+	return newest, its
 }
 
 func signalsOf(e rules.Evidence) []string {

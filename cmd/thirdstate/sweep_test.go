@@ -198,3 +198,25 @@ func TestSweep_ListsTheMachinesOfABadBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Who is on the way to a limit is told by the distance from his own normal, not by the limit that was met.
+func TestSweep_GoesByTheFindingThatMeasuresADrift(t *testing.T) {
+	t.Parallel()
+	of := func(rule, state, evidence string) machines.Finding {
+		return machines.Finding{Rule: rule, Source: "rule", State: state, Evidence: []byte(evidence)}
+	}
+	drift, limit := of("runs-hot", "closed", `{"kind":"deviation","signal":"oil"}`), of("stop", "open", `{"kind":"threshold","signal":"oil"}`)
+	for name, try := range map[string]struct {
+		findings []machines.Finding
+		want     string
+	}{
+		"the drift":          {[]machines.Finding{limit, drift}, "runs-hot"},
+		"the newest":         {[]machines.Finding{limit, of("other", "open", `{"kind":"threshold","signal":"oil"}`)}, "stop"},
+		"not what was wrong": {[]machines.Finding{of("wrong", "dismissed", `{"kind":"deviation","signal":"oil"}`), limit}, "stop"},
+		"nothing":            {[]machines.Finding{of("silence", "open", `{"kind":"silence"}`)}, ""},
+	} {
+		if got, _ := telling(try.findings); got.Rule != try.want {
+			t.Errorf("%s: %q, want %q", name, got.Rule, try.want)
+		}
+	}
+}

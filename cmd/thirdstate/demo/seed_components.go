@@ -3,11 +3,21 @@ package demo
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/thirdstate/thirdstate/cmd/thirdstate/simulate"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
+
+// The fan motors of these pump trucks' coolers were exchanged in one campaign. The first
+// one's came back to be repaired twice, and two of the others are warm.
+var exchangedCoolers = []string{"BC37T1911283", "BC37T2008331", "BC37T2302076", "BC37T2402118", "BC37T2106175"}
+
+const exchangedBatch = "FM-2503"
+
+var exchangedOn = time.Date(2025, 4, 14, 0, 0, 0, 0, time.UTC)
 
 // components gives a machine the maintainable items that its pack's rules watch.
 func (s *seeding) components(ctx context.Context, m machines.Machine, of simulate.Machine, pack *rules.Pack) error {
@@ -22,7 +32,11 @@ func (s *seeding) components(ctx context.Context, m machines.Machine, of simulat
 		}
 		seen[r.Component] = true
 		name := nameOf(r.Component)
-		_, err := machines.AddComponent(ctx, s.db, s.now, s.who, machines.Component{MachineID: m.ID, Code: r.Component, Name: name.ZH, NameEN: name.EN, Batch: batch, InstalledAt: of.HandedOver})
+		c := machines.Component{MachineID: m.ID, Code: r.Component, Name: name.ZH, NameEN: name.EN, Batch: batch, InstalledAt: of.HandedOver}
+		if r.Component == "hydraulic_cooler" && slices.Contains(exchangedCoolers, m.Key) {
+			c.Batch, c.InstalledAt = exchangedBatch, exchangedOn
+		}
+		_, err := machines.AddComponent(ctx, s.db, s.now, s.who, c)
 		if err != nil {
 			return fmt.Errorf("add component %s of %s: %w", r.Component, m.Key, err)
 		}
