@@ -3,6 +3,7 @@ package rules
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -243,6 +244,9 @@ func (tr *trace) check(t *testing.T, file string, found []Finding) {
 			told = append(told, f)
 		}
 		severity[f.Rule] = f.Severity
+		if e := f.Evidence; f.Change == Updated && e.Kind == "deviation" && math.Abs(e.Deviation) < releaseShare*e.Limit {
+			t.Errorf("%s: news of a fault that is within its normal again: %s", file, brief(f))
+		}
 	}
 	for i := range max(len(told), len(tr.expects)) {
 		switch {

@@ -91,7 +91,7 @@ func (m *Machine) judged(found []Finding, s *slot, j Judgement) []Finding {
 	case s.dwell.open && s.kind.sensor:
 		m.mark(s)
 	}
-	if s.dwell.open && !opened && j.State >= Calm && m.row.at-s.toldAt >= tellEvery {
+	if s.dwell.open && !opened && j.State > Calm && m.row.at-s.toldAt >= tellEvery { // evidence stays that of the fault
 		return m.tell(found, s)
 	}
 	return found
