@@ -20,6 +20,7 @@ type Batch struct {
 	From, To     intakelog.LSN
 	Observations []Located
 	Ticks        []Tick
+	Cohorts      []LocatedCohort
 	Presences    []LocatedPresence
 	Links        []LocatedLink
 	Numbers      []LocatedNumber
@@ -50,6 +51,13 @@ type Tick struct {
 	LSN     intakelog.LSN
 	At      time.Time
 	Excused bool
+}
+
+// LocatedCohort is how the machines of a kind stood to one another, as it was written
+// down: what reads it knows what it says.
+type LocatedCohort struct {
+	LSN     intakelog.LSN
+	Payload []byte
 }
 
 // Near is what a machine shares with others, so that they may fall silent together.

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -198,7 +199,9 @@ func (d *decoding) locate(i int) {
 			d.derived(r, p, parts)
 		case intakelog.Link:
 			d.link(r)
-		case intakelog.Message, intakelog.Cohort, intakelog.Relay, intakelog.Session, intakelog.Mapping:
+		case intakelog.Cohort:
+			d.Cohorts = append(d.Cohorts, LocatedCohort{r.LSN, bytes.Clone(r.Payload)})
+		case intakelog.Message, intakelog.Relay, intakelog.Session, intakelog.Mapping:
 		}
 		return
 	}

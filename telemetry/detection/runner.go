@@ -17,6 +17,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/formats"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
+	"github.com/thirdstate/thirdstate/telemetry/rules/sisters"
 	"github.com/thirdstate/thirdstate/telemetry/silence"
 )
 
@@ -26,6 +27,7 @@ type Outcome struct {
 	Position Position
 	News
 	Failures []Failure
+	Cohorts  []ToldCohort
 }
 
 // News is what was found and seen of machines.
@@ -36,7 +38,7 @@ type News struct {
 }
 
 func (o *Outcome) empty() bool {
-	return len(o.Changes)+len(o.Silences)+len(o.Seen)+len(o.Failures) == 0
+	return o.News.empty() && len(o.Failures)+len(o.Cohorts) == 0
 }
 
 // Commit stores an outcome in one transaction: findings, cases, jobs and the
@@ -73,6 +75,8 @@ type Runner struct {
 	surroundings silence.Surroundings
 	asked        *watched // of whom they are
 
+	sisters comparison
+
 	steps uint64             // observations shown to the rules
 	costs map[string]float64 // ns a row, by the hash of the pack
 
@@ -98,7 +102,8 @@ type watched struct {
 }
 
 // Config of a Runner. Dir holds the snapshots; Released is told up to which
-// record the log is no longer needed.
+// record the log is no longer needed, Tell is given how machines stand to one another,
+// for the log.
 type Config struct {
 	Fleet    *Fleet
 	Source   Source
@@ -107,6 +112,7 @@ type Config struct {
 	Dir      string
 	Log      *slog.Logger
 	Released func(intakelog.LSN)
+	Tell     func(*sisters.Cohort) // nil = machines are not compared
 }
 
 // NewRunner restores the newest snapshot that is not newer than the position;
@@ -121,6 +127,7 @@ func NewRunner(c Config) (*Runner, error) {
 		watched: map[string]*watched{}, costs: map[string]float64{}, dedup: telemetry.NewDedup(), pending: newPending(), shotEvery: snapshotEvery,
 		retry: func(attempt int) time.Duration { return min(200*time.Millisecond<<min(attempt, 8), 30*time.Second) },
 	}
+	r.sisters.tell = c.Tell
 	r.surround()
 	if r.released == nil {
 		r.released = func(intakelog.LSN) {}
@@ -243,6 +250,7 @@ func (r *Runner) runOnce(ctx context.Context, batch *telemetry.Batch) error {
 	r.sinceShot += len(batch.Observations) + 1
 	shot := r.takeRenewed() || r.sinceShot >= max(r.shotEvery, shotPerMachine*len(r.watched))
 	out := r.evaluate(batch)
+	r.tellCohorts()
 	fresh := batch.To > r.pos.LSN
 	switch {
 	case shot || fresh && r.pending.due():
@@ -299,7 +307,7 @@ func (r *Runner) evaluate(batch *telemetry.Batch) Outcome {
 			}
 		}
 	}
-	r.failures = nil // they are told already
+	r.failures, r.sisters.told, r.sisters.made = nil, nil, nil // they are told already
 	if batch.To > r.pos.LSN {
 		r.scores(touched) // as they are in the records
 		out.Position.LSN = batch.To
@@ -313,6 +321,7 @@ func (r *Runner) evaluate(batch *telemetry.Batch) Outcome {
 		}
 	}
 	r.lsn, out.Silences = batch.To, touched.told
+	out.Cohorts, r.sisters.told = r.sisters.told, nil
 	r.at.Store(uint64(r.lsn))
 	r.scores(touched)
 	out.Failures, r.failures = r.failures, nil
@@ -325,12 +334,13 @@ type step struct {
 	tick *telemetry.Tick
 	here *telemetry.LocatedPresence
 	link *telemetry.LocatedLink
+	kin  *telemetry.LocatedCohort
 }
 
-// merge gives observations, presences, ends of connections and ticks of a batch in
-// log order.
+// merge gives observations, presences, ends of connections, cohorts and ticks of a
+// batch in log order.
 func merge(b *telemetry.Batch) []step {
-	steps := make([]step, 0, len(b.Observations)+len(b.Presences)+len(b.Links)+len(b.Ticks))
+	steps := make([]step, 0, len(b.Observations)+len(b.Presences)+len(b.Links)+len(b.Cohorts)+len(b.Ticks))
 	for i := range b.Observations {
 		steps = append(steps, step{lsn: b.Observations[i].LSN, obs: &b.Observations[i]})
 	}
@@ -339,6 +349,9 @@ func merge(b *telemetry.Batch) []step {
 	}
 	for i := range b.Links {
 		steps = append(steps, step{lsn: b.Links[i].LSN, link: &b.Links[i]})
+	}
+	for i := range b.Cohorts {
+		steps = append(steps, step{lsn: b.Cohorts[i].LSN, kin: &b.Cohorts[i]})
 	}
 	for i := range b.Ticks {
 		steps = append(steps, step{lsn: b.Ticks[i].LSN, tick: &b.Ticks[i]})
@@ -357,6 +370,9 @@ func (r *Runner) step(s step, t *touched) []rules.Finding {
 		return nil
 	case s.link != nil:
 		r.left(s.link)
+		return nil
+	case s.kin != nil:
+		r.sisters.hear(s.kin, r.log)
 		return nil
 	}
 	if r.dedup.Again(s.obs.Origin) || r.dedup.Seen(&s.obs.Observation) {
@@ -386,6 +402,7 @@ func (r *Runner) tick(lsn intakelog.LSN, tick telemetry.Tick, t *touched) []rule
 		}
 		found = append(found, more...)
 	}
+	found = append(found, r.compare(lsn, tick.At, keys)...)
 	r.ticked = max(r.ticked, tick.At.UnixNano())
 	r.crowd.now, r.crowd.peers = r.ticked, map[group]*silence.Peers{}
 	for _, key := range keys {

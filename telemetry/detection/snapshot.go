@@ -41,8 +41,9 @@ type state struct {
 	Log      uuid.UUID
 	LSN      intakelog.LSN
 	Dedup    []byte
-	Ticked   int64 // event time of the last tick, Unix ns
-	Machines int   // that follow
+	Ticked   int64    // event time of the last tick, Unix ns
+	Cohorts  [][]byte // that wait for the next tick
+	Machines int      // that follow
 }
 
 type machineState struct {
@@ -233,7 +234,7 @@ func (r *Runner) snapshot() {
 func (r *Runner) keep() error {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	st := &state{Version: snapshotVersion, Log: r.pos.Log, LSN: r.lsn, Dedup: r.dedup.Snapshot(nil), Ticked: r.ticked, Machines: len(r.watched)}
+	st := &state{Version: snapshotVersion, Log: r.pos.Log, LSN: r.lsn, Dedup: r.dedup.Snapshot(nil), Ticked: r.ticked, Cohorts: r.sisters.waiting(), Machines: len(r.watched)}
 	var m machineState
 	return r.shots.write(st, func(yield func(*machineState) bool) {
 		for _, key := range slices.Sorted(maps.Keys(r.watched)) {
@@ -295,5 +296,6 @@ func (r *Runner) adopt(name string) error {
 	}
 	r.dedup, r.watched, r.crowd, r.ticked, r.lsn = dedup, machines, near, st.Ticked, st.LSN
 	r.at.Store(uint64(r.lsn))
+	r.sisters.resume(st.Cohorts)
 	return nil
 }

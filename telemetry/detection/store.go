@@ -87,6 +87,9 @@ func (s *Store) write(ctx context.Context, o Outcome, how func(context.Context, 
 					return err
 				}
 			}
+			if err := keepCohorts(ctx, tx, o.Cohorts); err != nil {
+				return err
+			}
 			return Advance(ctx, tx, c.now, o.Position)
 		})
 	})
@@ -100,7 +103,7 @@ func (s *Store) write(ctx context.Context, o Outcome, how func(context.Context, 
 }
 
 func (s *Store) together(ctx context.Context, c *commit, o Outcome) error {
-	if o.empty() {
+	if o.News.empty() {
 		return nil
 	}
 	return s.Apply(ctx, c.tx, c.now, o.News)

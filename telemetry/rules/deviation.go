@@ -40,6 +40,7 @@ type deviation struct {
 	onset    int64
 	line     trend
 	rows     int64
+	kin      *kin // what sisters have in common is taken off; nil = they do not matter
 	scratch  [statistics.MaxContext]float64
 }
 
@@ -116,12 +117,16 @@ func (d *deviation) follow(row *Row, rest float64) Judgement {
 	alpha := d.smooth.Weight(row.at)
 	d.dev += alpha * (rest - d.dev)
 	d.observed += alpha * (d.in.shown - d.observed)
-	near := d.side() / b.limit
+	away, limit, ok := d.apart(row.at)
+	if !ok {
+		return Judgement{State: Nothing}
+	}
+	near := d.side(away) / limit
 	if near < onsetShare {
 		d.onset = row.at
 		d.line.reset()
 	}
-	d.line.add(row.at, rest)
+	d.line.add(row.at, rest-(d.dev-away))
 	switch {
 	case near > 1:
 		return Judgement{State: Trouble, Nearness: near}
@@ -131,16 +136,16 @@ func (d *deviation) follow(row *Row, rest float64) Judgement {
 	return Judgement{State: Calm, Nearness: math.Max(near, 0)}
 }
 
-// side is the deviation counted towards where it would be a fault.
-func (d *deviation) side() float64 {
+// side is a deviation counted towards where it would be a fault.
+func (d *deviation) side(away float64) float64 {
 	switch d.rule.Direction {
 	case Up:
-		return d.dev
+		return away
 	case Down:
-		return -d.dev
+		return -away
 	case Both:
 	}
-	return math.Abs(d.dev)
+	return math.Abs(away)
 }
 
 func (d *deviation) Tick(time.Time, bool) Judgement { return Judgement{} }
@@ -165,9 +170,14 @@ func (d *deviation) Evidence(e *Evidence) {
 	if d.onset != 0 {
 		e.Since = unix(d.onset)
 	}
-	e.Observed, e.Deviation, e.Normal = d.observed, d.dev, d.observed-d.dev
-	e.Low, e.High = e.Normal-b.limit, e.Normal+b.limit
-	e.Limit, e.Sigma, e.RegimeRows = b.limit, b.sigma, int(d.rows)
+	last, _ := d.smooth.Pace()
+	away, limit, ok := d.apart(last)
+	if !ok {
+		away, limit = d.dev, b.limit
+	}
+	e.Observed, e.Deviation, e.Normal = d.observed, away, d.observed-away
+	e.Low, e.High = e.Normal-limit, e.Normal+limit
+	e.Limit, e.Sigma, e.RegimeRows = limit, b.sigma, int(d.rows)
 	e.Model = &Model{Level: b.level}
 	for i := range d.context {
 		e.Model.Terms = append(e.Model.Terms, Term{Signal: d.rule.Context[i], Mean: b.fit.Mean[i], Slope: b.fit.Slope[i]})

@@ -110,11 +110,7 @@ func (d *deviation) freeze(row *Row) {
 	kappa := (1 + r1*(1-alpha)) / (1 - r1*(1-alpha))
 	theory := sigma * math.Sqrt(alpha/(2-alpha)*kappa)
 	strayed := math.Sqrt(l.strays / l.pairs)
-	k := d.rule.Sigma
-	if k == 0 {
-		k = defaultSigma
-	}
-	b.limit = math.Max(d.rule.MinEffect, k*math.Max(theory, strayed))
+	b.limit = math.Max(d.rule.MinEffect, d.sigma()*math.Max(theory, strayed))
 	if b.limit <= 0 { // a signal that never moved and no effect asked for
 		b.limit = math.SmallestNonzeroFloat32
 	}

@@ -75,6 +75,10 @@ var Kinds = []Kind{
 		Needs: []string{"signal", "min_effect"}, Takes: []string{"expr", "unit", "minus", "context", "learn", "smooth", "sigma", "direction", "stop_at"},
 	},
 	{
+		Name: "sisters", Summary: "value away from where the machines of its kind have gone", New: newSisters, patient: true,
+		Needs: []string{"signal", "min_effect"}, Takes: []string{"expr", "unit", "minus", "context", "learn", "smooth", "sigma", "direction", "stop_at"},
+	},
+	{
 		Name: "rate", Summary: "value rising or falling too fast", New: newRate, part: true,
 		Needs: []string{"signal", "per_hour", "window"}, Takes: []string{"expr", "unit", "minus", "stop_at"},
 	},

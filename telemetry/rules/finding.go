@@ -67,8 +67,16 @@ type Evidence struct {
 	Unless      *Unless     `json:"unless,omitempty"` // counterfactual; nil = no single value says it
 
 	// SisterPercentile is the share, 0 to 100, of machines of its kind whose signal is
-	// less far from their own normal; nil = unknown, which a machine alone always leaves it.
+	// less far from their own normal; nil = unknown, as of a machine with fewer than four sisters.
 	SisterPercentile *float64 `json:"sisterPercentile,omitempty"`
+	Sisters          *Sisters `json:"sisters,omitempty"` // nil = as above
+}
+
+// Sisters is how the machines of its kind stand with the signal of a finding.
+type Sisters struct {
+	Machines int     `json:"machines"` // that are compared, this one included
+	Middle   float64 `json:"middle"`   // median of their distances from their own normal, in the signal's unit
+	Distance float64 `json:"distance"` // of this machine from that, in the spread (1.4826 MAD) of theirs or, if that is more, in its own
 }
 
 // Unless is a counterfactual: the finding would not have been opened had the signal
@@ -89,7 +97,7 @@ func (e *Evidence) unless() {
 	switch e.Kind {
 	case "threshold", "zones":
 		e.Unless = &Unless{e.Signal, e.Deviation > 0, e.Limit}
-	case "deviation":
+	case "deviation", "sisters":
 		e.Unless = &Unless{e.Signal, e.Deviation > 0, e.Normal + math.Copysign(e.Limit, e.Deviation)}
 	}
 }
@@ -110,6 +118,9 @@ func (e *Evidence) bound() {
 		if !(math.Abs(*v) < 1e300) {
 			*v = 0
 		}
+	}
+	if s := e.Sisters; s != nil && !(math.Abs(s.Middle) < 1e300 && math.Abs(s.Distance) < 1e300) {
+		e.Sisters = nil
 	}
 	if d := e.DaysToLimit; d != nil && !(d[0] < 1e6 && d[1] < 1e6) {
 		e.DaysToLimit = nil

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +71,7 @@ func prompt(event) time.Duration { return 0 }
 func (tr *trace) forgive() {
 	var rows []time.Duration
 	for _, e := range tr.events {
-		if e.ordered && !e.tick {
+		if e.ordered && !e.tick && e.kin == nil {
 			return
 		}
 		if e.obs != nil {
@@ -145,7 +146,8 @@ func (*trace) order(events []event, jitter func(event) time.Duration) []event {
 		if list[i].key != list[j].key {
 			return list[i].key < list[j].key
 		}
-		return !list[i].tick && list[j].tick // a tick comes after the rows of its instant
+		clock := func(e event) bool { return e.tick || e.kin != nil }
+		return !clock(list[i].event) && clock(list[j].event) // they come after the rows of their instant
 	})
 	out := make([]event, len(list))
 	for i := range list {
@@ -158,7 +160,7 @@ func doubled(events []event, twice func() bool) []event {
 	var out []event
 	for _, e := range events {
 		out = append(out, e)
-		if e.obs != nil && twice() {
+		if (e.obs != nil || e.kin != nil) && twice() {
 			out = append(out, e)
 		}
 	}
@@ -195,6 +197,8 @@ func (tr *trace) run(t *testing.T, events []event, cut func() bool) []Finding {
 			found = append(found, m.Observe(*e.obs)...)
 		case e.tick:
 			found = append(found, m.Tick(e.at, e.excused)...)
+		case e.kin != nil:
+			found = append(found, m.Beside(e.kin, e.at)...)
 		default:
 			found = append(found, m.Repaired(e.repair, e.at)...)
 		}
@@ -272,10 +276,13 @@ func (e expectation) check(t *testing.T, file string, f Finding) {
 	has := map[string]string{
 		"rule": f.Rule, "severity": string(f.Severity), "reason": f.CloseReason, "signal": f.Evidence.Signal,
 		"sign": f.Evidence.Sign, "mode": f.FailureMode, "propose": fmt.Sprint(f.Propose),
-		"since": "", "deviation": fmt.Sprintf("%.0f", f.Evidence.Deviation), "cause": "",
+		"sisters": "", "percentile": "", "since": "", "deviation": fmt.Sprintf("%.0f", f.Evidence.Deviation), "cause": "",
 	}
 	if len(f.Evidence.Causes) > 0 {
 		has["cause"] = f.Evidence.Causes[0].Signal
+	}
+	if s := f.Evidence.Sisters; s != nil {
+		has["sisters"], has["percentile"] = strconv.Itoa(s.Machines), fmt.Sprintf("%.0f", *f.Evidence.SisterPercentile)
 	}
 	for key, value := range e.want {
 		if key == "since" {

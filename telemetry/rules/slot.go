@@ -32,6 +32,7 @@ type slot struct {
 	told     float64 // deviation as told last
 	nearness float64
 	noted    bool // the episode is only worth a note
+	kin      *kin // nil = nothing was ever said of sisters
 }
 
 // severity is the episode's.
@@ -56,6 +57,9 @@ func (m *Machine) add(r *Rule, hash string) {
 		return max(n, 0) // Parse refuses packs with more signals than there are numbers
 	}
 	s.eval = kind.New(r, numbers)
+	if d, ok := s.eval.(*deviation); ok {
+		s.kin = d.kin
+	}
 	m.slots = append(m.slots, s)
 }
 
@@ -64,6 +68,9 @@ func (m *Machine) observe(found []Finding, s *slot) []Finding {
 	j := Judgement{State: Outside}
 	if s.kind.sensor || !m.doubts(s) {
 		j = s.eval.Observe(&m.row)
+	}
+	if s.kin != nil {
+		j = s.beside(m.row.at, j)
 	}
 	if j.State == Trouble && !s.kind.patient && s.rule.Signal != "" {
 		m.row.flagged[m.numbers[s.rule.Signal]] = true
@@ -195,6 +202,7 @@ func (m *Machine) evidence(s *slot) Evidence {
 	if m.done != 0 {
 		e.Until = unix(m.done)
 	}
+	m.among(&e, s)
 	e.bound()
 	e.unless()
 	return e

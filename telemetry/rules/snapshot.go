@@ -7,8 +7,9 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
 )
 
-// snapshotVersion is of the format below and of what the evaluators write.
-const snapshotVersion = 4
+// snapshotVersion is of the format below and of what the evaluators write. The version
+// before it knows no sisters.
+const snapshotVersion, withoutSisters = 5, 4
 
 // Snapshot appends the machine's state to dst. A machine restored from it goes on
 // exactly as this one would.
@@ -60,6 +61,7 @@ func (s *slot) snapshot(w *snapshot.Writer) {
 	w.Float(s.told)
 	w.Float(s.nearness)
 	w.Block(s.eval.Snapshot)
+	s.kin.snapshot(w)
 }
 
 // Restore replaces the machine's state by a snapshot's, under the given pack. Rules
@@ -69,11 +71,12 @@ func (s *slot) snapshot(w *snapshot.Writer) {
 func (m *Machine) Restore(pack *Pack, b []byte) error {
 	fresh := New(m.name, pack)
 	r := snapshot.Reader{B: b}
-	if v := r.Uint(); r.Err == nil && v != snapshotVersion {
-		r.Err = fmt.Errorf("snapshot has version %d, this program reads %d", v, snapshotVersion)
+	version := r.Uint()
+	if r.Err == nil && version != snapshotVersion && version != withoutSisters {
+		r.Err = fmt.Errorf("snapshot has version %d, this program reads %d", version, snapshotVersion)
 	}
 	if r.Err == nil {
-		fresh.restore(&r)
+		fresh.restore(&r, int(version)) //nolint:gosec // one of two
 	}
 	if r.Err != nil {
 		*m = *New(m.name, pack)
@@ -83,7 +86,7 @@ func (m *Machine) Restore(pack *Pack, b []byte) error {
 	return nil
 }
 
-func (m *Machine) restore(r *snapshot.Reader) {
+func (m *Machine) restore(r *snapshot.Reader, version int) {
 	m.watermark, m.done, m.ignored = r.Int(), r.Int(), r.Uint()
 	var numbers []int
 	m.row.at = m.done
@@ -106,7 +109,7 @@ func (m *Machine) restore(r *snapshot.Reader) {
 		return numbers[n]
 	})
 	for range r.Count(maxRules + maxBuiltin) {
-		m.restoreSlot(r)
+		m.restoreSlot(r, version)
 	}
 	if r.Bool() {
 		m.restoreLane(r)
@@ -119,7 +122,7 @@ func (m *Machine) restore(r *snapshot.Reader) {
 	}
 }
 
-func (m *Machine) restoreSlot(r *snapshot.Reader) {
+func (m *Machine) restoreSlot(r *snapshot.Reader, version int) {
 	var s slot
 	old := Rule{ID: r.Text()}
 	s.rule, s.hash = &old, r.Text()
@@ -129,6 +132,11 @@ func (m *Machine) restoreSlot(r *snapshot.Reader) {
 	s.openedAt, s.since, s.closedAt, s.toldAt = r.Int(), r.Int(), r.Int(), r.Int()
 	s.told, s.nearness = r.Float(), r.Float()
 	state := r.Block()
+	kin := &kin{}
+	known := version > withoutSisters && r.Bool()
+	if known {
+		kin.restore(r)
+	}
 	if r.Err != nil {
 		return
 	}
@@ -137,12 +145,17 @@ func (m *Machine) restoreSlot(r *snapshot.Reader) {
 		if now.rule.ID != old.ID || now.hash != s.hash {
 			continue
 		}
-		if err := now.eval.Restore(snapshotVersion, state); err != nil {
+		if err := now.eval.Restore(version, state); err != nil {
 			r.Err = err
 			return
 		}
 		s.dwell.Hold, s.dwell.Clear, s.dwell.Patient = now.dwell.Hold, now.dwell.Clear, now.dwell.Patient
 		s.rule, s.kind, s.eval, s.uses = now.rule, now.kind, now.eval, now.uses
+		if s.kin = now.kin; known && s.kin == nil {
+			s.kin = kin
+		} else if known {
+			*s.kin = *kin // which the evaluator knows
+		}
 		*now = s
 		m.mark(now)
 		return

@@ -33,11 +33,9 @@ func (d *deviation) toward(e Evidence) (float64, bool, bool) {
 	if !d.baseline.ready {
 		return 0, true, false
 	}
-	sigma := d.rule.Sigma
-	if sigma == 0 {
-		sigma = defaultSigma
-	}
-	return math.Copysign(1, e.Deviation) * d.dev / d.baseline.limit * sigma, true, true
+	last, _ := d.smooth.Pace()
+	away, limit, known := d.apart(last)
+	return math.Copysign(1, e.Deviation) * away / limit * d.sigma(), true, known
 }
 
 // Suspect is one machine of a sweep.

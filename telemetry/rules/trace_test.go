@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/thirdstate/thirdstate/telemetry/observation"
+	"github.com/thirdstate/thirdstate/telemetry/rules/sisters"
 )
 
 // A trace is a scenario that a service engineer can read; testdata/traces/README.md
@@ -40,6 +42,7 @@ type event struct {
 	obs     *observation.Observation
 	tick    bool
 	excused bool
+	kin     *sisters.Cohort
 	repair  string
 	at      time.Time
 }
@@ -97,6 +100,8 @@ func readTrace(t *testing.T, file string) *trace {
 			tr.block(fail, rest)
 		case "gap":
 			tr.gap(fail, rest)
+		case "sisters":
+			tr.kin(fail, rest)
 		case "repaired":
 			tr.events = append(tr.events, event{arrives: tr.now, ordered: true, repair: rest, at: traceStart.Add(tr.now)})
 		case "expect":
@@ -110,6 +115,7 @@ func readTrace(t *testing.T, file string) *trace {
 	if len(conditions) == 0 {
 		text = strings.Replace(text, "conditions:\n", "", 1)
 	}
+	defer tr.name()
 	if len(rules) > 0 {
 		if tr.pack, err = Parse(file, []byte(text)); err != nil {
 			t.Fatalf("%v\n%s", err, text)
@@ -263,6 +269,57 @@ func (tr *trace) gap(fail func(string, ...any), rest string) {
 	}
 	tr.now += d
 	tr.ticks(how == "excused")
+}
+
+// kin lets cohorts come, one each quarter of an hour from here on: "sisters 8
+// temp=0..5~0.3 load=0~1 x40" are forty of eight machines, whose middle goes from 0 to 5.
+func (tr *trace) kin(fail func(string, ...any), rest string) {
+	words := strings.Fields(rest)
+	machines, err := strconv.Atoi(words[0])
+	if err != nil {
+		fail("machines %q", words[0])
+	}
+	count := 1
+	if last := words[len(words)-1]; strings.HasPrefix(last, "x") {
+		count, _ = strconv.Atoi(last[1:])
+		words = words[:len(words)-1]
+	}
+	for i := range count {
+		at := tr.now + time.Duration(i)*sisters.Step
+		c := &sisters.Cohort{Of: "trace", At: traceStart.Add(at)}
+		for _, word := range words[1:] {
+			signal, value, _ := strings.Cut(word, "=")
+			from, to, spread, _ := tr.value(fail, value)
+			crowd := sisters.Crowd{Machines: machines, Middle: from + (to-from)*float64(i)/float64(max(count-1, 1)), Spread: spread}
+			for k := range crowd.Marks {
+				crowd.Marks[k] = float32(math.Abs(crowd.Middle) + spread*float64(k)/4)
+			}
+			c.Points = append(c.Points, sisters.Point{Subject: sisters.Subject{Signal: signal}, Crowd: crowd})
+		}
+		tr.events = append(tr.events, event{arrives: at, ordered: true, kin: c, at: c.At})
+	}
+}
+
+// name gives the cohorts the rules that they are about: all of them.
+func (tr *trace) name() {
+	hashes := []string{watcherRule.hash}
+	if tr.pack != nil {
+		hashes = tr.pack.layout.hashes
+	}
+	for _, e := range tr.events {
+		if e.kin == nil {
+			continue
+		}
+		points := e.kin.Points
+		e.kin.Points = nil
+		for _, hash := range hashes {
+			for _, p := range points {
+				p.Rule = hash
+				e.kin.Points = append(e.kin.Points, p)
+			}
+		}
+		slices.SortFunc(e.kin.Points, func(a, b sisters.Point) int { return a.Compare(b.Subject) })
+	}
 }
 
 // sample is one value of a series: level, and slope times another signal of the row.

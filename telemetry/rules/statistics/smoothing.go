@@ -57,6 +57,9 @@ func (s *Smoothing) Step(at int64) int64 {
 	return passed
 }
 
+// Pace is the time of the last row and the usual distance of rows, ns.
+func (s *Smoothing) Pace() (last, period int64) { return s.last, s.period }
+
 // Weight is that of the row at this time.
 func (s *Smoothing) Weight(at int64) float64 {
 	passed := s.Step(at)

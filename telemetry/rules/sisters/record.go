@@ -1,0 +1,103 @@
+package sisters
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// version is of the form in which cohorts are kept.
+const version = 1
+
+type record struct {
+	Version int `json:"version"`
+	Cohort
+}
+
+// Encode writes a cohort down, in less than MaxBytes.
+func (c *Cohort) Encode() ([]byte, error) {
+	for n := len(c.Points); ; n /= 2 { // names are a few letters, most often
+		b, err := json.Marshal(record{version, Cohort{c.Of, c.At.UTC(), c.Points[:n]}})
+		if err != nil {
+			return nil, fmt.Errorf("write down the cohort of %s: %w", c.Of, err)
+		}
+		if len(b) < MaxBytes || n == 0 {
+			return b, nil
+		}
+	}
+}
+
+// Decode reads what Encode wrote, by this version of the program or an older one.
+func Decode(b []byte) (*Cohort, error) {
+	if len(b) >= MaxBytes {
+		return nil, fmt.Errorf("a cohort of %d bytes, at most %d", len(b), MaxBytes)
+	}
+	var r record
+	d := json.NewDecoder(bytes.NewReader(b))
+	if err := d.Decode(&r); err != nil {
+		return nil, fmt.Errorf("is no cohort: %w", err)
+	}
+	if r.Version != version {
+		return nil, fmt.Errorf("the cohort has version %d, this program reads %d", r.Version, version)
+	}
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	return &r.Cohort, nil
+}
+
+func (c *Cohort) check() error {
+	switch {
+	case c.Of == "" || len(c.Of) > maxName:
+		return errors.New("the cohort is of no kind of machine")
+	case c.At.Year() < 1970 || c.At.Year() > 2200:
+		return fmt.Errorf("the cohort is of the year %d", c.At.Year())
+	case len(c.Points) > MaxPoints:
+		return fmt.Errorf("the cohort has %d points, at most %d", len(c.Points), MaxPoints)
+	case !slices.IsSortedFunc(c.Points, func(a, b Point) int { return a.Compare(b.Subject) }):
+		return errors.New("the cohort's points are not in order")
+	}
+	for i := range c.Points {
+		p := &c.Points[i]
+		sane := p.Machines >= Least && p.Machines <= Most && math.Abs(p.Middle) < 1e300 && p.Spread >= 0 && p.Spread < 1e300 &&
+			p.Marks[0] >= 0 && slices.IsSorted(p.Marks[:]) && len(p.Rule)+len(p.Signal) <= maxName
+		if !sane {
+			return fmt.Errorf("the cohort's point %d makes no sense", i+1)
+		}
+	}
+	return nil
+}
+
+// placeBytes is the length of a place in a snapshot.
+const placeBytes = 8 + 2 + 8 + 8 + 4*marks
+
+// Append writes a place down, bit for bit.
+func (p *Place) Append(dst []byte) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(p.At))       //nolint:gosec // taken back as it was
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(p.Machines)) //nolint:gosec // Most at most
+	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(p.Middle))
+	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(p.Spread))
+	for _, m := range p.Marks {
+		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(m))
+	}
+	return dst
+}
+
+// ReadPlace takes back what Append wrote.
+func ReadPlace(b []byte) (p Place, err error) {
+	if len(b) != placeBytes {
+		return p, errors.New("a place among sisters is cut or damaged")
+	}
+	p.At = int64(binary.LittleEndian.Uint64(b)) //nolint:gosec // as Append wrote it
+	p.Machines = int(binary.LittleEndian.Uint16(b[8:]))
+	p.Middle = math.Float64frombits(binary.LittleEndian.Uint64(b[10:]))
+	p.Spread = math.Float64frombits(binary.LittleEndian.Uint64(b[18:]))
+	for i := range p.Marks {
+		p.Marks[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[26+4*i:]))
+	}
+	return p, nil
+}

@@ -1,0 +1,194 @@
+// Package sisters says how machines of one kind stand to one another at an instant of
+// event time: the middle and the spread of their distances from their own normal. It
+// knows neither rules nor machines, and where the instants come from is not its business.
+package sisters
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+)
+
+// Step is the grid of event time on which machines are compared; Fresh is how many steps,
+// or of a machine that speaks more seldom how many of its usual distances of rows, what
+// is known of them is worth something.
+const (
+	Step  = 15 * time.Minute
+	Fresh = 3
+)
+
+// Bounds of a cohort. Of a larger fleet the first machines stand for the others: the
+// middle of 200 is known to a tenth of their spread.
+const (
+	Least     = 5 // machines, so that each has four others
+	Most      = 200
+	MaxPoints = 256 // subjects
+	MaxBytes  = 256 << 10
+	maxName   = 512 // bytes
+)
+
+// Subject is what machines are compared in: a signal as one rule sees it.
+type Subject struct {
+	Rule   string `json:"rule"` // hash
+	Signal string `json:"signal"`
+}
+
+// Compare orders subjects.
+func (s Subject) Compare(o Subject) int {
+	return cmp.Or(cmp.Compare(s.Rule, o.Rule), cmp.Compare(s.Signal, o.Signal))
+}
+
+// Standing is how far a machine is from its own normal, smoothed, in the rule's measure.
+type Standing struct {
+	Subject
+	Away float32
+}
+
+// marks are what is kept of the distances' distribution: every eighth of it.
+const marks = 9
+
+// Crowd is how the distances of machines are distributed.
+type Crowd struct {
+	Machines int            `json:"machines"`
+	Middle   float64        `json:"middle"` // median
+	Spread   float64        `json:"spread"` // 1.4826 MAD, corrected for few machines (Croux and Rousseeuw 1992)
+	Marks    [marks]float32 `json:"marks"`  // of the distances without their sides, from the least to the greatest
+}
+
+// Point is the crowd of one subject.
+type Point struct {
+	Subject
+	Crowd
+}
+
+// Cohort is how the machines of a kind stand at an instant, its points in the order of
+// their subjects. It is read-only.
+type Cohort struct {
+	Of     string    `json:"of"`
+	At     time.Time `json:"at"`
+	Points []Point   `json:"points"`
+}
+
+// Find gives the crowd of a subject, nil where it has none.
+func (c *Cohort) Find(s Subject) *Crowd {
+	i, ok := slices.BinarySearchFunc(c.Points, s, func(p Point, s Subject) int { return p.Compare(s) })
+	if !ok {
+		return nil
+	}
+	return &c.Points[i].Crowd
+}
+
+// Census gathers how machines stand at one instant.
+type Census struct {
+	machines int
+	away     map[Subject][]float32
+}
+
+// Full says whether more machines would tell nothing.
+func (c *Census) Full() bool { return c.machines == Most }
+
+// Add adds one machine; one that stands nowhere is not counted.
+func (c *Census) Add(list []Standing) {
+	if len(list) == 0 || c.Full() {
+		return
+	}
+	if c.away == nil {
+		c.away = map[Subject][]float32{}
+	}
+	c.machines++
+	for _, s := range list {
+		c.away[s.Subject] = append(c.away[s.Subject], s.Away)
+	}
+}
+
+// Cohort is what was gathered, nil where there are too few machines to say anything. Its
+// numbers do not depend on the order in which machines were added.
+func (c *Census) Cohort(of string, at time.Time) *Cohort {
+	out := Cohort{Of: of, At: at}
+	for subject, away := range c.away {
+		if len(away) >= Least {
+			out.Points = append(out.Points, Point{subject, crowdOf(away)})
+		}
+	}
+	if len(out.Points) == 0 {
+		return nil
+	}
+	slices.SortFunc(out.Points, func(a, b Point) int { return a.Compare(b.Subject) })
+	out.Points = out.Points[:min(len(out.Points), MaxPoints)]
+	return &out
+}
+
+func crowdOf(away []float32) Crowd {
+	sorted := slices.Clone(away)
+	slices.Sort(sorted)
+	c := Crowd{Machines: len(away), Middle: middle(sorted)}
+	for i, v := range sorted {
+		sorted[i] = float32(math.Abs(float64(v) - c.Middle))
+	}
+	slices.Sort(sorted)
+	c.Spread = fewer(len(away)) * 1.4826 * middle(sorted)
+	for i, v := range away {
+		sorted[i] = float32(math.Abs(float64(v)))
+	}
+	slices.Sort(sorted)
+	for i := range c.Marks {
+		at := float64(i) / (marks - 1) * float64(len(sorted)-1)
+		below := int(at)
+		above := min(below+1, len(sorted)-1)
+		c.Marks[i] = sorted[below] + float32(at-float64(below))*(sorted[above]-sorted[below])
+	}
+	return c
+}
+
+func middle(sorted []float32) float64 {
+	n := len(sorted)
+	return (float64(sorted[(n-1)/2]) + float64(sorted[n/2])) / 2
+}
+
+// fewer is by how much the median deviation of n machines is too small.
+func fewer(n int) float64 {
+	few := [...]float64{5: 1.206, 6: 1.200, 7: 1.140, 8: 1.129, 9: 1.107}
+	if n < len(few) {
+		return few[n]
+	}
+	return float64(n) / (float64(n) - 0.8)
+}
+
+// Percentile is the share, 0 to 100, of the machines that are less far from their own
+// normal than one that is this far.
+func (c *Crowd) Percentile(away float64) float64 {
+	x := float32(math.Abs(away))
+	if x > c.Marks[marks-1] {
+		return 100
+	}
+	i, _ := slices.BinarySearch(c.Marks[:], x)
+	if i == 0 {
+		return 0
+	}
+	share := float64(i - 1)
+	if step := c.Marks[i] - c.Marks[i-1]; step > 0 {
+		share += float64((x - c.Marks[i-1]) / step)
+	}
+	return 100 * share / (marks - 1)
+}
+
+// Place is what a machine knows of its sisters in one subject.
+type Place struct {
+	At int64 // event time, Unix ns
+	Crowd
+}
+
+// Take takes a newer word; an older one, and the same one again, change nothing.
+func (p *Place) Take(crowd *Crowd, at int64) {
+	if at > p.At {
+		p.At, p.Crowd = at, *crowd
+	}
+}
+
+// Recent says whether what was known then still counts at an instant, Unix ns, for who
+// speaks once in a period, ns.
+func Recent(then, at, period int64) bool { return at-then <= Fresh*max(int64(Step), period) }
+
+// Due says whether the grid has a point after one instant up to another, Unix ns.
+func Due(after, upTo int64) bool { return upTo/int64(Step) > after/int64(Step) }

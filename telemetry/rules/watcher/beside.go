@@ -1,0 +1,39 @@
+package watcher
+
+import "math"
+
+// Stand is how far a signal is from its normal, smoothed, and how far that strays by
+// itself: both in standard deviations of a single value, of which Sigma is one.
+type Stand struct {
+	Signal              string
+	Away, Strays, Sigma float64
+}
+
+// Stands tells of each signal whose normal is known.
+func (w *Watcher) Stands(each func(Stand)) {
+	for i := range w.channels {
+		if c := &w.channels[i]; c.state == watching {
+			each(Stand{c.name, c.smooth, math.Sqrt(c.spread), c.sigma})
+		}
+	}
+}
+
+// Pace is the event time of the last row in the regime and the usual distance of rows, ns.
+func (w *Watcher) Pace() (last, period int64) { return w.clock.Pace() }
+
+// Beside is the strain that is left when what other machines have in common is taken off
+// each signal's distance, and the limit. Common gives the middle and the spread of
+// their distances, in the measure of Stands; 0 and 0 where nothing is known of them.
+func (w *Watcher) Beside(common func(signal string) (middle, spread float64)) (strain, limit float64) {
+	for i := range w.channels {
+		c := &w.channels[i]
+		if c.state != watching || c.stress() == 0 {
+			continue
+		}
+		middle, spread := common(c.name)
+		rest := (c.smooth - middle) * (c.smooth - middle)
+		strain += math.Max(0, math.Min(rest/(c.spread+spread*spread)/2-unsurprising, surprising))
+		strain += c.joint * math.Min(1, rest/math.Max(c.smooth*c.smooth, math.SmallestNonzeroFloat64))
+	}
+	return strain, w.limit
+}
