@@ -25,7 +25,7 @@ func example(t testing.TB) *Pack {
 func TestParse_ReadsTheExamplePack(t *testing.T) {
 	t.Parallel()
 	p := example(t)
-	if p.Model != "BC5430THB-56" || p.Lateness != time.Second || len(p.Signals) != 11 || len(p.Rules) != 14 {
+	if p.Model != "BC5430THB-56" || p.Lateness != time.Second || len(p.Signals) != 11 || len(p.Rules) != 15 {
 		t.Fatalf("pack %+v", p)
 	}
 	kinds := map[string]bool{}
