@@ -165,6 +165,7 @@ func (y *system) openRules(ctx context.Context) error {
 		Fleet: y.fleet, Source: y.stage, Position: position, Commit: y.held.Commit, Log: y.log,
 		Dir:      filepath.Join(y.Data, "snapshots"),
 		Released: func(lsn intakelog.LSN) { y.intake.Release("rules", lsn) },
+		Tell:     detection.CohortsTo(y.intake, y.clock, y.log),
 	})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/webhooks"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry"
+	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/history"
 )
 
@@ -38,12 +39,16 @@ const deliveriesKept = 30 * 24 * time.Hour
 // silencesKept is how long one can see why a machine said nothing.
 const silencesKept = 400 * 24 * time.Hour
 
+// cohortsKept is how long it is known how sister machines stood: a finding that rests on
+// it can be found again for as long.
+const cohortsKept = 100 * 24 * time.Hour
+
 // packAfter is how long after its end a day is packed: most of what is late has come.
 const packAfter = 2 * time.Hour
 
 // runUpkeep packs the telemetry of days that are over, and removes what nobody needs
 // any more: telemetry beyond its retention (rolled up first), ended sessions,
-// remembered answers, old silences, dead letters and deliveries.
+// remembered answers, old silences and cohorts, dead letters and deliveries.
 func (y *system) runUpkeep(ctx context.Context) error {
 	for {
 		if err := y.upkeep(ctx, y.clock.Now()); err != nil && ctx.Err() == nil {
@@ -72,6 +77,9 @@ func (y *system) upkeep(ctx context.Context, now time.Time) error {
 			return err
 		}
 		if err := machines.ForgetSilences(ctx, tx, now.Add(-silencesKept)); err != nil {
+			return err
+		}
+		if err := detection.ForgetCohorts(ctx, tx, now.Add(-cohortsKept)); err != nil {
 			return err
 		}
 		return telemetry.ForgetOld(ctx, tx, now.Add(-lettersKept))

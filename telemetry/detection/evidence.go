@@ -2,6 +2,7 @@ package detection
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -30,6 +31,7 @@ type Subject struct {
 	Finding machines.Finding
 	Watched Watched
 	History history.Ref
+	Cohorts []ToldCohort // what its rules were told of its sisters until it was found
 }
 
 // ReadSubject reads a finding that db may see, and whose it is.
@@ -42,12 +44,16 @@ func ReadSubject(ctx context.Context, db postgres.DB, id uuid.UUID) (Subject, er
 	if err != nil {
 		return Subject{}, err
 	}
-	s := Subject{f, Watched{ID: m.ID, Key: m.Key}, history.Ref{Key: m.Key, No: m.No}}
+	s := Subject{Finding: f, Watched: Watched{ID: m.ID, Key: m.Key}, History: history.Ref{Key: m.Key, No: m.No}}
 	list, err := machines.Models(ctx, db)
 	for _, model := range list {
 		if m.ModelID != nil && model.ID == *m.ModelID {
 			s.Watched.Pack = PackOf(model)
 		}
+	}
+	var evidence rules.Evidence
+	if err == nil && s.Watched.Pack != "" && json.Unmarshal(f.Evidence, &evidence) == nil && evidence.Sisters != nil {
+		s.Cohorts, err = Cohorts(ctx, db, s.Watched.Pack, f.OpenedAt.Add(rules.MaxLateness))
 	}
 	return s, err
 }
@@ -80,6 +86,14 @@ func (f *Fleet) Evidence(ctx context.Context, s Subject, rows Rows) ([]byte, err
 		}
 		for _, o := range list {
 			o.Machine = w.Key
+			for len(s.Cohorts) > 0 && s.Cohorts[0].Told.Before(o.At) {
+				told := s.Cohorts[0]
+				s.Cohorts = s.Cohorts[1:]
+				recorder.Beside(m, told.Cohort, told.Told)
+				if again := opened(m.Beside(told.Cohort, told.Told), found); again != nil {
+					return evidence(recorder.Bundle(*again, pack, false), found)
+				}
+			}
 			recorder.Record(m, o)
 			if again := opened(m.Observe(o), found); again != nil {
 				return evidence(recorder.Bundle(*again, pack, false), found)

@@ -24,6 +24,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
+	"github.com/thirdstate/thirdstate/telemetry/rules/sisters"
 )
 
 // start is the program time at which tests begin.
@@ -329,6 +330,7 @@ type job struct {
 	decoders telemetry.Decoders
 	every    int // a snapshot every so often
 	released func(intakelog.LSN)
+	tell     func(*sisters.Cohort)
 }
 
 // newJob evaluates the log from its start and commits positions alone.
@@ -385,7 +387,7 @@ func (j *job) runner(source telemetry.Records) *Runner {
 		at, err = Take(j.Context(), tx, j.clock.Now(), j.shard, j.log.ID())
 		return err
 	})
-	r, err := NewRunner(Config{Fleet: j.fleet, Source: telemetry.NewStageOf(source, j.pool, j.logger(), j.decoders), Position: at, Dir: j.dir, Log: j.logger(), Released: j.released,
+	r, err := NewRunner(Config{Fleet: j.fleet, Source: telemetry.NewStageOf(source, j.pool, j.logger(), j.decoders), Position: at, Dir: j.dir, Log: j.logger(), Released: j.released, Tell: j.tell,
 		Commit: func(ctx context.Context, o Outcome) error {
 			if err := j.commit(ctx, o); err != nil {
 				return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
+	"github.com/thirdstate/thirdstate/telemetry/rules/sisters"
 )
 
 // Bounds of a bundle.
@@ -16,18 +17,23 @@ const (
 	maxEvents = 200_000
 )
 
-// Event is what a machine's rules were shown: an observation, or a tick.
+// Event is what a machine's rules were shown: an observation, a tick, or how the machine's
+// sisters stood.
 type Event struct {
 	At      time.Time
 	Tick    bool
 	Excused bool // of a tick: the time before it was downtime
 	Flags   observation.Flag
 	Values  []observation.Value
+	Cohort  *sisters.Cohort
 }
 
 func (e *Event) show(m *rules.Machine, machine string) []rules.Finding {
 	if e.Tick {
 		return m.Tick(e.At, e.Excused)
+	}
+	if e.Cohort != nil {
+		return m.Beside(e.Cohort, e.At)
 	}
 	return m.Observe(observation.Observation{Machine: machine, At: e.At, Received: e.At, Flags: e.Flags, Values: e.Values})
 }
@@ -149,7 +155,6 @@ func (b *Bundle) check() error {
 		return fmt.Errorf("the rule %s opens nothing at %s: the finding does not follow from the observations", b.Finding.Rule, b.Finding.OpenedAt.Format(time.RFC3339Nano))
 	}
 	want := b.Finding
-	found.Evidence.SisterPercentile = want.Evidence.SisterPercentile // its sisters are not in the bundle
 	if name, got, said := differ(*found, want); name != "" {
 		return fmt.Errorf("%s: %s is recomputed as %s, the bundle says %s", findingFile, name, got, said)
 	}

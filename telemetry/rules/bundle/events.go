@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/thirdstate/thirdstate/telemetry/observation"
+	"github.com/thirdstate/thirdstate/telemetry/rules/sisters"
 )
 
 // line is an event as it is written: one a line, values in the order in which they
@@ -19,6 +20,7 @@ type line struct {
 	Excused bool             `json:"excused,omitempty"`
 	Flags   observation.Flag `json:"flags,omitempty"`
 	Values  []value          `json:"values,omitempty"`
+	Cohort  json.RawMessage  `json:"cohort,omitempty"`
 }
 
 type value struct {
@@ -36,6 +38,9 @@ func encode(events []Event) []byte {
 		l := line{At: ev.At, Tick: ev.Tick, Excused: ev.Excused, Flags: ev.Flags}
 		for _, v := range ev.Values {
 			l.Values = append(l.Values, value{v.Signal, strconv.FormatFloat(v.Value, 'g', -1, 64), v.Quality})
+		}
+		if ev.Cohort != nil {
+			l.Cohort, _ = ev.Cohort.Encode() // of one that was read: it can be written
 		}
 		if err := e.Encode(l); err != nil {
 			b.WriteString("null\n") // a year beyond 9999: decode refuses it
@@ -63,6 +68,13 @@ func decode(text []byte) ([]Event, error) {
 				return nil, fmt.Errorf("%s:%d: %q is not a number", eventsFile, len(events)+1, v.Value)
 			}
 			ev.Values = append(ev.Values, observation.Value{Signal: v.Signal, Value: number, Quality: v.Quality})
+		}
+		if l.Cohort != nil {
+			cohort, err := sisters.Decode(l.Cohort)
+			if err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", eventsFile, len(events)+1, err)
+			}
+			ev.Cohort = cohort
 		}
 		events = append(events, ev)
 	}

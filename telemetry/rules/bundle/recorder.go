@@ -2,9 +2,11 @@ package bundle
 
 import (
 	"slices"
+	"time"
 
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
+	"github.com/thirdstate/thirdstate/telemetry/rules/sisters"
 )
 
 // Recorder keeps of one machine what a bundle needs: its state of some time ago and
@@ -24,13 +26,22 @@ type stretch struct {
 
 // Record keeps an observation. It is called before the machine is shown it.
 func (r *Recorder) Record(m *rules.Machine, o observation.Observation) {
+	r.keep(m, Event{At: o.At, Flags: o.Flags, Values: slices.Clone(o.Values)})
+}
+
+// Beside keeps how sisters stood. It is called before the machine is told.
+func (r *Recorder) Beside(m *rules.Machine, c *sisters.Cohort, at time.Time) {
+	r.keep(m, Event{At: at, Cohort: c})
+}
+
+func (r *Recorder) keep(m *rules.Machine, e Event) {
 	if r.machine != m || r.now.state == nil {
 		r.Restart(m)
 	}
 	if len(r.now.events) >= r.Every {
 		r.before, r.now = r.now, stretch{state: m.Snapshot(r.before.state[:0]), events: r.before.events[:0]}
 	}
-	r.now.events = append(r.now.events, Event{At: o.At, Flags: o.Flags, Values: slices.Clone(o.Values)})
+	r.now.events = append(r.now.events, e)
 }
 
 // Restart forgets what was kept, as when the machine goes on under another pack.

@@ -155,22 +155,20 @@ func fewer(n int) float64 {
 	return float64(n) / (float64(n) - 0.8)
 }
 
-// Percentile is the share, 0 to 100, of the machines that are less far from their own
-// normal than one that is this far.
+// Percentile is the share, 0 to 100, of the other machines that are less far from their own
+// normal than one of them that is this far now.
 func (c *Crowd) Percentile(away float64) float64 {
 	x := float32(math.Abs(away))
-	if x > c.Marks[marks-1] {
-		return 100
+	i, found := slices.BinarySearch(c.Marks[:], x)
+	if i == 0 || i == marks {
+		return 100 * float64(i) / marks
 	}
-	i, _ := slices.BinarySearch(c.Marks[:], x)
-	if i == 0 {
-		return 0
+	rank := float64(i)
+	if !found {
+		rank -= float64((c.Marks[i] - x) / (c.Marks[i] - c.Marks[i-1]))
 	}
-	share := float64(i - 1)
-	if step := c.Marks[i] - c.Marks[i-1]; step > 0 {
-		share += float64((x - c.Marks[i-1]) / step)
-	}
-	return 100 * share / (marks - 1)
+	others := float64(c.Machines - 1)
+	return 100 * math.Ceil(rank/(marks-1)*others-1e-6) / others // who is behind one is before it
 }
 
 // Place is what a machine knows of its sisters in one subject.

@@ -2,7 +2,6 @@ package watchfile
 
 import (
 	"fmt"
-	"math"
 	"path"
 	"path/filepath"
 	"strings"
@@ -55,32 +54,4 @@ func plain(name string) string {
 		return '_'
 	}, name)
 	return clean[:min(len(clean), 60)]
-}
-
-// leastSisters is how many other machines make a percentile.
-const leastSisters = 5
-
-// percentile is the share of the other machines, as they were seen last, whose signal
-// is less far from their own normal; nil where there are too few.
-func (r *run) percentile(m *watched, signal string) *float64 {
-	mine, ok := m.rules.Away(signal)
-	if !ok {
-		return nil
-	}
-	below, all := 0, 0
-	for _, o := range r.order {
-		away, ok := o.rules.Away(signal)
-		if !ok || o == m {
-			continue
-		}
-		all++
-		if math.Abs(away) < math.Abs(mine) {
-			below++
-		}
-	}
-	if all < leastSisters {
-		return nil
-	}
-	share := 100 * float64(below) / float64(all)
-	return &share
 }

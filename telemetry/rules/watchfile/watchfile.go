@@ -17,6 +17,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 	"github.com/thirdstate/thirdstate/telemetry/rules/bundle"
 	"github.com/thirdstate/thirdstate/telemetry/rules/prognosis"
+	"github.com/thirdstate/thirdstate/telemetry/rules/sisters"
 )
 
 // Bounds of a file.
@@ -208,6 +209,8 @@ type run struct {
 	bundles  int
 	same     int // rows with the time of the one before them
 	counters []counter
+	clock    int64 // newest time of a row, Unix ns
+	stands   []sisters.Standing
 }
 
 // watched is one machine of the file.
@@ -342,6 +345,9 @@ func (r *run) observe(m *watched, at time.Time, line int) error {
 	if m.last = at; m.first.IsZero() {
 		m.first = at
 	}
+	if err := r.compare(at); err != nil {
+		return r.table.fault(line, "%v", err)
+	}
 	seen := observation.Observation{Machine: m.name, At: at, Received: at, Values: m.values}
 	if m.recorder != nil {
 		m.recorder.Record(m.rules, seen)
@@ -393,7 +399,6 @@ func (r *run) take(m *watched, found []rules.Finding, flushed bool) error {
 				return fmt.Errorf("more than %d episodes", maxEpisodes)
 			}
 			m.episodes++
-			f.Evidence.SisterPercentile = r.percentile(m, f.Evidence.Signal)
 			if err := r.bundle(m, f, flushed); err != nil {
 				return err
 			}

@@ -80,8 +80,11 @@ func (w words) why(e rules.Evidence) []string {
 		}
 		add("Would not have been raised had %s stayed %s %s.", "若 %s 保持%s %s,则不会报出。", u.Signal, side, near(u.Value))
 	}
+	if s := e.Sisters; s != nil {
+		add("Beside %d machines: %.1f of their spreads from the middle, which is %s from normal.", "与 %d 台设备相比:距中位 %.1f 倍离散度,中位偏离正常 %s。", s.Machines, math.Abs(s.Distance), signed(s.Middle))
+	}
 	if e.SisterPercentile != nil {
-		add("Farther from its own normal than %.0f %% of the other machines.", "偏离程度超过 %.0f %% 的其他设备。", *e.SisterPercentile)
+		add("Farther from its own normal than %.0f %% of them.", "偏离程度超过其中 %.0f %%。", *e.SisterPercentile)
 	}
 	return list
 }
