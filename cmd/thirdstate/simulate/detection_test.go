@@ -160,7 +160,7 @@ func TestFleet_VerificationTellsBadRepairsFromGoodOnes(t *testing.T) {
 	}
 	for quality, good := range map[float64]bool{0.24: false, 0.95: true} {
 		f := NewFleet(fleetStart, DemoFleet(fleetStart), 1)
-		out := watch(t, f, 30, false)
+		out := watch(t, f, 42, false) // two of the faults are found after the story has begun
 		for _, l := range f.Labels() {
 			if !l.Passes.IsZero() {
 				continue
