@@ -7,9 +7,13 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/rules/snapshot"
 )
 
-// snapshotVersion is of the format below and of what the evaluators write. The version
-// before it knows no sisters.
-const snapshotVersion, withoutSisters = 5, 4
+// snapshotVersion is of the format below and of what the evaluators write. Those from
+// snapshotOldest on are read: what they do not have is left as it is at a start.
+const (
+	snapshotVersion = 6
+	withSisters     = 5 // and from here on
+	snapshotOldest  = 4
+)
 
 // Snapshot appends the machine's state to dst. A machine restored from it goes on
 // exactly as this one would.
@@ -72,11 +76,11 @@ func (m *Machine) Restore(pack *Pack, b []byte) error {
 	fresh := New(m.name, pack)
 	r := snapshot.Reader{B: b}
 	version := r.Uint()
-	if r.Err == nil && version != snapshotVersion && version != withoutSisters {
-		r.Err = fmt.Errorf("snapshot has version %d, this program reads %d", version, snapshotVersion)
+	if r.Err == nil && (version < snapshotOldest || version > snapshotVersion) {
+		r.Err = fmt.Errorf("snapshot has version %d, this program reads %d to %d", version, snapshotOldest, snapshotVersion)
 	}
 	if r.Err == nil {
-		fresh.restore(&r, int(version)) //nolint:gosec // one of two
+		fresh.restore(&r, int(version)) //nolint:gosec // one of a few
 	}
 	if r.Err != nil {
 		*m = *New(m.name, pack)
@@ -133,7 +137,7 @@ func (m *Machine) restoreSlot(r *snapshot.Reader, version int) {
 	s.told, s.nearness = r.Float(), r.Float()
 	state := r.Block()
 	kin := &kin{}
-	known := version > withoutSisters && r.Bool()
+	known := version >= withSisters && r.Bool()
 	if known {
 		kin.restore(r)
 	}

@@ -162,7 +162,7 @@ func (w *watching) toward(e Evidence) (float64, bool, bool) {
 	return math.Copysign(1, e.Deviation) * away, true, known
 }
 
-func (w *watching) Restore(_ int, b []byte) error {
+func (w *watching) Restore(version int, b []byte) error {
 	w.byNumber = nil
-	return w.Watcher.Restore(b)
+	return w.Watcher.Restore(version, b)
 }

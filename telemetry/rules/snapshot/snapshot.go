@@ -57,8 +57,9 @@ var ErrCut = errors.New("snapshot is cut or damaged")
 
 // Reader keeps the first error; what it gives after one is zero.
 type Reader struct {
-	B   []byte
-	Err error
+	B       []byte
+	Err     error
+	Version int // of what wrote the snapshot, for who needs to know
 }
 
 // Take gives the next n bytes. With what cannot be, as -1, it is an error.

@@ -11,6 +11,7 @@ const (
 	keptElements = 256 // at most; beyond it neighbours are averaged
 	leastRunIn   = 40  // elements
 	leastIndep   = 45  // elements worth, after autocorrelation
+	firstIndep   = 18  // for a first baseline
 	longestRunIn = 200 // rows, then what is known must do
 	widest       = 64  // rows averaged into one element at most
 	tooAlike     = 0.8 // lag-1 autocorrelation above which neighbours are averaged
@@ -26,7 +27,7 @@ type channel struct {
 	sum     [statistics.MaxContext + 1]float64 // of the element being filled: value, contexts
 	filled  int
 
-	kept []float64 // run-in: value and contexts of each element, one after another
+	kept []float64 // run-in, until it is over: value and contexts of each element, one after another
 	rows int       // of the run-in
 
 	past   *novelty
@@ -37,6 +38,7 @@ type channel struct {
 	level  float64
 	sigma  float64
 	lag    float64 // lag-1 autocorrelation
+	worth  float64 // independent elements that a first baseline rests on; 0 = the run-in is over
 	spread float64 // variance of the control statistic at rest, in sigma²
 	taught float64 // elements that level and spread were learnt from
 	most   float64 // of them, where they are only known to be calm
@@ -119,26 +121,47 @@ func (c *channel) halve() {
 	c.size *= 2
 }
 
-// settle ends the run-in when it has seen enough, or, with must, as it is.
-func (c *channel) settle(lambda float64, must bool) {
+// settle makes the baseline once the run-in has seen enough, or, with must, as it is. With
+// early a first one is made sooner, and again while the run-in goes on.
+func (c *channel) settle(lambda float64, must, early bool) {
 	n := len(c.kept) / (c.fit.K + 1)
-	if n < leastRunIn/2 || !must && n < leastRunIn || c.still() {
+	if n < leastRunIn/2 || !must && !early && n < leastRunIn || c.still() {
 		return
 	}
 	if c.grows() {
-		c.state, c.kept = counting, nil
+		if must || n >= leastRunIn {
+			c.state, c.kept = counting, nil
+		}
 		return
 	}
+	before, known := c.normal()
 	s := c.study()
-	enough := float64(len(s.rests))/s.kappa >= leastIndep || c.size >= widest || c.rows >= longestRunIn
-	if !must && !enough {
-		return
+	worth := float64(len(s.rests)) / s.kappa
+	switch {
+	case must, c.rows >= longestRunIn, n >= leastRunIn && (worth >= leastIndep || c.size >= widest):
+		for s.lag > tooAlike && len(s.rests) >= leastRunIn && c.modes == nil {
+			c.halve()
+			s = c.study()
+		}
+		c.freeze(s, lambda)
+		c.kept, c.worth = nil, 0
+	case early && (worth >= firstIndep || c.state == watching) && !jumps(c.kept, c.fit.K):
+		c.freeze(s, lambda)
+		c.worth = worth
 	}
-	for s.lag > tooAlike && len(s.rests) >= leastRunIn && c.modes == nil {
-		c.halve()
-		s = c.study()
+	if after, now := c.normal(); known && now {
+		c.smooth += (before - after) / c.sigma
 	}
-	c.freeze(s, lambda)
+}
+
+// normal is what would be normal in the circumstances of the complete element; without ok
+// there is no baseline of before, or none for them.
+func (c *channel) normal() (float64, bool) {
+	if c.state != watching {
+		return 0, false
+	}
+	explained, ok := c.explained(c.sum[1 : c.fit.K+1])
+	return explained + c.level, ok
 }
 
 // grows says whether the signal is a counter.
@@ -159,6 +182,7 @@ func (c *channel) grows() bool {
 // EWMA of autocorrelated elements, and the run-in's own error on top: a level
 // learnt from few elements is a guess.
 func (c *channel) freeze(s runIn, lambda float64) {
+	was := c.sigma
 	c.level, c.sigma, c.lag = s.middle, s.sigma, s.lag
 	if c.sigma == 0 {
 		c.sigma = math.SmallestNonzeroFloat32
@@ -169,7 +193,11 @@ func (c *channel) freeze(s runIn, lambda float64) {
 	c.taught = float64(len(s.rests))
 	c.most = calmLearns * c.taught
 	c.wanders = c.taught < wanders*s.kappa
-	c.state, c.kept, c.value = watching, nil, c.level
+	if c.state == watching {
+		c.smooth *= was / c.sigma
+		return
+	}
+	c.state, c.value = watching, c.level
 }
 
 // explained is what the contexts say about the signal, apart from the level; without
@@ -177,15 +205,23 @@ func (c *channel) freeze(s runIn, lambda float64) {
 func (c *channel) explained(x []float64) (float64, bool) {
 	if c.modes != nil {
 		r := c.modes.find(x)
-		if r == nil || r.n < leastInRegime && c.state == watching {
+		if r == nil || r.n < leastInRegime {
 			return 0, false
 		}
 		return r.level, true
 	}
-	if c.fit.Slope == [statistics.MaxContext]float64{} {
+	if c.worth == 0 && c.fit.Slope == [statistics.MaxContext]float64{} {
 		return 0, true
 	}
-	return c.fit.Explained(x), c.state != watching || c.fit.Knows(x)
+	return c.fit.Explained(x), c.fit.Knows(x)
+}
+
+// explainedIn is the same in the rows of the run-in.
+func (c *channel) explainedIn(x []float64) float64 {
+	if c.modes != nil {
+		return c.modes.find(x).level
+	}
+	return c.fit.Explained(x)
 }
 
 // meet learns a new regime, as far as the signal is from its normal now.
@@ -215,8 +251,16 @@ func (c *channel) follow(lambda float64, teach lesson) bool {
 	c.away += lambda * (rest - c.away)
 	c.value += lambda * (c.sum[0] - c.value)
 	c.learn(z, teach)
-	c.strain = math.Max(0, math.Min(c.smooth*c.smooth/c.spread/2-unsurprising, surprising))
+	c.strain = math.Max(0, math.Min(c.surprise()-unsurprising, surprising))
 	return true
+}
+
+// surprise is that of the control statistic: a spread learnt from few is a guess too.
+func (c *channel) surprise() float64 {
+	if c.worth > 0 {
+		return student(math.Abs(c.smooth)/math.Sqrt(c.spread), c.worth)
+	}
+	return c.smooth * c.smooth / c.spread / 2
 }
 
 // stress is all the surprise that the channel adds.

@@ -32,6 +32,23 @@ type regime struct {
 // findRegimes looks for a few settings in rows of y and its k contexts; nil = there
 // are none, or too many.
 func findRegimes(kept []float64, k int) *regimes {
+	if g := settings(kept, k); g != nil && g.known(len(kept)/(k+1)) {
+		return g
+	}
+	return nil
+}
+
+// jumps says whether there are a few settings, of which not enough has been seen.
+func jumps(kept []float64, k int) bool {
+	g := settings(kept, k)
+	return g != nil && !g.known(len(kept)/(k+1))
+}
+
+// known says whether n elements are enough for as many settings.
+func (g *regimes) known(n int) bool { return n >= leastInRegime*len(g.list) }
+
+// settings are those that the contexts have had; nil = one, or too many.
+func settings(kept []float64, k int) *regimes {
 	if k == 0 {
 		return nil
 	}
@@ -56,7 +73,7 @@ func findRegimes(kept []float64, k int) *regimes {
 		}
 		r.learn(row[0])
 	}
-	if len(g.list) < 2 || n < leastInRegime*len(g.list) {
+	if len(g.list) < 2 {
 		return nil
 	}
 	return &g

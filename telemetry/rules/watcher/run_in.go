@@ -22,8 +22,7 @@ func (c *channel) study() runIn {
 	c.explain()
 	s := runIn{rests: make([]float64, 0, len(c.kept)/k)}
 	for i := 0; i < len(c.kept); i += k {
-		explained, _ := c.explained(c.kept[i+1 : i+k])
-		s.rests = append(s.rests, c.kept[i]-explained)
+		s.rests = append(s.rests, c.kept[i]-c.explainedIn(c.kept[i+1:i+k]))
 	}
 	s.middle, s.sigma = statistics.Spread(s.rests)
 	mean, square := moments(s.rests)

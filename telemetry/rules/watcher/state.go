@@ -5,6 +5,9 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/rules/statistics"
 )
 
+// withFirstBaselines is the version of snapshots from which on a run-in goes on under one.
+const withFirstBaselines = 6
+
 // mostChannels bounds what is read.
 const mostChannels = 256
 
@@ -40,8 +43,8 @@ func (w *Watcher) Snapshot(dst []byte) []byte {
 }
 
 // Restore takes the state back, of a watcher with the same settings.
-func (w *Watcher) Restore(b []byte) error {
-	r := snapshot.Reader{B: b}
+func (w *Watcher) Restore(version int, b []byte) error {
+	r := snapshot.Reader{B: b, Version: version}
 	w.clock.Restore(&r)
 	w.passed, w.rows, w.learnt = r.Float(), r.Int(), r.Int()
 	d, v := &w.departure, &w.novel
@@ -101,6 +104,7 @@ func (c *channel) snapshot(s *snapshot.Writer) {
 		}
 		s.Floats([]float64{c.level, c.sigma, c.lag, c.spread, c.smooth, c.value, c.away, c.strain, c.joint, c.taught, c.most})
 		s.Bool(c.wanders)
+		s.Float(c.worth)
 		s.Int(c.onset)
 		s.Int(c.struck)
 	}
@@ -126,7 +130,10 @@ func (c *channel) restore(r *snapshot.Reader) {
 			c.level, c.sigma, c.lag, c.spread = v[0], v[1], v[2], v[3]
 			c.smooth, c.value, c.away, c.strain, c.joint, c.taught, c.most = v[4], v[5], v[6], v[7], v[8], v[9], v[10]
 		}
-		c.wanders, c.onset, c.struck = r.Bool(), r.Int(), r.Int()
+		if c.wanders = r.Bool(); r.Version >= withFirstBaselines {
+			c.worth = r.Float()
+		}
+		c.onset, c.struck = r.Int(), r.Int()
 	}
 	if c.size < 1 || c.sigma <= 0 && c.state == watching {
 		r.Take(-1)

@@ -16,6 +16,7 @@ const (
 	defaultSmooth = 12   // elements
 	strainBase    = 11.0 // strain that is trouble, and times the root of the signals:
 	strainSpread  = 1.5  // so grows what a sum of them strays by itself
+	nearNormal    = 0.1  // of the limit: such rows add to the run-in of a signal that is watched already
 	leastEffect   = 1.5  // sigma of one signal: being significant is not being a fault
 
 	troubleRows  = 3   // in a row
@@ -179,22 +180,29 @@ func (w *Watcher) step(c *channel, value float64, flagged bool) bool {
 	if c.state == counting || c.state == learningRunIn && flagged || !c.element(value, w.x[:w.contexts]) {
 		return false
 	}
-	if c.state == learningRunIn {
-		c.rows += c.size
+	moved := c.state == watching && c.follow(w.lambda, w.lesson(flagged))
+	if moved {
+		c.date(w.at)
+	}
+	if c.state == learningRunIn || c.worth > 0 {
+		w.runIn(c, flagged)
+	}
+	return moved
+}
+
+// runIn adds the element to the run-in. Once there is a first baseline, only what is near it
+// adds to the next: in a life that is short the fault may be near.
+func (w *Watcher) runIn(c *channel, flagged bool) {
+	c.rows += c.size
+	if c.state == learningRunIn || !flagged && w.quiet() && w.strain < w.limit*nearNormal {
 		c.keep()
-		must := w.over()
-		if n := len(c.kept) / (c.fit.K + 1); must || n%4 == 0 {
-			if c.settle(w.lambda, must); c.state == watching {
-				w.learnt = w.rows
-			}
+	}
+	must := w.over()
+	if n := len(c.kept) / (c.fit.K + 1); must || n%4 == 0 {
+		if c.settle(w.lambda, must, w.learn == (statistics.Span{})); c.state == watching {
+			w.learnt = w.rows
 		}
-		return false
 	}
-	if !c.follow(w.lambda, w.lesson(flagged)) {
-		return false
-	}
-	c.date(w.at)
-	return true
 }
 
 // lesson is what a row still teaches the levels.
