@@ -125,7 +125,8 @@ func (c *channel) halve() {
 // early a first one is made sooner, and again while the run-in goes on.
 func (c *channel) settle(lambda float64, must, early bool) {
 	n := len(c.kept) / (c.fit.K + 1)
-	if n < leastRunIn/2 || !must && !early && n < leastRunIn || c.still() {
+	must = must || c.rows >= longestRunIn && (n >= leastRunIn || c.worth > 0)
+	if n < leastRunIn/2 || !must && (!early && n < leastRunIn || jumps(c.kept, c.fit.K)) || c.still() {
 		return
 	}
 	if c.grows() {
@@ -138,14 +139,14 @@ func (c *channel) settle(lambda float64, must, early bool) {
 	s := c.study()
 	worth := float64(len(s.rests)) / s.kappa
 	switch {
-	case must, c.rows >= longestRunIn, n >= leastRunIn && (worth >= leastIndep || c.size >= widest):
+	case must, n >= leastRunIn && (worth >= leastIndep || c.size >= widest):
 		for s.lag > tooAlike && len(s.rests) >= leastRunIn && c.modes == nil {
 			c.halve()
 			s = c.study()
 		}
 		c.freeze(s, lambda)
 		c.kept, c.worth = nil, 0
-	case early && (worth >= firstIndep || c.state == watching) && !jumps(c.kept, c.fit.K):
+	case early && (worth >= firstIndep || c.state == watching):
 		c.freeze(s, lambda)
 		c.worth = worth
 	}
