@@ -38,7 +38,7 @@ type channel struct {
 	level  float64
 	sigma  float64
 	lag    float64 // lag-1 autocorrelation
-	worth  float64 // independent elements that a first baseline rests on; 0 = the run-in is over
+	worth  float64 // independent elements that the spread was learnt from; 0 = enough to take it as known
 	spread float64 // variance of the control statistic at rest, in sigma²
 	taught float64 // elements that level and spread were learnt from
 	most   float64 // of them, where they are only known to be calm
@@ -125,7 +125,7 @@ func (c *channel) halve() {
 // early a first one is made sooner, and again while the run-in goes on.
 func (c *channel) settle(lambda float64, must, early bool) {
 	n := len(c.kept) / (c.fit.K + 1)
-	must = must || c.rows >= longestRunIn && (n >= leastRunIn || c.worth > 0)
+	must = must || c.rows >= longestRunIn && (n >= leastRunIn || c.state == watching)
 	if n < leastRunIn/2 || !must && (!early && n < leastRunIn || jumps(c.kept, c.fit.K)) || c.still() {
 		return
 	}
@@ -211,7 +211,7 @@ func (c *channel) explained(x []float64) (float64, bool) {
 		}
 		return r.level, true
 	}
-	if c.worth == 0 && c.fit.Slope == [statistics.MaxContext]float64{} {
+	if !c.runsIn() && c.fit.Slope == [statistics.MaxContext]float64{} {
 		return 0, true
 	}
 	return c.fit.Explained(x), c.fit.Knows(x)
@@ -236,6 +236,9 @@ func (c *channel) meet(x []float64, y float64) {
 	}
 }
 
+// runsIn says whether the run-in still goes on, under a first baseline or before one.
+func (c *channel) runsIn() bool { return c.state == learningRunIn || len(c.kept) > 0 }
+
 // follow moves the control statistic by the complete element, and says whether it could.
 func (c *channel) follow(lambda float64, teach lesson) bool {
 	x := c.sum[1 : c.fit.K+1]
@@ -256,7 +259,7 @@ func (c *channel) follow(lambda float64, teach lesson) bool {
 	return true
 }
 
-// surprise is that of the control statistic: a spread learnt from few is a guess too.
+// surprise is that of the control statistic. A spread learnt from few is a guess too.
 func (c *channel) surprise() float64 {
 	if c.worth > 0 {
 		return student(math.Abs(c.smooth)/math.Sqrt(c.spread), c.worth)
@@ -300,6 +303,7 @@ func (c *channel) learn(z float64, what lesson) {
 		c.taught = min(c.taught+1, c.most)
 	case itsSpread:
 		c.taught++
+		c.worth = c.taught * (1 - c.lag) / (1 + c.lag)
 		c.spread += (c.smooth*c.smooth - c.spread) / c.taught
 	}
 	c.level += z * c.sigma / c.taught

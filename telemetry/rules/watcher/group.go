@@ -50,6 +50,15 @@ func (m *average) learn(x float64) {
 	m.variance += (d*(x-m.mean) - m.variance) / m.n
 }
 
+// gathersAt is the row at which the groups are made: of those that are stated to be healthy
+// at least half are theirs to learn.
+func (w *Watcher) gathersAt() int64 {
+	if w.learn.Rows > 0 {
+		return min(longestRunIn, int64(w.learn.Rows)/2) + 1
+	}
+	return longestRunIn + 1
+}
+
 // gather makes the groups, of equal size, once the run-ins should be over.
 func (w *Watcher) gather() {
 	var list []int

@@ -100,7 +100,7 @@ func (w *Watcher) Pause() { w.clock.Paused = true }
 func (w *Watcher) Begin(at int64, contexts []float64) {
 	w.at = at
 	copy(w.x[:w.contexts], contexts)
-	if w.rows++; w.rows == longestRunIn+1 {
+	if w.rows++; w.rows == w.gathersAt() {
 		w.gather()
 	}
 	w.passed += time.Duration(w.clock.Step(at)).Hours()
@@ -184,7 +184,7 @@ func (w *Watcher) step(c *channel, value float64, flagged bool) bool {
 	if moved {
 		c.date(w.at)
 	}
-	if c.state == learningRunIn || c.worth > 0 {
+	if c.runsIn() {
 		w.runIn(c, flagged)
 	}
 	return moved
