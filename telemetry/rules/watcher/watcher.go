@@ -19,7 +19,7 @@ const (
 	nearNormal    = 0.1  // of the limit: such rows add to the run-in of a signal that is watched already
 	leastEffect   = 1.5  // sigma of one signal: being significant is not being a fault
 
-	troubleRows  = 3   // in a row
+	troubleRows  = 2   // in a row
 	calmRows     = 20  // in a row, below half of the limit
 	struckStrain = 6.0 // a channel has departed
 	maxCauses    = 8
