@@ -26,6 +26,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/gate"
 	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+	"github.com/thirdstate/thirdstate/telemetry/lifespan"
 )
 
 const (
@@ -55,6 +56,8 @@ type Config struct {
 	// Gate keeps versions of rule packs and judges them; without one its operations
 	// answer 503.
 	Gate *gate.Gate
+	// Lives knows the models of remaining life; without one the list of them is empty.
+	Lives *lifespan.Shelf
 	// Reconciler compares InfluxDB with the intake log; nil where the history is in
 	// PostgreSQL.
 	Reconciler *telemetry.Reconciler

@@ -25,6 +25,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/intake"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
+	"github.com/thirdstate/thirdstate/telemetry/lifespan"
 )
 
 //go:embed assets
@@ -38,6 +39,7 @@ type Config struct {
 	History   history.Store
 	Detection *detection.Runner
 	Fleet     *detection.Fleet         // for bundles of evidence; may be nil
+	Lives     *lifespan.Shelf          // models of remaining life; may be nil
 	Gate      *gate.Gate               // judges rules on the stored history; may be nil
 	Held      *detection.Store         // knows what the records refuse of machines; may be nil
 	Intake    func() IntakeStatus      // for the intake page

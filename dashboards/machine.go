@@ -15,6 +15,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry"
 	"github.com/thirdstate/thirdstate/telemetry/detection"
 	"github.com/thirdstate/thirdstate/telemetry/history"
+	"github.com/thirdstate/thirdstate/telemetry/lifespan"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 )
 
@@ -29,6 +30,7 @@ type machinePage struct {
 	Ahead    time.Time // since when its clock is ahead, zero while it is not
 	Selected string    // signal shown in the chart
 	Silences []machines.Silence
+	Lives    []lifespan.MachineLifespan // how much life it has left; empty where no model is of it
 	Gaps     []telemetry.SequenceGap
 	Missing  int64           // messages of the gaps that are open and listed
 	Held     *detection.Held // what the records refuse of it, for staff; nil where nothing is
@@ -52,6 +54,9 @@ func showMachine(s *Site, r *request) error {
 			return err
 		}
 		p.Silences = silences.Items
+		if p.Lives, err = lifespan.Of(r.ctx, tx, id); err != nil {
+			return err
+		}
 		if p.Maps {
 			if p.Held, err = detection.HeldOf(r.ctx, tx, id); err != nil {
 				return err

@@ -51,6 +51,7 @@ var pages = []page{
 	{Path: "/rules/:id", Roles: managers, Show: showRule},
 	{Path: "/backtests/:id", Roles: managers, Show: showBacktest},
 	{Path: "/sweeps", Key: "nav.sweeps", Menu: "nav.admin", Roles: managers, Show: showSweeps},
+	{Path: "/remaining-life", Key: "nav.lives", Menu: "nav.admin", Roles: managers, Show: showLives},
 	{Path: "/intake", Key: "nav.intake", Menu: "nav.admin", Roles: managers, Show: showIntake},
 	{Path: "/signals", Key: "nav.signals", Menu: "nav.admin", Params: []string{"q", "cursor"}, Roles: managers, Show: showSignalMachines},
 	{Path: "/webhooks", Key: "nav.webhooks", Menu: "nav.admin", Roles: subscribers, Show: showWebhooks},

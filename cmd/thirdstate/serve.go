@@ -74,11 +74,11 @@ func (y *system) newWeb(ctx context.Context, demo *dashboards.Demo) (*web, error
 	e.Logger.SetOutput(io.Discard) // failures are logged where they are decided, with slog
 	e.Use(middleware.Recover(), headers)
 	site, err := dashboards.Mount(e, dashboards.Config{Pool: y.pool, Clock: y.clock, Log: y.log, History: y.history,
-		Detection: y.runner, Fleet: y.fleet, Gate: y.gate, Held: y.held, Intake: y.intakeStatus, IntakeLog: y.intake, Stored: &y.stored, Demo: demo, Secure: y.BehindProxy, Webhooks: y.webhooks})
+		Detection: y.runner, Fleet: y.fleet, Gate: y.gate, Lives: y.lives.Shelf, Held: y.held, Intake: y.intakeStatus, IntakeLog: y.intake, Stored: &y.stored, Demo: demo, Secure: y.BehindProxy, Webhooks: y.webhooks})
 	if err != nil {
 		return nil, fmt.Errorf("mount the pages: %w", err)
 	}
-	_, err = api.Mount(e, api.Config{Pool: y.pool, Clock: y.clock, Log: y.log, History: y.history, IntakeLog: y.intake, Fleet: y.fleet, Held: y.held, Gate: y.gate,
+	_, err = api.Mount(e, api.Config{Pool: y.pool, Clock: y.clock, Log: y.log, History: y.history, IntakeLog: y.intake, Fleet: y.fleet, Held: y.held, Gate: y.gate, Lives: y.lives.Shelf,
 		Reconciler: y.reconciler,
 		Registry:   y.registry, Version: version, Webhooks: y.webhooks,
 		Ready:            y.readiness(),

@@ -93,7 +93,7 @@ func TestTrain_ServeSaysWhatWatchSays(t *testing.T) {
 	if err := stored.Write(identity.With(t.Context(), who), points); err != nil {
 		t.Fatal(err)
 	}
-	var said []lifespan.Row
+	var said []lifespan.MachineLifespan
 	keeper := lifespan.Keeper{Pool: pool, Clock: clock.New(start, 0, nil), Log: slog.New(slog.DiscardHandler), History: stored, Shelf: &lifespan.Shelf{Dir: modelFolder(dir), Log: slog.New(slog.DiscardHandler)}}
 	if err := postgres.As(t.Context(), pool, who, func(tx pgx.Tx) error {
 		return machines.SetSeen(t.Context(), tx, []machines.Seen{{MachineID: m.ID, At: last}})

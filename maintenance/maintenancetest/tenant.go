@@ -172,6 +172,8 @@ const (
 	meetingSQL = `INSERT INTO meeting (id, month, chair, chair_en) VALUES (@id, '2026-06-01', '李振华', 'Li Zhenhua') ON CONFLICT (month) DO UPDATE SET chair = excluded.chair RETURNING id`
 	issueSQL   = `INSERT INTO meeting_issue (id, meeting_id, customer_id, case_id, text, text_en, raised_by, raised_by_en, raised_at)
 		VALUES (@id, @meeting, @customer, @case, @note, @note, @note, @note, @now)`
+	lifeSQL = `INSERT INTO remaining_life (id, machine_id, customer_id, component, model, model_hash, since, place, looked_at, behind, state, rows, from_new, age, remaining, low, high, unit, said_at)
+		VALUES (@id, @machine, @customer, @note, 'BC56', repeat('ab', 32), @now, @now, @now, false, '', 500, true, 1200, 340, 210, 520, 'hour', @now)`
 	healthSQL = `INSERT INTO health_change (id, machine_id, customer_id, at, health, previous, cause) VALUES (@id, @machine, @customer, @now, 'third_state', 'well', @note)`
 )
 
@@ -210,7 +212,7 @@ func (w *World) care(ctx context.Context, tx pgx.Tx, a *Tenant) (err error) {
 	a.Callback = uuid.New()
 	args := pgx.NamedArgs{"id": a.Callback, "case": a.Case.ID, "machine": a.Machine.ID, "customer": a.Customer.ID, "contact": a.Owner.ID, "now": Now.Add(-time.Hour),
 		"callback": a.Callback, "meeting": meeting, "note": a.Mark + " 一字不改"}
-	for _, sql := range []string{callbackSQL, attemptSQL, issueSQL, healthSQL} {
+	for _, sql := range []string{callbackSQL, attemptSQL, issueSQL, healthSQL, lifeSQL} {
 		if _, err := postgres.Run(ctx, tx, sql, args); err != nil {
 			return err
 		}

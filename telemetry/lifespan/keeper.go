@@ -141,7 +141,7 @@ ORDER BY r.looked_at NULLS FIRST, f.machine_id, f.component LIMIT @limit`
 const forgetSQL = `WITH f AS (` + followedSQL + `)
 DELETE FROM remaining_life r WHERE r.model <> ALL(@bad::text[]) AND NOT EXISTS (SELECT FROM f WHERE f.machine_id = r.machine_id AND f.component = r.component)`
 
-func (k *Keeper) due(ctx context.Context, db postgres.DB, now time.Time, all, models []Model) ([]due, error) {
+func (k *Keeper) due(ctx context.Context, db postgres.DB, now time.Time, all, models []Learnt) ([]due, error) {
 	fors, components, hashes, everies, bad := []string{}, []string{}, []string{}, []float64{}, []string{}
 	for i := range models {
 		m := &models[i]
@@ -183,7 +183,7 @@ type stored struct {
 }
 
 // look steps one machine as far as it goes, and stores what came of it.
-func (k *Keeper) look(ctx context.Context, now time.Time, d due, m *Model) error {
+func (k *Keeper) look(ctx context.Context, now time.Time, d due, m *Learnt) error {
 	f := &follow{model: m.learnt, every: m.every(), ref: history.Ref{Key: d.Key, No: d.No}, names: append(append([]string{}, m.learnt.Signals...), m.learnt.Contexts...)}
 	f.row.Values = make([]float64, len(f.names))
 	fits := false
@@ -230,9 +230,9 @@ func (k *Keeper) from(now, since time.Time, every time.Duration) time.Time {
 	return since
 }
 
-const keepSQL = `INSERT INTO remaining_life (machine_id, component, customer_id, model, model_hash, since, place, looked_at, behind, state, meter, meter_offset, rows, last_row, gaps, from_new, age,
+const keepSQL = `INSERT INTO remaining_life (id, machine_id, component, customer_id, model, model_hash, since, place, looked_at, behind, state, meter, meter_offset, rows, last_row, gaps, from_new, age,
   remaining, low, high, unit, said_at, reason)
-SELECT m.id, @component, m.customer_id, @model, @hash, @since, @place, @lookedAt, @behind, @state, @meter, @meterOffset, @rows, @lastRow, @gaps, @fromNew, @age,
+SELECT @id, m.id, @component, m.customer_id, @model, @hash, @since, @place, @lookedAt, @behind, @state, @meter, @meterOffset, @rows, @lastRow, @gaps, @fromNew, @age,
   @remaining, @low, @high, @unit, @saidAt, @reason FROM machine m WHERE m.id = @machine
 ON CONFLICT (machine_id, component) DO UPDATE SET customer_id = excluded.customer_id, model = excluded.model, model_hash = excluded.model_hash, since = excluded.since, place = excluded.place,
   looked_at = excluded.looked_at, behind = excluded.behind, state = excluded.state, meter = excluded.meter, meter_offset = excluded.meter_offset, rows = excluded.rows, last_row = excluded.last_row,
@@ -241,7 +241,7 @@ ON CONFLICT (machine_id, component) DO UPDATE SET customer_id = excluded.custome
 
 func (k *Keeper) keep(ctx context.Context, f *follow) error {
 	err := k.as(ctx, func(tx pgx.Tx) error {
-		_, err := postgres.Run(ctx, tx, keepSQL, pgx.NamedArgs{"machine": f.MachineID, "component": f.Component, "model": f.Model, "hash": f.ModelHash, "since": f.Since, "place": f.Place,
+		_, err := postgres.Run(ctx, tx, keepSQL, pgx.NamedArgs{"id": postgres.NewID(), "machine": f.MachineID, "component": f.Component, "model": f.Model, "hash": f.ModelHash, "since": f.Since, "place": f.Place,
 			"lookedAt": f.LookedAt, "behind": f.Behind, "state": f.State, "meter": f.Meter, "meterOffset": f.MeterOffset, "rows": f.Rows, "lastRow": f.LastRow, "gaps": f.Gaps, "fromNew": f.FromNew,
 			"age": f.Age, "remaining": f.Remaining, "low": f.Low, "high": f.High, "unit": f.Unit, "saidAt": f.SaidAt, "reason": f.Reason})
 		return err

@@ -37,8 +37,13 @@ const (
 	otherUnits = "units"
 )
 
-// Row is a lifespan with the machine that it is of.
-type Row struct {
+// Reasons lists why there may be no estimate.
+func Reasons() []string {
+	return []string{string(prognosis.TooFew), string(prognosis.Circumstances), string(prognosis.Missing), string(prognosis.Unlike), string(prognosis.Begun), ageUnknown, sparse, otherUnits}
+}
+
+// MachineLifespan is a lifespan with the machine that it is of.
+type MachineLifespan struct {
 	Lifespan
 	MachineKey     string `json:"machineKey" db:"machine_key"`
 	MachineName    string `json:"machineName" db:"machine_name"`
@@ -62,16 +67,18 @@ ORDER BY l.remaining NULLS LAST, l.low, m.key, l.component LIMIT @limit`
 const shown = 200
 
 // Of gives what is said of a machine, the least left first; nothing where no model is of it.
-func Of(ctx context.Context, db postgres.DB, machineID uuid.UUID) ([]Row, error) {
+func Of(ctx context.Context, db postgres.DB, machineID uuid.UUID) ([]MachineLifespan, error) {
 	return list(ctx, db, &machineID)
 }
 
 // Shortest lists the machines with the least life left, then those of which nothing is
 // said, 200 at most.
-func Shortest(ctx context.Context, db postgres.DB) ([]Row, error) { return list(ctx, db, nil) }
+func Shortest(ctx context.Context, db postgres.DB) ([]MachineLifespan, error) {
+	return list(ctx, db, nil)
+}
 
-func list(ctx context.Context, db postgres.DB, machine *uuid.UUID) ([]Row, error) {
-	rows, err := postgres.All[Row](ctx, db, rowsSQL, pgx.NamedArgs{"machine": machine, "limit": shown})
+func list(ctx context.Context, db postgres.DB, machine *uuid.UUID) ([]MachineLifespan, error) {
+	rows, err := postgres.All[MachineLifespan](ctx, db, rowsSQL, pgx.NamedArgs{"machine": machine, "limit": shown})
 	if err != nil {
 		return nil, fmt.Errorf("list remaining lives: %w", err)
 	}

@@ -140,9 +140,9 @@ func (w *world) round(now time.Time) {
 }
 
 // said is what is kept of a machine.
-func (w *world) said(m machines.Machine) []Row {
+func (w *world) said(m machines.Machine) []MachineLifespan {
 	w.t.Helper()
-	var list []Row
+	var list []MachineLifespan
 	w.do(func(tx pgx.Tx) (err error) {
 		list, err = Of(w.t.Context(), tx, m.ID)
 		return err

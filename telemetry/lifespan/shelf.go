@@ -26,8 +26,8 @@ const (
 	mostEvery  = 7 * 24 * time.Hour
 )
 
-// Model is a file of the folder: what it says of itself, or what is wrong with it.
-type Model struct {
+// Learnt is a file of the folder: what it says of itself, or what is wrong with it.
+type Learnt struct {
 	Name      string  `json:"name" doc:"of its file, without the ending"`
 	Hash      string  `json:"hash"`
 	For       string  `json:"for" doc:"model of the machines that it is of"`
@@ -57,23 +57,23 @@ type Shelf struct {
 type shelved struct {
 	size    int64
 	changed time.Time
-	model   Model
+	model   Learnt
 }
 
 // Models lists what is in the folder, by name, as it was read last.
-func (s *Shelf) Models() []Model {
+func (s *Shelf) Models() []Learnt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]Model, 0, len(s.files))
+	list := make([]Learnt, 0, len(s.files))
 	for _, f := range s.files {
 		list = append(list, f.model)
 	}
-	slices.SortFunc(list, func(a, b Model) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(list, func(a, b Learnt) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 
 // read looks for files that have come, changed or gone. A file that is bad is told of once.
-func (s *Shelf) read() []Model {
+func (s *Shelf) read() []Learnt {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil && !os.IsNotExist(err) {
 		s.Log.Error("the models of remaining life cannot be listed", "folder", s.Dir, "error", err)
@@ -141,16 +141,16 @@ func (s *Shelf) settle() {
 }
 
 // applied are the models that machines are followed by.
-func applied(list []Model) []Model {
-	return slices.DeleteFunc(slices.Clone(list), func(m Model) bool {
+func applied(list []Learnt) []Learnt {
+	return slices.DeleteFunc(slices.Clone(list), func(m Learnt) bool {
 		return m.learnt == nil || strings.HasSuffix(m.Fault, "and comes first")
 	})
 }
 
 // readModel reads a file; what is wrong with it is its fault.
-func readModel(file string) Model {
+func readModel(file string) Learnt {
 	base := strings.TrimSuffix(filepath.Base(file), Ending)
-	m := Model{Name: base}
+	m := Learnt{Name: base}
 	if name, err := url.PathUnescape(base); err == nil {
 		m.Name = name
 	}
@@ -184,6 +184,6 @@ func readModel(file string) Model {
 }
 
 // every is the distance of rows, in whole seconds.
-func (m *Model) every() time.Duration {
+func (m *Learnt) every() time.Duration {
 	return (time.Duration(m.Every*1000) * time.Millisecond).Round(time.Second)
 }
