@@ -32,9 +32,9 @@ CROSS JOIN LATERAL (SELECT count(*) AS listed, count(*) FILTER (WHERE progress =
   count(*) FILTER (WHERE progress = 'found') AS found, count(*) FILTER (WHERE progress = 'clean') AS clean
   FROM x WHERE x.sweep_id = s.id AND x.listed) n
 WHERE @id::uuid IS NULL OR s.id = @id
-ORDER BY s.swept_at DESC, s.id DESC LIMIT @limit`
+ORDER BY n.to_do > 0 DESC, s.swept_at DESC, s.id DESC LIMIT @limit`
 
-// Sweeps lists the newest sweeps with how far each is done.
+// Sweeps lists the sweeps with how far each is done: those that wait for somebody, then the newest.
 func Sweeps(ctx context.Context, db postgres.DB) ([]SweepRow, error) {
 	return sweepRows(ctx, db, nil)
 }
