@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/internal/ucum"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry/history"
@@ -252,6 +251,3 @@ func conversions(m *prognosis.Model, names []string, signals []machines.Signal) 
 	}
 	return list, true
 }
-
-// unreadable says whether the history refuses one machine, and not all.
-func unreadable(err error) bool { return problem.Of(err) == problem.TooLarge }

@@ -15,6 +15,7 @@ import (
 	"github.com/thirdstate/thirdstate/internal/clock"
 	"github.com/thirdstate/thirdstate/internal/identity"
 	"github.com/thirdstate/thirdstate/internal/postgres"
+	"github.com/thirdstate/thirdstate/internal/problem"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry/history"
 	"github.com/thirdstate/thirdstate/telemetry/rules/prognosis"
@@ -24,7 +25,7 @@ const (
 	settled   = time.Hour        // rows are stepped so long after they were due: most of what is late has come
 	lookEvery = 10 * time.Minute // at a machine, at most
 	atOnce    = 200              // machines of one round
-	giveUp    = 3                // failures after which a round ends
+	mostSaid  = 3                // failures of a round that the log names
 )
 
 // Keeper follows the machines of the models on a shelf. All fields but KeepRaw are required.
@@ -103,14 +104,17 @@ func (k *Keeper) Round(ctx context.Context, now time.Time) (looked int, err erro
 		}
 		if err := k.look(ctx, now, d, &models[d.Model]); err != nil {
 			k.failures.Add(1)
-			if errs = append(errs, err); len(errs) == giveUp && !unreadable(err) {
+			if errs = append(errs, err); away(err) {
 				break
 			}
 		}
 		looked++
 	}
-	return looked, errors.Join(errs[:min(len(errs), giveUp)]...)
+	return looked, errors.Join(errs[:min(len(errs), mostSaid)]...)
 }
+
+// away says whether the history or the database cannot be asked at all.
+func away(err error) bool { return problem.Of(err) == problem.Unavailable }
 
 // due is a machine that is to be looked at, with the index of its model.
 type due struct {
@@ -195,9 +199,7 @@ func (k *Keeper) look(ctx context.Context, now time.Time, d due, m *Learnt) erro
 		f.convert, fits = conversions(m.learnt, f.names, signals)
 		was, err := postgres.All[stored](ctx, tx, placeSQL, pgx.NamedArgs{"machine": d.MachineID, "component": m.Component, "hash": m.Hash, "since": d.Since})
 		if err == nil && len(was) > 0 {
-			f.Lifespan, f.state = was[0].Lifespan, was[0].state
-			f.follower = m.learnt.Follow()
-			err = f.follower.Restore(f.State)
+			f.resume(was[0])
 		}
 		return err
 	}); err != nil {
@@ -213,12 +215,20 @@ func (k *Keeper) look(ctx context.Context, now time.Time, d due, m *Learnt) erro
 	} else {
 		f.say(prognosis.Estimate{}, otherUnits, now)
 	}
-	if failed != nil && !unreadable(failed) {
+	if failed != nil && (away(failed) || ctx.Err() != nil) {
 		return failed // it is looked at again from where it was
 	}
 	k.rows.Add(int64(f.stepped))
 	f.LookedAt, f.State = now, f.follower.Snapshot(nil)
 	return errors.Join(failed, k.keep(ctx, f))
+}
+
+// resume goes on where it was left. A state that cannot be read is made anew.
+func (f *follow) resume(was stored) {
+	follower := f.model.Follow()
+	if follower.Restore(was.State) == nil {
+		f.Lifespan, f.state, f.follower = was.Lifespan, was.state, follower
+	}
 }
 
 // from is where a life is followed from: its beginning, or where there are values that are

@@ -2,6 +2,8 @@ package lifespan
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -408,4 +410,47 @@ func TestOf_ShowsAnOwnerHisOwn(t *testing.T) {
 	if n, list := sees(me, mine); n != 0 || list != 0 {
 		t.Errorf("after the sale its old owner sees %d, %d", n, list)
 	}
+}
+
+// broken cannot read one machine's history.
+type broken struct {
+	history.Store
+	key string
+}
+
+func (b broken) Range(ctx context.Context, q history.Query) ([]history.Series, error) {
+	if q.Machine.Key == b.key {
+		return nil, errors.New("a block is damaged")
+	}
+	return b.Store.Range(ctx, q)
+}
+
+// A machine that cannot be looked at is tried again later and holds up no other; a state
+// that cannot be read is made anew from the history.
+func TestKeeper_OneMachineHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	model := learnt(t, nil)
+	w.put("BC56", model)
+	bad, good, life := w.machine("A1"), w.machine("B1"), worn(7)
+	w.says(bad, life.Rows[:60], at(0), nil)
+	w.says(good, life.Rows[:60], at(0), nil)
+	whole := w.History
+	w.History = broken{whole, bad.Key}
+	if _, err := w.Round(t.Context(), at(60).Add(settled)); err == nil || !strings.Contains(err.Error(), "a block is damaged") {
+		t.Errorf("%v", err)
+	}
+	w.same(good, model, life.Rows[:60])
+	if w.Failures() != 1 {
+		t.Errorf("%d failures", w.Failures())
+	}
+	w.History = whole
+	w.do(func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), `UPDATE remaining_life SET state = 'torn' WHERE machine_id = $1`, good.ID)
+		return err
+	})
+	w.says(good, life.Rows[60:90], at(60), nil)
+	w.round(at(90).Add(settled))
+	w.same(bad, model, life.Rows[:60])
+	w.same(good, model, life.Rows[:90])
 }
