@@ -38,7 +38,7 @@ func findFEMTO(d *folder) ([]set, error) {
 	if len(runs) == 0 {
 		return nil, nil
 	}
-	return []set{{name: "FEMTO", runs: runs, gap: femtoGap, figures: []figure{
+	return []set{{name: "FEMTO", runs: runs, gap: femtoGap, warns: true, figures: []figure{
 		{name: "bearings warned 2 h to 10 min ahead, %", of: percent(counted(scoring.Table.Recall)), goal: 80, aim: atLeast},
 		{name: "lead, median, min", of: counted(func(t scoring.Table) float64 { return scoring.Median(t.Leads) / 6 })},
 		{name: "precision of episodes, %", of: percent(counted(scoring.Table.Precision))},
@@ -81,7 +81,7 @@ func findIMS(d *folder) ([]set, error) {
 				opts: watchfile.Options{Signals: []string{bearing}},
 			})
 		}
-		sets = append(sets, set{name: "IMS " + f.name(), runs: runs, gap: imsGap, figures: imsFigures()})
+		sets = append(sets, set{name: "IMS " + f.name(), runs: runs, gap: imsGap, warns: true, figures: imsFigures()})
 	}
 	return sets, nil
 }

@@ -32,7 +32,7 @@ func findCMAPSS(d *folder) ([]set, error) {
 			return nil, err
 		}
 		fleet := strings.TrimPrefix(f.name(), "train_")
-		sets = append(sets, set{name: "C-MAPSS " + fleet, gap: cmapssGap, figures: cmapssFigures(fleet), runs: []run{{
+		sets = append(sets, set{name: "C-MAPSS " + fleet, gap: cmapssGap, warns: true, figures: cmapssFigures(fleet), runs: []run{{
 			name: f.path, open: func() (io.ReadCloser, error) { return d.open(f.path) }, truth: truth,
 			opts: watchfile.Options{Time: "none", Group: "1", Ignore: []string{"2"}, Context: []string{"3", "4", "5"}},
 		}}})

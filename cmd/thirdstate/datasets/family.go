@@ -34,7 +34,8 @@ func families() []family {
 type set struct {
 	name    string
 	runs    []run
-	gap     int // episodes less than so many rows apart are one
+	gap     int  // episodes less than so many rows apart are one
+	warns   bool // an episode counts from when it is more than a note: what opens no case warns nobody
 	figures []figure
 
 	// A set that the watcher cannot look at is judged by itself, from what lies at a path.

@@ -122,7 +122,7 @@ func plant(seed uint64, rows int, shift float64, lying bool) string {
 	for row := range table {
 		for signal := range 52 {
 			v := 100 + n()
-			if row >= 160 && signal < 2 {
+			if row >= 160 && signal == 0 || row >= 165 && signal == 1 { // the second follows the first
 				v += shift
 			}
 			table[row] = append(table[row], fmt.Sprintf("%.4e", v))

@@ -99,7 +99,7 @@ func (s set) measure(ctx context.Context) ([]Line, error) {
 		records = judged
 	}
 	for _, r := range s.runs {
-		watched, err := r.watch(ctx, s.gap)
+		watched, err := r.watch(ctx, s.gap, s.warns)
 		if err != nil {
 			return nil, err
 		}
@@ -122,7 +122,7 @@ func (s set) measure(ctx context.Context) ([]Line, error) {
 
 // watch gives a run's machines, in the order of their names, with what the watcher
 // said of them.
-func (r run) watch(ctx context.Context, gap int) ([]scoring.Record, error) {
+func (r run) watch(ctx context.Context, gap int, warns bool) ([]scoring.Record, error) {
 	text, err := r.open()
 	if err != nil {
 		return nil, err
@@ -136,11 +136,18 @@ func (r run) watch(ctx context.Context, gap int) ([]scoring.Record, error) {
 	}
 	said := map[string][]scoring.Episode{}
 	for _, e := range summary.Episodes {
+		opened := e.Opened
+		if warns {
+			opened = e.Warned
+		}
+		if opened == 0 {
+			continue
+		}
 		end := r.truth[e.Machine].End
 		if e.Closed != 0 {
 			end = r.back(e.Machine, e.Closed)
 		}
-		said[e.Machine] = append(said[e.Machine], scoring.Episode{Open: r.back(e.Machine, e.Opened), Close: end})
+		said[e.Machine] = append(said[e.Machine], scoring.Episode{Open: r.back(e.Machine, opened), Close: end})
 	}
 	var records []scoring.Record
 	for _, machine := range slices.Sorted(maps.Keys(r.truth)) {

@@ -82,6 +82,7 @@ type Episode struct {
 	Rule     string
 	Severity rules.Severity
 	Opened   int // row of the machine, from 1
+	Warned   int // row at which it was more than a note (severity info); 0 = it never was
 	Closed   int // 0 = still open at the end
 	OpenedAt time.Time
 	ClosedAt time.Time
@@ -406,9 +407,12 @@ func (r *run) take(m *watched, found []rules.Finding, flushed bool) error {
 			r.summary.Episodes = append(r.summary.Episodes, Episode{
 				Machine: m.name, Number: m.episodes, Rule: f.Rule, Severity: f.Severity, Opened: m.rows, OpenedAt: f.OpenedAt, Evidence: f.Evidence,
 			})
+			if f.Severity != rules.Info {
+				r.summary.Episodes[len(r.summary.Episodes)-1].Warned = m.rows
+			}
 		case f.Change == rules.Updated && at >= 0:
 			if e := &r.summary.Episodes[m.open[at]]; e.Severity != f.Severity { // what was a note is a fault now
-				e.Severity, e.Evidence = f.Severity, f.Evidence
+				e.Severity, e.Evidence, e.Warned = f.Severity, f.Evidence, m.rows
 			}
 		case f.Change == rules.Closed && at >= 0:
 			e := &r.summary.Episodes[m.open[at]]
