@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"cmp"
 	"math"
 	"net/http"
 
@@ -35,11 +36,37 @@ func (v view) lasts(l lifespan.Lifespan) string {
 	if l.Remaining == nil {
 		return v.T("lives.reason." + l.Reason)
 	}
-	low, about, unit := v.lifetime(*l.Low), v.lifetime(*l.Remaining), v.lifeUnit(l.Unit)
-	if l.High == nil {
+	low, about, unit := v.lifetime(three(*l.Low)), v.lifetime(three(*l.Remaining)), v.lifeUnit(l.Unit)
+	switch {
+	case l.Beyond:
+		return v.T("lives.beyond", low, unit)
+	case l.High == nil:
 		return v.T("lives.or_more", about, unit, low, unit)
 	}
-	return v.T("lives.about", about, unit, low, v.lifetime(*l.High), unit)
+	return v.T("lives.about", about, unit, low, v.lifetime(three(*l.High)), unit)
+}
+
+// three keeps three digits: nobody knows more.
+func three(x float64) float64 {
+	unit := math.Pow(10, math.Floor(math.Log10(math.Max(1, x)))-2)
+	return unit * math.Round(x/unit)
+}
+
+// lifeOf lists what a remaining life is of, and from when.
+func (v view) lifeOf(l lifespan.MachineLifespan) (parts []string) {
+	if l.Component != "" {
+		parts = append(parts, cmp.Or(v.Name(l.ComponentName, l.ComponentEN), l.Component))
+	}
+	if l.Age != nil {
+		parts = append(parts, v.T("lives.age", v.lifetime(*l.Age), v.lifeUnit(l.Unit)))
+	}
+	if l.SaidAt != nil {
+		parts = append(parts, v.T("lives.at", v.Time(*l.SaidAt)))
+	}
+	if !l.FromNew {
+		parts = append(parts, v.T("lives.late"))
+	}
+	return parts
 }
 
 // lifetime writes an age: small ones with a tenth.

@@ -41,8 +41,8 @@ func TestRemainingLife_IsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for language, want := range map[string]struct{ left, unlike, fault string }{
-		"en": {"about 340 h left (210 to 520 h, 80 %)", "unlike the machines that were learnt from", "Not as it should be"},
-		"zh": {"约剩 340 小时（210 至 520 小时，80 %）", "与所学设备不同", "有问题"},
+		"en": {"about 340 h left (210 to 520 h, 80\u00a0%)", "unlike the machines that were learnt from", "Not as it should be"},
+		"zh": {"约剩 340 小时（210 至 520 小时，80\u00a0%）", "与所学设备不同", "有问题"},
 	} {
 		b := d.signIn(d.person(identity.ServiceManager), language)
 		list := visible(text(b.get("/remaining-life")))

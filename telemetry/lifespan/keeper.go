@@ -241,19 +241,19 @@ func (k *Keeper) from(now, since time.Time, every time.Duration) time.Time {
 }
 
 const keepSQL = `INSERT INTO remaining_life (id, machine_id, component, customer_id, model, model_hash, since, place, looked_at, behind, state, meter, meter_offset, rows, last_row, gaps, from_new, age,
-  remaining, low, high, unit, said_at, reason)
+  remaining, low, high, beyond, unit, said_at, reason)
 SELECT @id, m.id, @component, m.customer_id, @model, @hash, @since, @place, @lookedAt, @behind, @state, @meter, @meterOffset, @rows, @lastRow, @gaps, @fromNew, @age,
-  @remaining, @low, @high, @unit, @saidAt, @reason FROM machine m WHERE m.id = @machine
+  @remaining, @low, @high, @beyond, @unit, @saidAt, @reason FROM machine m WHERE m.id = @machine
 ON CONFLICT (machine_id, component) DO UPDATE SET customer_id = excluded.customer_id, model = excluded.model, model_hash = excluded.model_hash, since = excluded.since, place = excluded.place,
   looked_at = excluded.looked_at, behind = excluded.behind, state = excluded.state, meter = excluded.meter, meter_offset = excluded.meter_offset, rows = excluded.rows, last_row = excluded.last_row,
-  gaps = excluded.gaps, from_new = excluded.from_new, age = excluded.age, remaining = excluded.remaining, low = excluded.low, high = excluded.high, unit = excluded.unit,
+  gaps = excluded.gaps, from_new = excluded.from_new, age = excluded.age, remaining = excluded.remaining, low = excluded.low, high = excluded.high, beyond = excluded.beyond, unit = excluded.unit,
   said_at = excluded.said_at, reason = excluded.reason`
 
 func (k *Keeper) keep(ctx context.Context, f *follow) error {
 	err := k.as(ctx, func(tx pgx.Tx) error {
 		_, err := postgres.Run(ctx, tx, keepSQL, pgx.NamedArgs{"id": postgres.NewID(), "machine": f.MachineID, "component": f.Component, "model": f.Model, "hash": f.ModelHash, "since": f.Since, "place": f.Place,
 			"lookedAt": f.LookedAt, "behind": f.Behind, "state": f.State, "meter": f.Meter, "meterOffset": f.MeterOffset, "rows": f.Rows, "lastRow": f.LastRow, "gaps": f.Gaps, "fromNew": f.FromNew,
-			"age": f.Age, "remaining": f.Remaining, "low": f.Low, "high": f.High, "unit": f.Unit, "saidAt": f.SaidAt, "reason": f.Reason})
+			"age": f.Age, "remaining": f.Remaining, "low": f.Low, "high": f.High, "beyond": f.Beyond, "unit": f.Unit, "saidAt": f.SaidAt, "reason": f.Reason})
 		return err
 	})
 	if err != nil {

@@ -22,6 +22,7 @@ type Lifespan struct {
 	Remaining *float64   `json:"remaining" db:"remaining" doc:"null: no estimate, see reason"`
 	Low       *float64   `json:"low" db:"low" doc:"of the 80 % interval"`
 	High      *float64   `json:"high" db:"high" doc:"null: it may be any more"`
+	Beyond    bool       `json:"beyond" db:"beyond" doc:"it is more than low: so far ahead the model tells nothing apart"`
 	Unit      string     `json:"unit" db:"unit" doc:"hour or what the age is counted in"`
 	Age       *float64   `json:"age" db:"age" doc:"in that unit"`
 	SaidAt    *time.Time `json:"saidAt" db:"said_at" doc:"end of the row that the estimate is of"`
@@ -54,7 +55,7 @@ type MachineLifespan struct {
 	ComponentEN    string `json:"componentNameEn" db:"component_name_en"`
 }
 
-const lifespanColumns = `l.machine_id, l.component, l.model, l.model_hash, l.since, l.remaining, l.low, l.high, l.unit, l.age, l.said_at, l.reason, l.rows, l.from_new`
+const lifespanColumns = `l.machine_id, l.component, l.model, l.model_hash, l.since, l.remaining, l.low, l.high, l.beyond, l.unit, l.age, l.said_at, l.reason, l.rows, l.from_new`
 
 const rowsSQL = `SELECT ` + lifespanColumns + `, m.key AS machine_key, m.name AS machine_name, m.name_en AS machine_name_en,
   coalesce(c.name, '') AS customer_name, coalesce(c.name_en, '') AS customer_name_en, coalesce(p.name, '') AS component_name, coalesce(p.name_en, '') AS component_name_en
@@ -87,12 +88,12 @@ func list(ctx context.Context, db postgres.DB, machine *uuid.UUID) ([]MachineLif
 
 // say takes what a model says of a row; where it says nothing, why.
 func (l *Lifespan) say(e prognosis.Estimate, why string, at time.Time) {
-	l.Remaining, l.Low, l.High, l.SaidAt, l.Reason = nil, nil, nil, nil, why
+	l.Remaining, l.Low, l.High, l.Beyond, l.SaidAt, l.Reason = nil, nil, nil, false, nil, why
 	if why != "" {
 		return
 	}
 	l.Remaining, l.Low, l.SaidAt = &e.Remaining, &e.Low, &at
-	if !e.More {
+	if l.Beyond = e.More && e.Remaining >= e.High; !e.More {
 		l.High = &e.High
 	}
 }

@@ -169,7 +169,7 @@ func (w *world) same(m machines.Machine, model *prognosis.Model, rows []prognosi
 		if list[0].Remaining != nil || list[0].Reason != string(f.Why()) {
 			w.t.Errorf("no estimate (%s), and the server says %+v", f.Why(), list[0])
 		}
-	case list[0].Remaining == nil || math.Abs(*list[0].Remaining-e.Remaining) > 1e-9 || math.Abs(*list[0].Low-e.Low) > 1e-9 || (list[0].High == nil) != e.More:
+	case list[0].Remaining == nil || math.Abs(*list[0].Remaining-e.Remaining) > 1e-9 || math.Abs(*list[0].Low-e.Low) > 1e-9 || (list[0].High == nil) != e.More || list[0].Beyond != (e.Remaining >= model.Cap):
 		w.t.Errorf("%+v, and the server says %+v", e, list[0])
 	}
 }

@@ -6,7 +6,7 @@ CREATE TABLE remaining_life (
   model text NOT NULL, model_hash text NOT NULL, since timestamptz NOT NULL,
   place timestamptz NOT NULL, looked_at timestamptz NOT NULL, behind boolean NOT NULL, state bytea NOT NULL, meter jsonb, meter_offset float8,
   rows bigint NOT NULL, last_row timestamptz, gaps float8 NOT NULL DEFAULT 0, from_new boolean NOT NULL, age float8,
-  remaining float8, low float8, high float8, unit text NOT NULL, said_at timestamptz, reason text NOT NULL DEFAULT '',
+  remaining float8, low float8, high float8, beyond boolean NOT NULL DEFAULT false, unit text NOT NULL, said_at timestamptz, reason text NOT NULL DEFAULT '',
   UNIQUE (machine_id, component),
   CHECK ((remaining IS NULL) = (reason <> '') AND (remaining IS NULL) = (said_at IS NULL))
 );
