@@ -45,10 +45,10 @@ func Judge(ctx context.Context, s Subject, machines []Machine, until time.Time, 
 		return out, problem.New(problem.NotFound, "the pack of %s has no rule %q", s.model(), s.Rule)
 	}
 	r := newReplay(s, rows)
+	if err := r.compare(ctx, machines, until); err != nil {
+		return out, err
+	}
 	for _, m := range machines {
-		if err := ctx.Err(); err != nil {
-			return out, err
-		}
 		if err := r.machine(ctx, m, until); err != nil {
 			return out, err
 		}

@@ -165,3 +165,51 @@ func TestJudge_SaysWhatCannotBeJudged(t *testing.T) {
 		t.Errorf("terms that cannot be: %v", err)
 	}
 }
+
+const besideText = `model: TEST-1
+name: A machine of the tests
+name_zh: 测试机
+signals:
+  oil_temp: {unit: Cel}
+rules:
+  - {id: warm, kind: deviation, title: Warm, title_zh: 热, signal: oil_temp, learn: 5d, smooth: 6h, min_effect: 4, hold: 6h}
+  - {id: warmer, kind: sisters, title: Warmer than sisters, title_zh: 热于同型, signal: oil_temp, learn: 5d, smooth: 6h, min_effect: 4, hold: 6h}
+`
+
+// One of eight machines becomes warm on day 20, and all of them on day 40 by the weather:
+// rules on the machine's own normal flag all, rules on sisters the one. Three sisters say
+// nothing.
+func TestJudge_ComparesMachinesWithTheirSisters(t *testing.T) {
+	t.Parallel()
+	rows := func(_ context.Context, m history.Ref, from, to time.Time, limit int) (list []observation.Observation, _ error) {
+		for row := range 60 * 24 {
+			at := day(float64(row) / 24)
+			if at.Before(from) || !at.Before(to) || len(list) == limit {
+				continue
+			}
+			temp := 60 + math.Sin(float64(row*m.No)) + 9*math.Max(0, math.Min(1, float64(row)/24-40))
+			if m.Key == "M2" && row >= 20*24 {
+				temp += 8
+			}
+			list = append(list, observation.Observation{At: at, Values: []observation.Value{{Signal: "oil_temp", Value: temp}}})
+		}
+		return list, nil
+	}
+	var all []Machine
+	for i := range 8 {
+		all = append(all, Machine{ID: uuid.New(), Key: string(rune('M')) + string(rune('1'+i)), No: i + 1})
+	}
+	faults := []Fault{{all[1].ID, "warmer", day(25)}}
+	for _, c := range []struct{ machines, own, beside int }{{8, 8, 1}, {4, 4, 0}} {
+		got, err := Judge(t.Context(), Subject{Pack: parsed(t, besideText)}, all[:c.machines], day(70), faults, Standard, rows)
+		if err != nil || len(got.RuleTable) != 2 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		if own, beside := got.RuleTable[0].Result.All, got.RuleTable[1].Result.All; own.Flags != c.own || beside.Flags != c.beside || beside.Recall.Part != c.beside {
+			t.Errorf("of %d machines %d were flagged by themselves and %d beside their sisters, %d of them rightly: want %+v", c.machines, own.Flags, beside.Flags, beside.Recall.Part, c)
+		}
+		if got.Rows != int64(c.machines*60*24) {
+			t.Errorf("%d rows", got.Rows)
+		}
+	}
+}

@@ -95,6 +95,8 @@ type replay struct {
 	flags map[string][]backtest.Flag // by rule
 	count int
 	took  time.Duration // in the rules alone
+
+	sisters comparison
 }
 
 func newReplay(s Subject, rows Rows) *replay {
@@ -109,15 +111,30 @@ func newReplay(s Subject, rows Rows) *replay {
 // machine lets the rules see the history of one machine up to an instant, by the
 // engine that runs live.
 func (r *replay) machine(ctx context.Context, m Machine, until time.Time) error {
-	ref, from := history.Ref{Key: m.Key, No: m.No}, until.AddDate(-replayYears, 0, 0)
 	one := course{replay: r, rules: rules.New(m.Key, r.subject.Pack), span: backtest.Span{Machine: m.Key}, open: map[string]int{}}
+	if err := r.read(ctx, m, until, one.observe); err != nil || one.span.From.IsZero() {
+		return err
+	}
+	if err := one.take(one.rules.Flush()); err != nil {
+		return err
+	}
+	r.spans = append(r.spans, one.span)
+	return nil
+}
+
+// read shows the history of a machine up to an instant, some rows at once.
+func (r *replay) read(ctx context.Context, m Machine, until time.Time, see func([]observation.Observation) error) error {
+	ref, from := history.Ref{Key: m.Key, No: m.No}, until.AddDate(-replayYears, 0, 0)
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		list, err := r.rows(ctx, ref, from, until, replayRows)
 		if err != nil {
 			return fmt.Errorf("read the history of %s: %w", m.Key, err)
 		}
 		began := time.Now()
-		if crash := formats.Contain(func() { err = one.observe(list) }); crash != nil {
+		if crash := formats.Contain(func() { err = see(list) }); crash != nil {
 			return problem.New(problem.Conflict, "the rules fail over the history of %s: %s", m.Key, crash.Detail)
 		}
 		r.took += time.Since(began)
@@ -128,18 +145,10 @@ func (r *replay) machine(ctx context.Context, m Machine, until time.Time) error 
 			return err
 		}
 		if len(list) < replayRows {
-			break
+			return nil
 		}
 		from = list[len(list)-1].At.Add(time.Microsecond) // histories are no finer
 	}
-	if one.span.From.IsZero() {
-		return nil
-	}
-	if err := one.take(one.rules.Flush()); err != nil {
-		return err
-	}
-	r.spans = append(r.spans, one.span)
-	return nil
 }
 
 // course is the history of one machine as it passes.
@@ -148,6 +157,7 @@ type course struct {
 	rules  *rules.Machine
 	span   backtest.Span
 	ticked time.Time
+	told   int            // cohorts of them
 	open   map[string]int // rule and component to its flag among those of the rule
 }
 
@@ -160,6 +170,9 @@ func (c *course) observe(list []observation.Observation) error {
 		}
 		c.span.To = o.At
 		if err := c.tick(o.At); err != nil {
+			return err
+		}
+		if err := c.beside(o.At); err != nil {
 			return err
 		}
 		if err := c.take(c.rules.Observe(o)); err != nil {

@@ -74,9 +74,10 @@ type Evidence struct {
 
 // Sisters is how the machines of its kind stand with the signal of a finding.
 type Sisters struct {
-	Machines int     `json:"machines"` // that are compared, this one included
-	Middle   float64 `json:"middle"`   // median of their distances from their own normal, in the signal's unit
-	Distance float64 `json:"distance"` // of this machine from that, in the spread (1.4826 MAD) of theirs or, if that is more, in its own
+	Machines int     `json:"machines"`        // that are compared, this one included
+	Middle   float64 `json:"middle"`          // median of their distances from their own normal, in the signal's unit
+	Moved    bool    `json:"moved,omitempty"` // that is beyond their spread: most of them have gone that way
+	Distance float64 `json:"distance"`        // of this machine from that, in the spread (1.4826 MAD) of theirs or, if that is more, in its own
 }
 
 // Unless is a counterfactual: the finding would not have been opened had the signal
@@ -87,6 +88,13 @@ type Unless struct {
 	Below  bool    `json:"below"` // else above
 	Value  float64 `json:"value"`
 }
+
+// NearSisters is how many spreads from the middle a machine is still one of its sisters.
+const NearSisters = 2.0
+
+// Alike says whether most sisters have gone the same way, about as far: more than half are
+// farther from their own normal than their spread, and the machine is near their middle.
+func (s *Sisters) Alike() bool { return s.Moved && math.Abs(s.Distance) < NearSisters }
 
 // unless derives the counterfactual from the limits of what is judged by one value, or
 // by its distance from normal; a watcher, which adds up, says its own.

@@ -131,7 +131,8 @@ func (m *Machine) stand(e *Evidence, s *slot) (told bool) {
 		}
 		share := p.Percentile(is.away)
 		e.SisterPercentile, told = &share, true
-		e.Sisters = &Sisters{Machines: p.Machines, Middle: p.Middle * is.unit, Distance: (is.away - p.Middle) / math.Max(math.Max(p.Spread, is.strays), math.SmallestNonzeroFloat32)}
+		spread := math.Max(math.Max(p.Spread, is.strays), math.SmallestNonzeroFloat32)
+		e.Sisters = &Sisters{Machines: p.Machines, Middle: p.Middle * is.unit, Moved: math.Abs(p.Middle) > spread, Distance: (is.away - p.Middle) / spread}
 	})
 	return told
 }
