@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/thirdstate/thirdstate/telemetry/observation"
+	"github.com/thirdstate/thirdstate/telemetry/rules/sisters"
 )
 
 // benchPack has ten signals and a rule of every kind that looks at values.
@@ -39,9 +40,10 @@ func BenchmarkMachine_Observe(b *testing.B) {
 		b.Fatal(err)
 	}
 	for _, c := range []struct {
-		name string
-		pack *Pack
-	}{{"pack", pack}, {"watcher", nil}} {
+		name    string
+		pack    *Pack
+		sisters bool
+	}{{"pack", pack, false}, {"watcher", nil, false}, {"sisters", nil, true}} {
 		b.Run(c.name, func(b *testing.B) {
 			m := New("bench", c.pack)
 			o := observation.Observation{Machine: "bench", At: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
@@ -50,6 +52,9 @@ func BenchmarkMachine_Observe(b *testing.B) {
 			}
 			step := func(n int) {
 				o.At = o.At.Add(10 * time.Second)
+				if c.sisters && sisters.Due(o.At.Add(-10*time.Second).UnixNano(), o.At.UnixNano()) {
+					m.Beside(besideMany(m, o.At), o.At)
+				}
 				for i := range o.Values { // no two values are equal, none leaves its band
 					o.Values[i].Value = 50 + math.Mod(float64(n)*0.61803398875*float64(i+1), 1)
 				}
@@ -70,6 +75,18 @@ func BenchmarkMachine_Observe(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10, "ns/signal")
 		})
 	}
+}
+
+// besideMany is the cohort of seven machines that are where this one is.
+func besideMany(m *Machine, at time.Time) *sisters.Cohort {
+	var census sisters.Census
+	for range 7 {
+		census.Add(m.Standings(at, nil))
+	}
+	if c := census.Cohort("bench", at); c != nil {
+		return c
+	}
+	return &sisters.Cohort{At: at}
 }
 
 // languageMachine is a machine that says four signals and a trouble code each ten

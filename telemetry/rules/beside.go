@@ -29,7 +29,7 @@ func (d *deviation) apart(at int64) (away, limit float64, ok bool) {
 	if p == nil {
 		return 0, 0, false
 	}
-	return d.dev - p.Middle, math.Max(d.baseline.limit, d.sigma()*p.Spread), true
+	return p.Apart(), math.Max(d.baseline.limit, d.sigma()*p.Spread), true
 }
 
 func (d *deviation) sigma() float64 {
@@ -51,10 +51,25 @@ func (w *watching) stands(each func(stand)) {
 	w.Stands(func(is watcher.Stand) { each(stand{is.Signal, is.Away, is.Strays, is.Sigma, last, period}) })
 }
 
-// beside makes a note of a watcher's trouble that is that of its sisters too: more than
-// half of them have gone the same way, and what is left without it is none. Trouble in
-// which sisters were not looked at yet waits for that, as a note. While nothing that
-// counts is known of them, what was said last holds.
+// judgeBeside judges a watcher's trouble a second time when it is told of its sisters: it
+// is theirs too where nothing is left of it without what they have in common.
+func (s *slot) judgeBeside(told int64) {
+	w, ok := s.eval.(*watching)
+	if k := s.kin; ok && k != nil && k.since != 0 && told > k.since && told == k.at {
+		_, period := w.Pace()
+		strain, limit := w.Beside(func(signal string) (middle, spread float64) {
+			if p := k.of(signal, told, period); p != nil {
+				return p.Middle, p.Spread
+			}
+			return 0, 0
+		})
+		k.common = strain <= limit
+	}
+}
+
+// beside makes a note of a watcher's trouble that is that of its sisters too. Trouble in
+// which sisters were not looked at yet waits for that, as a note. While nothing that counts
+// is known of them, what was said last holds.
 func (s *slot) beside(at int64, j Judgement) Judgement {
 	w, ok := s.eval.(*watching)
 	if !ok || j.State < Calm {
@@ -69,19 +84,6 @@ func (s *slot) beside(at int64, j Judgement) Judgement {
 		k.since = at
 	}
 	_, period := w.Pace()
-	switch counts := sisters.Recent(k.at, at, period); {
-	case counts && k.at < k.since:
-		j.Noted = true
-		return j
-	case counts:
-		strain, limit := w.Beside(func(signal string) (middle, spread float64) {
-			if p := k.of(signal, at, period); p != nil {
-				return p.Middle, p.Spread
-			}
-			return 0, 0
-		})
-		k.common = strain <= limit
-	}
-	j.Noted = k.common
+	j.Noted = k.common || k.at <= k.since && sisters.Recent(k.at, at, period)
 	return j
 }

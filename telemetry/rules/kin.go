@@ -56,12 +56,12 @@ func (k *kin) of(signal string, at, period int64) *sisters.Place {
 	return &k.places[i].Place
 }
 
-func (k *kin) take(signal string, crowd *sisters.Crowd, at int64) {
+func (k *kin) take(signal string, crowd *sisters.Crowd, at int64, away float64) {
 	i, ok := k.seat(signal)
 	if !ok {
 		k.places = slices.Insert(k.places, i, place{signal: signal})
 	}
-	k.places[i].Take(crowd, at)
+	k.places[i].Take(crowd, at, away)
 	k.at = max(k.at, at)
 }
 
@@ -101,8 +101,9 @@ func (m *Machine) Beside(c *sisters.Cohort, at time.Time) []Finding {
 			if s.kin == nil {
 				s.kin = &kin{}
 			}
-			s.kin.take(is.signal, crowd, told)
+			s.kin.take(is.signal, crowd, told, is.away)
 		})
+		s.judgeBeside(told)
 	}
 	return found
 }
@@ -129,10 +130,10 @@ func (m *Machine) stand(e *Evidence, s *slot) (told bool) {
 		if is.signal != e.Signal || p == nil || told {
 			return
 		}
-		share := p.Percentile(is.away)
+		share := p.Ahead()
 		e.SisterPercentile, told = &share, true
 		spread := math.Max(math.Max(p.Spread, is.strays), math.SmallestNonzeroFloat32)
-		e.Sisters = &Sisters{Machines: p.Machines, Middle: p.Middle * is.unit, Moved: math.Abs(p.Middle) > spread, Distance: (is.away - p.Middle) / spread}
+		e.Sisters = &Sisters{Machines: p.Machines, Middle: p.Middle * is.unit, Moved: math.Abs(p.Middle) > spread, Distance: p.Apart() / spread}
 	})
 	return told
 }

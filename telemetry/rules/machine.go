@@ -286,6 +286,9 @@ func (m *Machine) Repaired(component string, at time.Time) []Finding {
 			found = append(found, m.finding(s, Closed, max(at.UnixNano(), s.openedAt), RestartedAfterRepair))
 		}
 		f.forget()
+		if s.kin != nil {
+			*s.kin = kin{} // they were compared with what was broken
+		}
 		s.dwell.reset()
 		s.nearness = 0
 	}

@@ -73,14 +73,15 @@ func (c *Cohort) check() error {
 }
 
 // placeBytes is the length of a place in a snapshot.
-const placeBytes = 8 + 2 + 8 + 8 + 4*marks
+const placeBytes = 2 + 4*8 + 4*marks
 
 // Append writes a place down, bit for bit.
 func (p *Place) Append(dst []byte) []byte {
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(p.At))       //nolint:gosec // taken back as it was
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(p.Machines)) //nolint:gosec // Most at most
-	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(p.Middle))
-	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(p.Spread))
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(p.At))       //nolint:gosec // taken back as it was
+	for _, v := range []float64{p.Away, p.Middle, p.Spread} {
+		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
+	}
 	for _, m := range p.Marks {
 		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(m))
 	}
@@ -92,12 +93,13 @@ func ReadPlace(b []byte) (p Place, err error) {
 	if len(b) != placeBytes {
 		return p, errors.New("a place among sisters is cut or damaged")
 	}
-	p.At = int64(binary.LittleEndian.Uint64(b)) //nolint:gosec // as Append wrote it
-	p.Machines = int(binary.LittleEndian.Uint16(b[8:]))
-	p.Middle = math.Float64frombits(binary.LittleEndian.Uint64(b[10:]))
-	p.Spread = math.Float64frombits(binary.LittleEndian.Uint64(b[18:]))
+	p.Machines = int(binary.LittleEndian.Uint16(b))
+	p.At = int64(binary.LittleEndian.Uint64(b[2:])) //nolint:gosec // as Append wrote it
+	for i, v := range []*float64{&p.Away, &p.Middle, &p.Spread} {
+		*v = math.Float64frombits(binary.LittleEndian.Uint64(b[10+8*i:]))
+	}
 	for i := range p.Marks {
-		p.Marks[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[26+4*i:]))
+		p.Marks[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[34+4*i:]))
 	}
 	return p, nil
 }

@@ -171,16 +171,24 @@ func (c *Crowd) Percentile(away float64) float64 {
 	return 100 * math.Ceil(rank/(marks-1)*others-1e-6) / others // who is behind one is before it
 }
 
-// Place is what a machine knows of its sisters in one subject.
+// Place is where a machine stood among its sisters in one subject when it was told of them
+// last: like is compared with like, though all of them move on.
 type Place struct {
-	At int64 // event time, Unix ns
+	At   int64   // event time, Unix ns
+	Away float64 // the machine itself
 	Crowd
 }
 
+// Apart is how far the machine was from their middle.
+func (p *Place) Apart() float64 { return p.Away - p.Middle }
+
+// Ahead is the share, 0 to 100, of the other machines that were less far from their own normal.
+func (p *Place) Ahead() float64 { return p.Percentile(p.Away) }
+
 // Take takes a newer word; an older one, and the same one again, change nothing.
-func (p *Place) Take(crowd *Crowd, at int64) {
+func (p *Place) Take(crowd *Crowd, at int64, away float64) {
 	if at > p.At {
-		p.At, p.Crowd = at, *crowd
+		p.At, p.Away, p.Crowd = at, away, *crowd
 	}
 }
 

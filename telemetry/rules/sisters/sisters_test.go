@@ -77,7 +77,7 @@ func TestCohort_IsReadAsItWasWritten(t *testing.T) {
 		t.Errorf("%+v\nnot\n%+v: %v", again, cohort, err)
 	}
 	for _, p := range cohort.Points {
-		place := Place{At: noon.UnixNano(), Crowd: p.Crowd}
+		place := Place{At: noon.UnixNano(), Away: -7.25, Crowd: p.Crowd}
 		if got, err := ReadPlace(place.Append(nil)); err != nil || got != place {
 			t.Errorf("%+v, not %+v: %v", got, place, err)
 		}

@@ -3,7 +3,6 @@ package watchfile
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -72,31 +71,5 @@ func TestRun_EvidenceThatCannotBeWrittenEndsIt(t *testing.T) {
 	var out bytes.Buffer
 	if _, err := Run(t.Context(), strings.NewReader(header+noisy(1000, 600, csvRow)), "a.csv", opts, &out); err == nil || !strings.Contains(err.Error(), "disk is full") {
 		t.Errorf("error %v", err)
-	}
-}
-
-// Among sisters, the one that drifts is farther away than the others.
-func TestRun_EvidenceHasTheSistersPercentile(t *testing.T) {
-	t.Parallel()
-	var rows [8][]string
-	for i := range rows {
-		fault := 5000
-		if i == 7 {
-			fault = 600
-		}
-		rows[i] = strings.Split(strings.TrimSpace(noisy(1000, fault, func(row int, load, temp, pressure float64) string {
-			return fmt.Sprintf("m%d,%s", i, csvRow(row, load, temp, pressure))
-		})), "\n")
-	}
-	var b strings.Builder
-	b.WriteString("unit," + header)
-	for row := range 1000 {
-		for i := range rows {
-			b.WriteString(rows[i][row] + "\n")
-		}
-	}
-	s, _ := watch(t, b.String(), Options{Group: "unit", Context: []string{"load"}})
-	if len(s.Episodes) != 1 || s.Episodes[0].Evidence.SisterPercentile == nil || *s.Episodes[0].Evidence.SisterPercentile != 100 {
-		t.Errorf("%+v", s.Episodes)
 	}
 }

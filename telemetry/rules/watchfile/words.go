@@ -83,6 +83,9 @@ func (w words) why(e rules.Evidence) []string {
 	if s := e.Sisters; s != nil {
 		add("Beside %d machines: %.1f of their spreads from the middle, which is %s from normal.", "与 %d 台设备相比:距中位 %.1f 倍离散度,中位偏离正常 %s。", s.Machines, math.Abs(s.Distance), signed(s.Middle))
 	}
+	if s := e.Sisters; s != nil && s.Alike() {
+		add("Most of them have gone the same way, as by the weather.", "多数设备同向偏离,如天气所致。")
+	}
 	if e.SisterPercentile != nil {
 		add("Farther from its own normal than %.0f %% of them.", "偏离程度超过其中 %.0f %%。", *e.SisterPercentile)
 	}
