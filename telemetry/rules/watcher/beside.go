@@ -13,7 +13,7 @@ type Stand struct {
 func (w *Watcher) Stands(each func(Stand)) {
 	for i := range w.channels {
 		if c := &w.channels[i]; c.state == watching {
-			each(Stand{c.name, c.smooth, math.Sqrt(c.spread), c.sigma})
+			each(Stand{c.name, c.away / c.sigma, math.Sqrt(c.spread), c.sigma})
 		}
 	}
 }
@@ -31,9 +31,10 @@ func (w *Watcher) Beside(common func(signal string) (middle, spread float64)) (s
 			continue
 		}
 		middle, spread := common(c.name)
-		rest := (c.smooth - middle) * (c.smooth - middle)
+		away := c.away / c.sigma // wild values count in full: of what is cut off all look alike
+		rest := (away - middle) * (away - middle)
 		strain += math.Max(0, math.Min(rest/(c.spread+spread*spread)/2-unsurprising, surprising))
-		strain += c.joint * math.Min(1, rest/math.Max(c.smooth*c.smooth, math.SmallestNonzeroFloat64))
+		strain += c.joint * math.Min(1, rest/math.Max(away*away, math.SmallestNonzeroFloat64))
 	}
 	return strain, w.limit
 }
