@@ -50,10 +50,15 @@ func BenchmarkMachine_Observe(b *testing.B) {
 			for i := range 10 {
 				o.Values = append(o.Values, observation.Value{Signal: fmt.Sprintf("s%d", i)})
 			}
+			cohort := &sisters.Cohort{}
 			step := func(n int) {
 				o.At = o.At.Add(10 * time.Second)
 				if c.sisters && sisters.Due(o.At.Add(-10*time.Second).UnixNano(), o.At.UnixNano()) {
-					m.Beside(besideMany(m, o.At), o.At)
+					if len(cohort.Points) == 0 {
+						cohort = besideMany(m, o.At)
+					}
+					cohort.At = o.At
+					m.Beside(cohort, o.At)
 				}
 				for i := range o.Values { // no two values are equal, none leaves its band
 					o.Values[i].Value = 50 + math.Mod(float64(n)*0.61803398875*float64(i+1), 1)
