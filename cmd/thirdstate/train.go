@@ -72,6 +72,9 @@ func (c *trainCommand) train(ctx context.Context, out, notes io.Writer) error {
 			return fmt.Errorf("print the notes: %w", err)
 		}
 	}
+	if c.Every > 0 && c.Age == "" && !fleet.Timed {
+		return problem.New(problem.Invalid, "--every %v: ages are counted in rows, which a server cannot count: give --age or --time too", c.Every)
+	}
 	roles := fleet.Roles()
 	roles.Cap, roles.For, roles.Component = c.Cap, cmp.Or(c.For, c.Name), c.Component
 	if roles.Units, err = c.units(slices.Concat(roles.Signals, roles.Contexts)); err != nil {

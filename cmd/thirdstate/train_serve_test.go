@@ -40,7 +40,7 @@ func wearing(seed uint64) (rows [][2]float64) {
 // means of each hour, with the model that train has put into the data folder.
 func TestTrain_ServeSaysWhatWatchSays(t *testing.T) {
 	t.Parallel()
-	start := time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
+	start := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 	dir := t.TempDir()
 	var lives strings.Builder
 	lives.WriteString("time,machine,heat,flow\n")
@@ -70,7 +70,7 @@ func TestTrain_ServeSaysWhatWatchSays(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		m, err = machines.AddMachine(t.Context(), tx, start, who, machines.Machine{Manufacturer: "Beichen", Serial: "M1", ModelID: &model.ID, HasDevice: true})
+		m, err = machines.AddMachine(t.Context(), tx, start, who, machines.Machine{Manufacturer: "Beichen", Serial: "M1", ModelID: &model.ID, BuiltOn: &start, HasDevice: true})
 		return err
 	}); err != nil {
 		t.Fatal(err)

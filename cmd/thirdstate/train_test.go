@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/thirdstate/thirdstate/internal/problem"
 )
@@ -59,6 +60,7 @@ func TestTrain_SaysWhatYouCanMend(t *testing.T) {
 		"give one":             {Files: []string{file}},
 		"two places":           {Files: []string{file}, Name: "a", Output: "b"},
 		"no such file":         {Files: []string{filepath.Join(dir, "none.csv")}, Output: filepath.Join(dir, "m")},
+		"give --age or --time": {Files: []string{file}, Output: filepath.Join(dir, "m"), Time: "none", Every: time.Hour},
 		"1 machines that were": {Files: []string{file}, Output: filepath.Join(dir, "m"), Time: "none"},
 	} {
 		err := c.train(t.Context(), &bytes.Buffer{}, &bytes.Buffer{})

@@ -40,20 +40,27 @@ type follow struct {
 
 // state is what is stored beside what is said.
 type state struct {
-	Place       time.Time       `db:"place"` // the history before it has been looked at
-	LookedAt    time.Time       `db:"looked_at"`
-	Behind      bool            `db:"behind"` // more is stored than one look takes
-	State       []byte          `db:"state"`
-	Meter       *machines.Meter `db:"meter"`
-	MeterOffset *float64        `db:"meter_offset"` // what the meter said when the component was installed
-	LastRow     *time.Time      `db:"last_row"`
-	Gaps        float64         `db:"gaps"` // share of rows that were too far from the one before, lately
+	Place       time.Time  `db:"place"` // the history before it has been looked at
+	LookedAt    time.Time  `db:"looked_at"`
+	Behind      bool       `db:"behind"` // more is stored than one look takes
+	State       []byte     `db:"state"`
+	Meter       *meter     `db:"meter"`
+	MeterOffset *float64   `db:"meter_offset"` // what the meter said when the component was installed
+	LastRow     *time.Time `db:"last_row"`
+	Gaps        float64    `db:"gaps"` // share of rows that were too far from the one before, lately
+}
+
+// meter says the age. Own = it is the model's signal: the hour meter stands in for it on
+// machines that never sent it.
+type meter struct {
+	machines.Meter
+	Own bool
 }
 
 // begin starts anew, at the beginning of the life or where raw values begin.
 func (f *follow) begin(from time.Time) {
 	f.follower = f.model.Follow()
-	f.state = state{Place: from.Truncate(f.every)}
+	f.state = state{Place: from.Truncate(f.every), Meter: &meter{}}
 	f.Rows, f.FromNew, f.Age = 0, true, nil
 	f.say(prognosis.Estimate{}, string(prognosis.TooFew), time.Time{})
 }
@@ -73,7 +80,6 @@ func (f *follow) ahead(ctx context.Context, h history.Store, horizon time.Time) 
 		}
 	}
 	horizon = horizon.Truncate(f.every)
-	f.Behind = false
 	for n := 0; f.Place.Before(horizon); n++ {
 		if n == windows {
 			f.Behind = true
@@ -101,10 +107,7 @@ func (f *follow) ahead(ctx context.Context, h history.Store, horizon time.Time) 
 func (f *follow) window(ctx context.Context, h history.Store, to time.Time) error {
 	asked := f.names
 	if f.model.Age != "" {
-		asked = append(slices.Clone(asked), f.model.Age)
-		if f.model.Unit == prognosis.Hours && f.model.Age != machines.OperatingHours {
-			asked = append(asked, machines.OperatingHours)
-		}
+		asked = slices.Concat(asked, f.meters())
 	}
 	rows := map[time.Time][]float64{}
 	for part := range slices.Chunk(asked, 100) { // a query takes no more than 200
@@ -189,17 +192,13 @@ func (f *follow) ageAt(at time.Time, meters []float64) (age float64, known bool)
 	if f.model.Age == "" {
 		return math.Max(0, at.Sub(f.Since).Hours()), true
 	}
-	for _, v := range meters {
-		if v != v {
-			continue
-		}
-		if f.Meter == nil {
-			f.Meter = &machines.Meter{MachineID: f.MachineID}
-		}
-		f.Meter.Observe(at, v, f.Meter.Last)
-		break
+	if own := meters[0]; own == own {
+		f.own()
+		f.Meter.Observe(at, own, f.Meter.Last)
+	} else if len(meters) > 1 && !f.Meter.Own {
+		f.Meter.Observe(at, meters[1], f.Meter.Last)
 	}
-	if f.Meter == nil || f.Component != "" && f.MeterOffset == nil {
+	if f.Meter.LastAt.IsZero() || f.Component != "" && f.MeterOffset == nil {
 		return 0, false
 	}
 	age = f.Meter.Base + f.Meter.Last
@@ -209,29 +208,51 @@ func (f *follow) ageAt(at time.Time, meters []float64) (age float64, known bool)
 	return math.Max(0, age), true
 }
 
+// meters are the signals that may say the age, the model's own first.
+func (f *follow) meters() []string {
+	if f.model.Unit == prognosis.Hours && f.model.Age != machines.OperatingHours && !f.Meter.Own {
+		return []string{f.model.Age, machines.OperatingHours}
+	}
+	return []string{f.model.Age}
+}
+
+// own takes the age from the model's signal from now on: it has come.
+func (f *follow) own() {
+	if !f.Meter.Own {
+		f.Meter, f.MeterOffset, f.Age = &meter{Own: true}, nil, nil
+	}
+}
+
 // findOffset looks up what the meter said when the component was installed.
 func (f *follow) findOffset(ctx context.Context, h history.Store) error {
-	signals := []string{f.model.Age}
-	if f.model.Unit == prognosis.Hours {
-		signals = append(signals, machines.OperatingHours)
-	}
-	series, err := h.Range(ctx, history.Query{Machine: f.ref, Signals: signals, From: f.Since.Add(-meterAround), To: f.Since.Add(meterAround), Width: time.Hour})
+	series, err := h.Range(ctx, history.Query{Machine: f.ref, Signals: f.meters(), From: f.Since.Add(-meterAround), To: f.Since.Add(meterAround), Width: time.Hour})
 	if err != nil {
 		return fmt.Errorf("read the meter of machine %s: %w", f.ref.Key, err)
 	}
-	nearest := meterAround
-	for _, one := range series {
-		if one.Signal != f.model.Age && f.MeterOffset != nil {
+	for _, signal := range f.meters() {
+		i := slices.IndexFunc(series, func(one history.Series) bool { return one.Signal == signal && len(one.At) > 0 })
+		if i < 0 {
 			continue
 		}
-		for j, at := range one.At {
-			if d := at.Sub(f.Since).Abs(); d < nearest {
-				v := one.Mean[j]
-				nearest, f.MeterOffset = d, &v
-			}
+		if signal == f.model.Age {
+			f.own()
 		}
+		f.MeterOffset = nearest(&series[i], f.Since)
+		break
 	}
 	return nil
+}
+
+// nearest is the value that came nearest to an instant.
+func nearest(one *history.Series, to time.Time) *float64 {
+	best := 0
+	for j, at := range one.At {
+		if at.Sub(to).Abs() < one.At[best].Sub(to).Abs() {
+			best = j
+		}
+	}
+	v := one.Mean[best]
+	return &v
 }
 
 // conversions turn the machine's units into those of the model; false = they cannot.

@@ -26,6 +26,8 @@ const (
 	lookEvery = 10 * time.Minute // at a machine, at most
 	atOnce    = 200              // machines of one round
 	mostSaid  = 3                // failures of a round that the log names
+	mostAway  = 3                // machines in a row that cannot be asked: then none can
+	breath    = 100 * time.Millisecond
 )
 
 // Keeper follows the machines of the models on a shelf. All fields but KeepRaw are required.
@@ -65,14 +67,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			k.Log.Error("remaining life is not up to date, trying again", "error", err)
 		}
-		wait := time.Minute
-		if speed := k.Clock.Read().Speed; speed > 1 {
-			wait = max(time.Duration(float64(time.Minute)/speed), time.Second)
-		}
-		if n == atOnce && err == nil {
-			wait = 0
-		}
-		timer := time.NewTimer(wait)
+		timer := time.NewTimer(pause(n, err, k.Clock.Read().Speed))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -82,6 +77,17 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 	}
+}
+
+// pause is how long to wait after a round that looked at n machines.
+func pause(n int, err error, speed float64) time.Duration {
+	switch {
+	case n == atOnce && err == nil:
+		return breath // more are due
+	case speed > 1:
+		return max(time.Duration(float64(time.Minute)/speed), time.Second)
+	}
+	return time.Minute
 }
 
 // Round looks at the machines that are due, the longest unseen first, 200 at most, and says how many.
@@ -98,23 +104,25 @@ func (k *Keeper) Round(ctx context.Context, now time.Time) (looked int, err erro
 		return 0, fmt.Errorf("list the machines to look at: %w", err)
 	}
 	var errs []error
+	silent := map[uuid.UUID]bool{} // machines that could not be asked, since one could
 	for _, d := range list {
 		if ctx.Err() != nil {
 			return looked, ctx.Err()
 		}
-		if err := k.look(ctx, now, d, &models[d.Model]); err != nil {
+		err := k.look(ctx, now, d, &models[d.Model])
+		if err != nil {
 			k.failures.Add(1)
-			if errs = append(errs, err); away(err) {
-				break
-			}
+			errs = append(errs, err)
 		}
 		looked++
+		if problem.Of(err) != problem.Unavailable {
+			clear(silent)
+		} else if silent[d.MachineID] = true; len(silent) == mostAway {
+			break
+		}
 	}
 	return looked, errors.Join(errs[:min(len(errs), mostSaid)]...)
 }
-
-// away says whether the history or the database cannot be asked at all.
-func away(err error) bool { return problem.Of(err) == problem.Unavailable }
 
 // due is a machine that is to be looked at, with the index of its model.
 type due struct {
@@ -123,20 +131,23 @@ type due struct {
 	Key       string    `db:"key"`
 	ModelID   uuid.UUID `db:"model_id"`
 	Since     time.Time `db:"since"`
+	Entered   bool      `db:"entered"` // nobody knows when it began: since is when the machine was entered
 	Model     int       `db:"model"`
 }
 
 // What is followed of machines: with the life that began last of the component that a model
-// is of, else of the machine.
-const followedSQL = `SELECT m.id AS machine_id, m.no, m.key, m.model_id, m.last_seen_at, l.component, l.hash, l.every, l.n AS model,
-  coalesce(c.installed_at, m.handed_over_on::timestamp AT TIME ZONE 'UTC', m.built_on::timestamp AT TIME ZONE 'UTC', m.created_at) AS since
+// is of, else of the machine. The first by name of several models is applied.
+const followedSQL = `SELECT DISTINCT ON (m.id, l.component) m.id AS machine_id, m.no, m.key, m.model_id, m.last_seen_at, l.component, l.hash, l.every, l.n AS model,
+  coalesce(c.installed_at, m.handed_over_on::timestamp AT TIME ZONE 'UTC', m.built_on::timestamp AT TIME ZONE 'UTC', m.created_at) AS since,
+  coalesce(c.installed_at::date, m.handed_over_on, m.built_on) IS NULL AS entered
 FROM unnest(@fors::text[], @components::text[], @hashes::text[], @everies::float8[]) WITH ORDINALITY AS l(made, component, hash, every, n)
 JOIN model d ON l.made IN (lower(d.name), lower(d.manufacturer || ' ' || d.name)) JOIN machine m ON m.model_id = d.id
 LEFT JOIN LATERAL (SELECT installed_at FROM component WHERE machine_id = m.id AND code = l.component AND removed_at IS NULL ORDER BY installed_at DESC, id DESC LIMIT 1) c ON l.component <> ''
-WHERE m.operating_status <> 'scrapped' AND (l.component = '' OR c.installed_at IS NOT NULL)`
+WHERE m.operating_status <> 'scrapped' AND (l.component = '' OR c.installed_at IS NOT NULL)
+ORDER BY m.id, l.component, l.n`
 
 const dueSQL = `WITH f AS (` + followedSQL + `)
-SELECT f.machine_id, f.no, f.key, f.model_id, f.since, f.model - 1 AS model FROM f LEFT JOIN remaining_life r ON r.machine_id = f.machine_id AND r.component = f.component
+SELECT f.machine_id, f.no, f.key, f.model_id, f.since, f.entered, f.model - 1 AS model FROM f LEFT JOIN remaining_life r ON r.machine_id = f.machine_id AND r.component = f.component
 WHERE f.last_seen_at IS NOT NULL AND (r.machine_id IS NULL OR r.model_hash <> f.hash OR r.since <> f.since OR r.behind
   OR r.looked_at + greatest(f.every, @least) * interval '1 second' <= @now AND f.last_seen_at > r.place)
 ORDER BY r.looked_at NULLS FIRST, f.machine_id, f.component LIMIT @limit`
@@ -210,13 +221,17 @@ func (k *Keeper) look(ctx context.Context, now time.Time, d due, m *Learnt) erro
 		f.begin(k.from(now, d.Since, f.every))
 	}
 	var failed error
-	if fits {
-		failed = f.ahead(identity.With(ctx, who()), k.History, now.Add(-settled))
-	} else {
+	f.Behind = false
+	switch {
+	case !fits:
 		f.say(prognosis.Estimate{}, otherUnits, now)
+	case d.Entered && m.Age == "":
+		f.say(prognosis.Estimate{}, ageUnknown, now)
+	default:
+		failed = f.ahead(identity.With(ctx, who()), k.History, now.Add(-settled))
 	}
-	if failed != nil && (away(failed) || ctx.Err() != nil) {
-		return failed // it is looked at again from where it was
+	if ctx.Err() != nil {
+		return errors.Join(failed, ctx.Err())
 	}
 	k.rows.Add(int64(f.stepped))
 	f.LookedAt, f.State = now, f.follower.Snapshot(nil)
@@ -228,6 +243,9 @@ func (f *follow) resume(was stored) {
 	follower := f.model.Follow()
 	if follower.Restore(was.State) == nil {
 		f.Lifespan, f.state, f.follower = was.Lifespan, was.state, follower
+		if f.Meter == nil {
+			f.Meter = &meter{}
+		}
 	}
 }
 

@@ -2,8 +2,6 @@ package lifespan
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -27,7 +25,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/telemetrytest"
 )
 
-var start = telemetrytest.Start
+var start = telemetrytest.Start.Truncate(24 * time.Hour) // machines are built on a day
 
 // worn is a machine that wears from some hour on until it fails, a row an hour.
 func worn(seed uint64) prognosis.Life {
@@ -93,12 +91,12 @@ func (w *world) file(name string, data []byte) {
 	}
 }
 
-// machine is a new one of the model, added at start.
+// machine is a new one of the model, built and added at start.
 func (w *world) machine(serial string) machines.Machine {
 	w.t.Helper()
 	var m machines.Machine
 	w.do(func(tx pgx.Tx) (err error) {
-		m, err = machines.AddMachine(w.t.Context(), tx, start, identity.Program("test"), machines.Machine{Manufacturer: "Beichen", Serial: serial, ModelID: &w.of.ID, HasDevice: true})
+		m, err = machines.AddMachine(w.t.Context(), tx, start, identity.Program("test"), machines.Machine{Manufacturer: "Beichen", Serial: serial, ModelID: &w.of.ID, BuiltOn: &start, HasDevice: true})
 		return err
 	})
 	return m
@@ -259,6 +257,60 @@ func TestKeeper_TakesTheAgeFromTheHourMeter(t *testing.T) {
 	}
 }
 
+// Of two meters the model's own says the age, though messages bring them by turns and the
+// other one came first.
+func TestKeeper_TakesTheAgeFromOneMeter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.put("BC56", learnt(t, func(o *prognosis.Options) { o.Age = "meter" }))
+	w.put("pump", learnt(t, func(o *prognosis.Options) { o.Age, o.For, o.Component = "meter", "BC56", "main_pump" }))
+	m, life := w.machine("M1"), worn(7)
+	w.do(func(tx pgx.Tx) error {
+		_, err := machines.AddComponent(t.Context(), tx, at(0), identity.Program("test"), machines.Component{MachineID: m.ID, Code: "main_pump", Name: "主泵"})
+		return err
+	})
+	w.says(m, life.Rows, at(0), func(row int) []observation.Value {
+		if row%2 == 0 {
+			return []observation.Value{{Signal: machines.OperatingHours, Value: 5000 + float64(row)}}
+		}
+		return []observation.Value{{Signal: "meter", Value: float64(row)}}
+	})
+	w.round(at(len(life.Rows)).Add(settled))
+	list := w.said(m)
+	if len(list) != 2 {
+		t.Fatalf("%+v", list)
+	}
+	for _, one := range list {
+		if one.Age == nil || math.Abs(*one.Age-float64(len(life.Rows))) > 3 {
+			t.Errorf("%q: at an age of %v after %d hours", one.Component, one.Age, len(life.Rows))
+		}
+	}
+}
+
+// A machine that was only entered is not new: the calendar does not say how old it is.
+func TestKeeper_DoesNotTakeAnEnteredMachineAsNew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	model := learnt(t, nil)
+	w.put("BC56", model)
+	m, life := w.machine("M1"), worn(7)
+	built := func(on *time.Time) {
+		w.do(func(tx pgx.Tx) error {
+			_, err := tx.Exec(t.Context(), `UPDATE machine SET built_on = $1, created_at = $2 WHERE id = $3`, on, at(1), m.ID)
+			return err
+		})
+	}
+	built(nil)
+	w.says(m, life.Rows[:60], at(0), nil)
+	w.round(at(60).Add(settled))
+	if list := w.said(m); len(list) != 1 || list[0].Reason != ageUnknown {
+		t.Errorf("nobody knows when it was built: %+v", list)
+	}
+	built(&start)
+	w.round(at(60).Add(settled))
+	w.same(m, model, life.Rows[:60])
+}
+
 // The life of a component begins when it is installed, and again when it is changed.
 func TestKeeper_BeginsAnewWithANewComponent(t *testing.T) {
 	t.Parallel()
@@ -323,6 +375,14 @@ func TestKeeper_SaysWhyThereIsNoEstimate(t *testing.T) {
 	if list := w.said(young); len(list) != 1 || list[0].Reason != otherUnits {
 		t.Errorf("temperatures for flows: %+v", list)
 	}
+	w.do(func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), `UPDATE remaining_life SET behind = true`)
+		return err
+	})
+	w.round(at(142))
+	if n, err := w.Round(t.Context(), at(142)); n != 0 || err != nil {
+		t.Errorf("%d machines are looked at again: %v", n, err)
+	}
 }
 
 // A file that is bad, or cannot be applied, is named and told of once; the others are applied.
@@ -333,6 +393,7 @@ func TestShelf_ABadFileLeavesTheOthers(t *testing.T) {
 	w.put("BC56", model)
 	w.put("a second", learnt(t, func(o *prognosis.Options) { o.Component = ""; o.Cap = 99; o.For = "bc56" }))
 	w.put("flights", learnt(t, func(o *prognosis.Options) { o.Every = 0; o.For = "jet" }))
+	w.put("counted", learnt(t, func(o *prognosis.Options) { o.Unit = prognosis.Rows; o.For = "press" }))
 	w.put("slow", learnt(t, func(o *prognosis.Options) { o.Every = 30 * 86400; o.For = "glacier" }))
 	w.file("cut", model.Encode()[:2000])
 	m, life := w.machine("M1"), worn(7)
@@ -340,22 +401,22 @@ func TestShelf_ABadFileLeavesTheOthers(t *testing.T) {
 	w.round(at(300))
 	w.round(at(301))
 	w.same(m, model, life.Rows)
-	want := map[string]string{"BC56": "", "a second": "comes first", "flights": "no time", "slow": "720h0m0s apart", "cut": "damaged"}
+	want := map[string]string{"BC56": "", "a second": "comes first", "flights": "no time", "counted": "no time", "slow": "720h0m0s apart", "cut": "damaged"}
 	for _, one := range w.Shelf.Models() {
 		if fault, known := want[one.Name]; !known || !strings.Contains(one.Fault, fault) || (fault == "") != (one.Fault == "") {
 			t.Errorf("%s: %q", one.Name, one.Fault)
 		}
 		delete(want, one.Name)
 	}
-	if n := strings.Count(w.log.String(), "is not applied"); len(want) > 0 || n != 3 {
-		t.Errorf("missing %v; told %d times of three bad files:\n%s", want, n, w.log.String())
+	if n := strings.Count(w.log.String(), "is not applied"); len(want) > 0 || n != 4 {
+		t.Errorf("missing %v; told %d times of four bad files:\n%s", want, n, w.log.String())
 	}
 	w.file("BC56", []byte("scrap")) // the model goes on as it was read
 	w.round(at(302))
 	if list := w.said(m); len(list) != 1 || list[0].ModelHash != model.Hash() {
 		t.Errorf("%+v", list)
 	}
-	for _, name := range []string{"BC56", "a second", "flights", "slow", "cut"} {
+	for _, name := range []string{"BC56", "a second", "flights", "counted", "slow", "cut"} {
 		if err := os.Remove(filepath.Join(w.Shelf.Dir, name+Ending)); err != nil {
 			t.Fatal(err)
 		}
@@ -410,47 +471,4 @@ func TestOf_ShowsAnOwnerHisOwn(t *testing.T) {
 	if n, list := sees(me, mine); n != 0 || list != 0 {
 		t.Errorf("after the sale its old owner sees %d, %d", n, list)
 	}
-}
-
-// broken cannot read one machine's history.
-type broken struct {
-	history.Store
-	key string
-}
-
-func (b broken) Range(ctx context.Context, q history.Query) ([]history.Series, error) {
-	if q.Machine.Key == b.key {
-		return nil, errors.New("a block is damaged")
-	}
-	return b.Store.Range(ctx, q)
-}
-
-// A machine that cannot be looked at is tried again later and holds up no other; a state
-// that cannot be read is made anew from the history.
-func TestKeeper_OneMachineHoldsUpNoOther(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	model := learnt(t, nil)
-	w.put("BC56", model)
-	bad, good, life := w.machine("A1"), w.machine("B1"), worn(7)
-	w.says(bad, life.Rows[:60], at(0), nil)
-	w.says(good, life.Rows[:60], at(0), nil)
-	whole := w.History
-	w.History = broken{whole, bad.Key}
-	if _, err := w.Round(t.Context(), at(60).Add(settled)); err == nil || !strings.Contains(err.Error(), "a block is damaged") {
-		t.Errorf("%v", err)
-	}
-	w.same(good, model, life.Rows[:60])
-	if w.Failures() != 1 {
-		t.Errorf("%d failures", w.Failures())
-	}
-	w.History = whole
-	w.do(func(tx pgx.Tx) error {
-		_, err := tx.Exec(t.Context(), `UPDATE remaining_life SET state = 'torn' WHERE machine_id = $1`, good.ID)
-		return err
-	})
-	w.says(good, life.Rows[60:90], at(60), nil)
-	w.round(at(90).Add(settled))
-	w.same(bad, model, life.Rows[:60])
-	w.same(good, model, life.Rows[:90])
 }

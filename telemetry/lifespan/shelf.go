@@ -173,7 +173,7 @@ func readModel(file string) Learnt {
 	m.Hash, m.For, m.Component, m.Unit, m.Age, m.Every = learnt.Hash(), cmp.Or(strings.TrimSpace(learnt.For), m.Name), learnt.Component, learnt.Unit, learnt.Age, learnt.Every
 	m.Typical, m.Cap, m.Lives, m.Error, m.LateError = learnt.Typical, learnt.Cap, learnt.Lives, learnt.Accuracy.RMSE, learnt.Late.RMSE
 	switch every := m.every(); {
-	case m.Every == 0:
+	case m.Every == 0, m.Age == "" && m.Unit != prognosis.Hours:
 		m.Fault = "its rows have no time, so that nobody knows how far apart a machine's should be (train --time, or --age with --every)"
 	case every < leastEvery || every > mostEvery:
 		m.Fault = fmt.Sprintf("its rows are %v apart: %v to %v can be followed", every, leastEvery, mostEvery)
