@@ -1,8 +1,10 @@
 package maintenance
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -152,9 +154,14 @@ func holdForRoom(ctx context.Context, db postgres.DB, now time.Time, who identit
 		EN: fmt.Sprintf("The week's alert budget of %s is used up (%d of %d): new findings wait for your decision, alarms do not.", machines.InLanguage("en", b.Name, b.NameEN), b.Used, *b.PerWeek)})
 }
 
-const heldSQL = budgetUnits + `SELECT c.id FROM service_case c JOIN machine m ON m.id = c.machine_id LEFT JOIN engineer e ON e.id = m.responsible_id
+const heldSQL = budgetUnits + `SELECT c.id, c.machine_id FROM service_case c JOIN machine m ON m.id = c.machine_id LEFT JOIN engineer e ON e.id = m.responsible_id
 WHERE c.over_budget AND ` + isUndecided + ` AND EXISTS (SELECT FROM finding f WHERE f.case_id = c.id AND f.state = 'open')
   AND coalesce(e.unit, (SELECT unit FROM root)) = @unit ` + byUrgency
+
+type heldRow struct {
+	ID        uuid.UUID `db:"id"`
+	MachineID uuid.UUID `db:"machine_id"`
+}
 
 // releaseHeld takes up what waits where there is room again, the most urgent first.
 // What is not there any more is for somebody to decide.
@@ -168,11 +175,13 @@ func releaseHeld(ctx context.Context, db postgres.DB, now time.Time, who identit
 		if b.Held == 0 || b.room() == 0 {
 			continue
 		}
-		ids, err := postgres.All[idRow](ctx, db, heldSQL, pgx.NamedArgs{"unit": b.ID})
+		held, err := postgres.All[heldRow](ctx, db, heldSQL, pgx.NamedArgs{"unit": b.ID})
 		if err != nil {
 			return done, fmt.Errorf("list the cases that wait for room: %w", err)
 		}
-		for _, row := range ids[:min(len(ids), b.room(), dueAtOnce)] {
+		held = held[:min(len(held), b.room(), dueAtOnce)]
+		slices.SortFunc(held, func(a, b heldRow) int { return bytes.Compare(a.MachineID[:], b.MachineID[:]) }) // as everybody locks them
+		for _, row := range held {
 			c, err := lockCase(ctx, db, row.ID)
 			if err != nil {
 				return done, err

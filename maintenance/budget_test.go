@@ -165,6 +165,38 @@ func TestAlertBudget_KeepsFlagsBelowWhatTheBranchCanTakeUp(t *testing.T) {
 	}
 }
 
+// What a rule on trial has found waits for somebody; when a proven rule says the same and
+// there is no room it waits for room.
+func TestAlertBudget_AProvenRuleBringsATrialCaseIntoTheQueue(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	branch, _ := s.branches(t)
+	set := func(n int) {
+		s.do(t, func(ctx context.Context, tx pgx.Tx) error {
+			_, err := SetAlertBudget(ctx, tx, morning, s.manager, branch, &n)
+			return err
+		})
+	}
+	set(0)
+	trial := hotOil(s.a.Machine, morning)
+	trial.Stage, trial.Finding.Rule, trial.Finding.FailureMode = machines.Advise, "on trial", "worn_seal"
+	s.do(t, func(ctx context.Context, tx pgx.Tx) error {
+		return Accept(ctx, tx, morning, []machines.FindingChange{trial})
+	})
+	hour := morning.Add(time.Hour)
+	if c := s.flag(t, s.a.Machine, hour, "worn_seal", machines.Warning); !c.Advised || !c.OverBudget {
+		t.Errorf("without room: %+v", c.Case)
+	}
+	if b := s.budget(t, branch, hour); b.Held != 1 {
+		t.Errorf("it is not in the queue: %+v", b)
+	}
+	set(5)
+	s.due(t, hour)
+	if c := s.ofMode(t, s.a.Machine, "worn_seal"); c.Advised || c.OverBudget || c.InformDueAt == nil {
+		t.Errorf("with room: %+v", c.Case)
+	}
+}
+
 func TestAlertBudget_RefusesWhatIsNoBudget(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -109,7 +109,7 @@ func telling(findings []machines.Finding) (newest machines.Finding, its rules.Ev
 		if f.Source != "rule" || f.State == "dismissed" || json.Unmarshal(f.Evidence, &e) != nil || e.Signal == "" {
 			continue
 		}
-		if e.Kind == "deviation" || e.Kind == "watcher" {
+		if e.Kind == "deviation" || e.Kind == "sisters" || e.Kind == "watcher" {
 			return f, e
 		}
 		if its.Signal == "" {

@@ -47,16 +47,20 @@ func keepCohorts(ctx context.Context, tx postgres.DB, list []ToldCohort) error {
 	return nil
 }
 
-const cohortsSQL = `SELECT told_at, record FROM cohort WHERE kind = @kind AND told_at <= @until ORDER BY told_at, at`
+// cohortsBack is how far before a finding cohorts are read for it: rules and vetoes go
+// by the last one, and by how long it has held.
+const cohortsBack = 14 * 24 * time.Hour
 
-// Cohorts reads what the machines of a kind were told up to an instant, the oldest
-// first; what cannot be read is left out.
+const cohortsSQL = `SELECT told_at, record FROM cohort WHERE kind = @kind AND told_at > @from AND told_at <= @until ORDER BY told_at, at`
+
+// Cohorts reads what the machines of a kind were told in the two weeks up to an instant,
+// the oldest first; what cannot be read is left out.
 func Cohorts(ctx context.Context, db postgres.DB, kind string, until time.Time) ([]ToldCohort, error) {
 	type row struct {
 		Told   time.Time `db:"told_at"`
 		Record []byte    `db:"record"`
 	}
-	rows, err := postgres.All[row](ctx, db, cohortsSQL, pgx.NamedArgs{"kind": kind, "until": until})
+	rows, err := postgres.All[row](ctx, db, cohortsSQL, pgx.NamedArgs{"kind": kind, "from": until.Add(-cohortsBack), "until": until})
 	if err != nil {
 		return nil, fmt.Errorf("read the cohorts of %s: %w", kind, err)
 	}

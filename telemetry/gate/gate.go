@@ -137,7 +137,7 @@ func (g *Gate) refresh(ctx context.Context) (changed int, err error) {
 // folderHolds says whether the folder has a pack of a model.
 func (g *Gate) folderHolds(model string) bool { return g.base.Load().Folder[model] }
 
-const modelMachinesSQL = `SELECT m.id, m.key, m.no FROM machine m LEFT JOIN model o ON o.id = m.model_id
+const modelMachinesSQL = `SELECT m.id, m.key, m.no, coalesce(nullif(o.pack, ''), o.name, '') AS model FROM machine m LEFT JOIN model o ON o.id = m.model_id
 WHERE (@model = '' OR coalesce(nullif(o.pack, ''), o.name) = @model) AND (cardinality(@keys::text[]) = 0 OR m.key = ANY(@keys))
 ORDER BY m.key LIMIT @limit`
 

@@ -2,7 +2,9 @@ package gate
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -176,7 +178,7 @@ rules:
   - {id: warmer, kind: sisters, title: Warmer than sisters, title_zh: 热于同型, signal: oil_temp, learn: 5d, smooth: 6h, min_effect: 4, hold: 6h}
 `
 
-// One of eight machines becomes warm on day 20, and all of them on day 40 by the weather:
+// One of eight machines becomes warm on day 30, and all of them on day 45 by the weather:
 // rules on the machine's own normal flag all, rules on sisters the one. Three sisters say
 // nothing.
 func TestJudge_ComparesMachinesWithTheirSisters(t *testing.T) {
@@ -187,8 +189,8 @@ func TestJudge_ComparesMachinesWithTheirSisters(t *testing.T) {
 			if at.Before(from) || !at.Before(to) || len(list) == limit {
 				continue
 			}
-			temp := 60 + math.Sin(float64(row*m.No)) + 9*math.Max(0, math.Min(1, float64(row)/24-40))
-			if m.Key == "M2" && row >= 20*24 {
+			temp := 60 + math.Sin(float64(row*m.No)) + 9*math.Max(0, math.Min(1, float64(row)/24-45))
+			if m.Key == "M2" && row >= 30*24 {
 				temp += 8
 			}
 			list = append(list, observation.Observation{At: at, Values: []observation.Value{{Signal: "oil_temp", Value: temp}}})
@@ -199,9 +201,9 @@ func TestJudge_ComparesMachinesWithTheirSisters(t *testing.T) {
 	for i := range 8 {
 		all = append(all, Machine{ID: uuid.New(), Key: string(rune('M')) + string(rune('1'+i)), No: i + 1})
 	}
-	faults := []Fault{{all[1].ID, "warmer", day(25)}}
+	faults := []Fault{{all[1].ID, "warmer", day(35)}}
 	for _, c := range []struct{ machines, own, beside int }{{8, 8, 1}, {4, 4, 0}} {
-		got, err := Judge(t.Context(), Subject{Pack: parsed(t, besideText)}, all[:c.machines], day(70), faults, Standard, rows)
+		got, err := Judge(t.Context(), Subject{Pack: parsed(t, besideText)}, all[:c.machines], day(60), faults, Standard, rows)
 		if err != nil || len(got.RuleTable) != 2 {
 			t.Fatalf("%+v, %v", got, err)
 		}
@@ -211,5 +213,46 @@ func TestJudge_ComparesMachinesWithTheirSisters(t *testing.T) {
 		if got.Rows != int64(c.machines*60*24) {
 			t.Errorf("%d rows", got.Rows)
 		}
+	}
+}
+
+// Sisters are of one model, as live: a heat wave at the site of one model's machines is
+// not hidden, nor made a fault, by those of another elsewhere.
+func TestJudge_SistersAreOfOneModel(t *testing.T) {
+	t.Parallel()
+	rows := func(_ context.Context, m history.Ref, from, to time.Time, limit int) (list []observation.Observation, _ error) {
+		for row := range 30 * 96 {
+			at := day(float64(row) / 96)
+			if at.Before(from) || !at.Before(to) || len(list) == limit {
+				continue
+			}
+			rng := rand.New(rand.NewPCG(uint64(row), uint64(m.No))) //nolint:gosec // small numbers
+			temp := 60 + 0.3*rng.NormFloat64()
+			if m.Key < "N" {
+				temp += 2 * math.Max(0, math.Min(1, (float64(row)/96-20)/2))
+			}
+			list = append(list, observation.Observation{At: at, Values: []observation.Value{{Signal: "oil_temp", Value: temp}, {Signal: "flow", Value: 9 + 0.1*rng.NormFloat64()}}})
+		}
+		return list, nil
+	}
+	var all []Machine
+	for i := range 6 {
+		all = append(all, Machine{ID: uuid.New(), Key: fmt.Sprint("M", i), No: i, Model: "pump"}, Machine{ID: uuid.New(), Key: fmt.Sprint("N", i), No: 10 + i, Model: "crane"})
+	}
+	judge := func(list []Machine) int {
+		got, err := Judge(t.Context(), Subject{Rule: rules.WatcherID}, list, day(30), nil, Standard, rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Result.All.Flags
+	}
+	if n := judge(all); n != 0 {
+		t.Errorf("a heat wave of all pumps: %d flags, want notes", n)
+	}
+	for i := range all {
+		all[i].Model = ""
+	}
+	if n := judge(all); n != 6 {
+		t.Errorf("machines of no model have no sisters: %d flags, want those of 6 machines", n)
 	}
 }

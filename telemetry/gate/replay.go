@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 	"github.com/thirdstate/thirdstate/telemetry/rules/backtest"
+	"github.com/thirdstate/thirdstate/telemetry/rules/sisters"
 )
 
 // Bounds of one back-test.
@@ -28,10 +30,14 @@ const (
 
 // Machine is one whose history is looked at.
 type Machine struct {
-	ID  uuid.UUID `db:"id"`
-	Key string    `db:"key"`
-	No  int       `db:"no"`
+	ID    uuid.UUID `db:"id"`
+	Key   string    `db:"key"`
+	No    int       `db:"no"`
+	Model string    `db:"model"` // whose pack is asked for it; "" = of no model
 }
+
+// kind is whose sisters a machine has: those of its model, as live.
+func (s Subject) kind(m Machine) string { return cmp.Or(s.model(), m.Model) }
 
 // Fault is one that people have confirmed: At is when they saw it.
 type Fault struct {
@@ -111,7 +117,7 @@ func newReplay(s Subject, rows Rows) *replay {
 // machine lets the rules see the history of one machine up to an instant, by the
 // engine that runs live.
 func (r *replay) machine(ctx context.Context, m Machine, until time.Time) error {
-	one := course{replay: r, rules: rules.New(m.Key, r.subject.Pack), span: backtest.Span{Machine: m.Key}, open: map[string]int{}}
+	one := course{replay: r, rules: rules.New(m.Key, r.subject.Pack), cohorts: r.sisters.cohorts[r.subject.kind(m)], span: backtest.Span{Machine: m.Key}, open: map[string]int{}}
 	if err := r.read(ctx, m, until, one.observe); err != nil || one.span.From.IsZero() {
 		return err
 	}
@@ -154,11 +160,12 @@ func (r *replay) read(ctx context.Context, m Machine, until time.Time, see func(
 // course is the history of one machine as it passes.
 type course struct {
 	*replay
-	rules  *rules.Machine
-	span   backtest.Span
-	ticked time.Time
-	told   int            // cohorts of them
-	open   map[string]int // rule and component to its flag among those of the rule
+	rules   *rules.Machine
+	span    backtest.Span
+	ticked  time.Time
+	cohorts []*sisters.Cohort // of its kind
+	told    int               // of them
+	open    map[string]int    // rule and component to its flag among those of the rule
 }
 
 func (c *course) observe(list []observation.Observation) error {

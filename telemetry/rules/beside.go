@@ -2,6 +2,7 @@ package rules
 
 import (
 	"math"
+	"time"
 
 	"github.com/thirdstate/thirdstate/telemetry/rules/sisters"
 	"github.com/thirdstate/thirdstate/telemetry/rules/watcher"
@@ -51,6 +52,10 @@ func (w *watching) stands(each func(stand)) {
 	w.Stands(func(is watcher.Stand) { each(stand{is.Signal, is.Away, is.Strays, is.Sigma, last, period}) })
 }
 
+// excusedFor is how long what sisters had in common excuses a machine when nothing more is
+// heard of them: over a night, not over a season.
+const excusedFor = int64(24 * time.Hour)
+
 // judgeBeside judges a watcher's trouble a second time when it is told of its sisters: it
 // is theirs too where nothing is left of it without what they have in common.
 func (s *slot) judgeBeside(told int64) {
@@ -69,7 +74,7 @@ func (s *slot) judgeBeside(told int64) {
 
 // beside makes a note of a watcher's trouble that is that of its sisters too. Trouble in
 // which sisters were not looked at yet waits for that, as a note. While nothing that counts
-// is known of them, what was said last holds.
+// is known of them, what was said last holds, for a day.
 func (s *slot) beside(at int64, j Judgement) Judgement {
 	w, ok := s.eval.(*watching)
 	if !ok || j.State < Calm {
@@ -84,6 +89,6 @@ func (s *slot) beside(at int64, j Judgement) Judgement {
 		k.since = at
 	}
 	_, period := w.Pace()
-	j.Noted = k.common || k.at <= k.since && sisters.Recent(k.at, at, period)
+	j.Noted = k.common && at-k.at <= excusedFor || k.at <= k.since && sisters.Recent(k.at, at, period)
 	return j
 }
