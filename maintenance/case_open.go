@@ -52,13 +52,12 @@ func openCase(ctx context.Context, db postgres.DB, now time.Time, who identity.P
 			return Case{}, false, fmt.Errorf("look for an open case: %w", err)
 		}
 		if len(there) == 1 && there[0].State != Satisfied {
-			same, err := there[0], error(nil)
-			if c.OverBudget && same.Undecided() && !same.OverBudget { // what would be one as any other waits for room only
-				same.OverBudget = true
-				same, err = changeCase(ctx, db, now, who, "noted", there[0], same)
-			} else {
-				same, err = vouch(ctx, db, now, who, same, c.Advised)
+			if after := there[0]; c.OverBudget && after.Undecided() && !after.OverBudget { // but for the room it would be one as any other
+				after.OverBudget = true
+				after, err = changeCase(ctx, db, now, who, "noted", there[0], after)
+				return after, false, err
 			}
+			same, err := vouch(ctx, db, now, who, there[0], c.Advised)
 			return same, false, err
 		}
 		if len(there) == 1 { // that matter is settled: this is a new one
