@@ -50,7 +50,7 @@ func fanBatch(fleet []machines.Machine) batches {
 	}
 	var out batches
 	lsn := intakelog.LSN(0)
-	for row := range 500 {
+	for row := range 520 {
 		b := &telemetry.Batch{From: lsn}
 		for i, m := range fleet {
 			wander[i] = 0.9*wander[i] + 0.1*rng.NormFloat64()
