@@ -122,7 +122,7 @@ func (b *tab) until(condition string) {
 
 // page is what stands on the page, for a failure's message.
 func (b *tab) page() string {
-	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
 	defer cancel()
 	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`))
 	if err != nil {

@@ -356,7 +356,7 @@ func TestLog_NeverGivesAPositionThatAReaderHasSeen(t *testing.T) {
 
 func await(t testing.TB, condition func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
