@@ -78,7 +78,7 @@ func TestEmbedded_GivesNothingToWhoMayNoLongerSeeIt(t *testing.T) {
 	addMachine(t, pool, "pump-1")
 	token := enterDevice(t, pool, "sensor", "pump-1", false)
 	e := startEmbedded(t, EmbeddedConfig{Pool: pool})
-	w, operator := dialWire(t, e.local(), 4), enter(t, e, 4, "operator")
+	w, operator, witness := dialWire(t, e.local(), 4), enter(t, e, 4, "operator"), enter(t, e, 4, "witness")
 	w.enter(t, knock{client: "d", user: "sensor", password: token, keep: true})
 	w.follow(t, nil, ask{"fleet/pump-1/#", 1})
 	w.leave(t)
@@ -89,10 +89,10 @@ func TestEmbedded_GivesNothingToWhoMayNoLongerSeeIt(t *testing.T) {
 	if err := e.devices.load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	operator.follow(t, nil, ask{"fleet/sensor/down/own", 1})
+	witness.follow(t, nil, ask{"fleet/sensor/down/own", 1})
 	operator.say(t, letter{topic: "fleet/pump-1/down/secret", qos: 1})
 	operator.say(t, letter{topic: "fleet/sensor/down/own", qos: 1})
-	operator.next(t) // what was said before it is passed on now
+	witness.next(t) // what was said before it is passed on now
 	w = dialWire(t, e.local(), 4)
 	w.enter(t, knock{client: "d", user: "sensor", password: token, keep: true})
 	w.follow(t, nil, ask{"fleet/sensor/#", 1})
