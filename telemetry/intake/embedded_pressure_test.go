@@ -23,7 +23,7 @@ func TestEmbedded_HoldsAClientThatDoesNotRead(t *testing.T) {
 	wg.Go(func() {
 		payload := strings.Repeat("x", 100)
 		for sent < 1_000_000 {
-			_ = w.SetWriteDeadline(time.Now().Add(unreadFor / 3)) // before it is given up
+			_ = w.SetWriteDeadline(time.Now().Add(40 * time.Second)) // before its keepalive is over
 			if _, err := w.Write(publishPacket(4, 1, uint16(sent%65_535+1), "fleet/deaf/telemetry", payload, false)); err != nil {
 				if !errors.Is(err, os.ErrDeadlineExceeded) { // which says that it is held: nothing more is read from it
 					t.Error(err)
