@@ -118,9 +118,7 @@ func Mount(e *echo.Echo, cfg Config) (s *Server, err error) {
 	if err := s.checkAuthz(); err != nil {
 		return nil, err
 	}
-	if err := s.mountDocs(e); err != nil {
-		return nil, err
-	}
+	s.mountDocs(e)
 	s.mountHealth(e)
 	s.mountFleet(e)
 	s.mountErrors(e)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/labstack/echo/v4"
@@ -24,35 +25,29 @@ var docsHTML string
 //go:embed docs.css
 var docsCSS []byte
 
-// mountDocs renders the OpenAPI document and the reference page once, after all
-// operations are known.
-func (s *Server) mountDocs(e *echo.Echo) error {
-	spec, err := json.Marshal(s.api.OpenAPI())
-	if err != nil {
-		return fmt.Errorf("write the OpenAPI document: %w", err)
-	}
-	older, err := s.api.OpenAPI().Downgrade()
-	if err != nil {
-		return fmt.Errorf("write the OpenAPI 3.0 document: %w", err)
-	}
-	page, err := s.renderDocs()
-	if err != nil {
-		return err
-	}
-	blob := func(mediaType string, body []byte) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			h := c.Response().Header()
-			guardHeaders(h, requestIDFrom(c.Request().Header.Get("X-Request-Id")))
-			h.Set("Cache-Control", "public, max-age=300")
-			h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-			return c.Blob(http.StatusOK, mediaType, body)
+// mountDocs serves the OpenAPI document and the reference page. Each is rendered
+// when it is first asked for: it takes longer than all the rest of a start.
+func (s *Server) mountDocs(e *echo.Echo) {
+	e.GET(prefix+"/openapi.json", rendered("application/openapi+json", func() ([]byte, error) { return json.Marshal(s.api.OpenAPI()) }))
+	e.GET(prefix+"/openapi-3.0.json", rendered("application/openapi+json", s.api.OpenAPI().Downgrade))
+	e.GET("/api/docs", rendered("text/html; charset=utf-8", s.renderDocs))
+	e.GET("/api/docs/style.css", rendered("text/css; charset=utf-8", func() ([]byte, error) { return docsCSS, nil }))
+}
+
+// rendered answers with what render gives, which is called once.
+func rendered(mediaType string, render func() ([]byte, error)) echo.HandlerFunc {
+	once := sync.OnceValues(render)
+	return func(c echo.Context) error {
+		body, err := once()
+		if err != nil {
+			return fmt.Errorf("render %s: %w", c.Path(), err)
 		}
+		h := c.Response().Header()
+		guardHeaders(h, requestIDFrom(c.Request().Header.Get("X-Request-Id")))
+		h.Set("Cache-Control", "public, max-age=300")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		return c.Blob(http.StatusOK, mediaType, body)
 	}
-	e.GET(prefix+"/openapi.json", blob("application/openapi+json", spec))
-	e.GET(prefix+"/openapi-3.0.json", blob("application/openapi+json", older))
-	e.GET("/api/docs", blob("text/html; charset=utf-8", page))
-	e.GET("/api/docs/style.css", blob("text/css; charset=utf-8", docsCSS))
-	return nil
 }
 
 type docsPage struct {

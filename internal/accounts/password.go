@@ -11,15 +11,10 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// Parameters of Argon2id: the OWASP Password Storage Cheat Sheet's first choice, so
-// that a small machine can check several passwords at once. They are kept with
-// each hash; raising them here leaves old ones valid.
 const (
-	argonMemoryKiB = 19 * 1024
-	argonPasses    = 2
-	argonLanes     = 1
-	saltBytes      = 16
-	hashBytes      = 32
+	argonLanes = 1
+	saltBytes  = 16
+	hashBytes  = 32
 )
 
 const (

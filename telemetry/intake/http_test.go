@@ -3,6 +3,7 @@ package intake
 import (
 	"bytes"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -111,8 +112,11 @@ func TestHTTP_SaysWhenToTryAgain(t *testing.T) {
 	if status, _ := post(other+"/telemetry", `{"a":1}`); status != http.StatusOK {
 		t.Errorf("another device waits for the fast one: %d", status)
 	}
-	filler := intakelog.Record{Kind: intakelog.Message, Source: "test", Topic: "x", Payload: make([]byte, 512<<10)}
-	for w.log.Append(filler, nil) == nil {
+	noise := rand.NewChaCha8([32]byte{})
+	filler := intakelog.Record{Kind: intakelog.Message, Source: "test", Topic: "x"}
+	for err := error(nil); err == nil; err = w.log.Append(filler, nil) {
+		filler.Payload = make([]byte, 512<<10)
+		_, _ = noise.Read(filler.Payload) // what can be packed would make room again
 	}
 	status, header := post(other+"/telemetry", `{"a":1}`)
 	if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" {

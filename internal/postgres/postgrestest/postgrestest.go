@@ -83,7 +83,8 @@ func (s *server) clone() (address, name string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	if err := s.do(fmt.Sprintf(`CREATE DATABASE %s TEMPLATE thirdstate`, name)); err != nil {
+	// Copied as files: with a throwaway server's settings an eighth of the time of the WAL's way.
+	if err := s.do(fmt.Sprintf(`CREATE DATABASE %s TEMPLATE thirdstate STRATEGY file_copy`, name)); err != nil {
 		return "", "", fmt.Errorf("clone the migrated database: %w", err)
 	}
 	address, err = s.address(name)
