@@ -29,18 +29,18 @@ func TestInflux_NamesEveryFaultOfItsSettings(t *testing.T) {
 }
 
 // influxShelf is a machine and the history in a real InfluxDB.
-func influxShelf(t *testing.T) (shelf, *telemetrytest.Influx) {
+func influxShelf(t *testing.T, server *telemetrytest.Influx) shelf {
 	t.Helper()
 	pool := postgrestest.New(t)
-	server := telemetrytest.StartInflux(t, false)
 	machine, ref := addMachine(t, pool, "PM62-5")
-	return shelf{Store: openInflux(t, server, InfluxConfig{Pool: pool}), pool: pool, machine: machine, ref: ref}, server
+	return shelf{Store: openInflux(t, server, InfluxConfig{Pool: pool}), pool: pool, machine: machine, ref: ref}
 }
 
 func TestInflux_NarrowsARefusalDownToTheValue(t *testing.T) {
 	t.Parallel()
-	s, server := influxShelf(t)
-	post(t, server, fmt.Sprintf("telemetry,machine=other bad=1i,worse=1i %d", start.UnixNano())) // as somebody may have written it before us
+	server := telemetrytest.ShareInflux(t)
+	s := influxShelf(t, server)
+	post(t, server, s, fmt.Sprintf("telemetry,machine=other bad=1i,worse=1i %d", start.UnixNano())) // as somebody may have written it before us
 	var points []Point
 	for i := range 5_000 {
 		points = append(points, s.point(i, val("good", float64(i)), val("fine", 1)))
@@ -64,9 +64,11 @@ func TestInflux_NarrowsARefusalDownToTheValue(t *testing.T) {
 	want(t, rows[300], map[string]float64{"good": 300, "fine": 1})
 }
 
-func post(t *testing.T, server *telemetrytest.Influx, line string) {
+// post writes a line as a stranger would.
+func post(t *testing.T, server *telemetrytest.Influx, s shelf, line string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/write?db=test", strings.NewReader(line))
+	database, _, _ := strings.Cut(s.Store.(*Influx).bucket, "/")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/write?db="+database, strings.NewReader(line))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +84,7 @@ func post(t *testing.T, server *telemetrytest.Influx, line string) {
 
 func TestInflux_RefusesNamesThatItDoesNotHave(t *testing.T) {
 	t.Parallel()
-	s, _ := influxShelf(t)
+	s := influxShelf(t, telemetrytest.ShareInflux(t))
 	err := s.Write(program(t.Context()), []Point{s.point(0, val("time", 1), val("a\\", 2), val("c", 3)), s.point(1, val("c", 4))})
 	refused, ok := errors.AsType[*RefusedError](err)
 	if !ok || len(refused.Refused) != 2 {
@@ -93,7 +95,7 @@ func TestInflux_RefusesNamesThatItDoesNotHave(t *testing.T) {
 
 func TestInflux_SplitsWhatIsTooLargeForTheServer(t *testing.T) {
 	t.Parallel()
-	s, _ := influxShelf(t)
+	s := influxShelf(t, telemetrytest.ShareInflux(t))
 	var points []Point
 	for i := range 4_000 { // 4 MB of lines, 2 MB are taken
 		points = append(points, s.point(i, val(strings.Repeat("long", 40), float64(i)), val(strings.Repeat("name", 40), 1), val(strings.Repeat("more", 160), 1)))
@@ -136,7 +138,8 @@ func TestInflux_SaysWhichSettingIsWrong(t *testing.T) {
 
 func TestInflux_IsBackWhenItsServerIs(t *testing.T) {
 	t.Parallel()
-	s, server := influxShelf(t)
+	server := telemetrytest.StartInflux(t, false)
+	s := influxShelf(t, server)
 	s.write(t, s.point(0, val("a", 1)))
 	address := strings.TrimPrefix(server.URL, "http://")
 	server.Kill()
@@ -159,7 +162,7 @@ func TestInflux_LooksForTheNewestRowFurtherAndFurther(t *testing.T) {
 	pool := postgrestest.New(t)
 	machine, ref := addMachine(t, pool, "PM62-5")
 	now := start
-	s := shelf{Store: openInflux(t, telemetrytest.StartInflux(t, false), InfluxConfig{Pool: pool, Now: func() time.Time { return now }}), pool: pool, machine: machine, ref: ref}
+	s := shelf{Store: openInflux(t, telemetrytest.ShareInflux(t), InfluxConfig{Pool: pool, Now: func() time.Time { return now }}), pool: pool, machine: machine, ref: ref}
 	s.write(t, s.point(-60, val("a", 1)))
 	for _, later := range append([]time.Duration{0}, lookBack[:len(lookBack)-1]...) {
 		now = start.Add(later)

@@ -13,15 +13,18 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
 // Influx is a real InfluxDB 1.8 of one test.
 type Influx struct {
-	URL string
-	Dir string // where its data lie
-	cmd *exec.Cmd
+	URL     string
+	Dir     string // where its data lie
+	cmd     *exec.Cmd
+	buckets atomic.Int32
 }
 
 const influxConfig = `reporting-disabled = true
@@ -49,6 +52,43 @@ func StartInflux(t *testing.T, auth bool) *Influx {
 	s.Start(t, "127.0.0.1:0", auth)
 	t.Cleanup(s.Kill)
 	return s
+}
+
+// ours is the server that tests of this binary share.
+var ours struct { //nolint:gochecknoglobals // a test binary has no main of ours to own it
+	sync.Mutex
+	server *Influx
+	users  int
+}
+
+// ShareInflux is one server for the tests that do it no harm, each with a Bucket of
+// its own: it takes four seconds of a processor to start. It ends with the last of
+// those that use it at a time.
+func ShareInflux(t *testing.T) *Influx {
+	t.Helper()
+	ours.Lock()
+	defer ours.Unlock()
+	if ours.users == 0 {
+		dir, err := os.MkdirTemp("", "thirdstate-influx-") // longer than one test
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours.server = &Influx{Dir: dir}
+		ours.server.Start(t, "127.0.0.1:0", false)
+	}
+	ours.users++
+	t.Cleanup(func() {
+		ours.Lock()
+		defer ours.Unlock()
+		if ours.users--; ours.users > 0 {
+			return
+		}
+		ours.server.Kill()
+		if err := os.RemoveAll(ours.server.Dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return ours.server
 }
 
 func findInfluxd(t *testing.T) string {
@@ -128,11 +168,12 @@ func (s *Influx) Query(t *testing.T, statement string) {
 	}
 }
 
-// Bucket makes a database and names its bucket.
+// Bucket makes a fresh database and names its bucket.
 func (s *Influx) Bucket(t *testing.T) string {
 	t.Helper()
-	s.Query(t, `CREATE DATABASE "test"`)
-	return "test/autogen"
+	name := fmt.Sprintf("test%d", s.buckets.Add(1))
+	s.Query(t, fmt.Sprintf("CREATE DATABASE %q", name))
+	return name + "/autogen"
 }
 
 // ask runs a statement once. InfluxDB says 200 and the error in the body.
