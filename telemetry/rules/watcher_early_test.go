@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -14,18 +13,20 @@ import (
 // is seldom a fault of a machine that is new.
 func TestWatcher_IsCautiousWhileItLearns(t *testing.T) {
 	t.Parallel()
-	const machines, signals, rows = 100, 20, 200
+	const signals, rows = 20, 200
+	machines := choose(34, 100)
+	values := named(signals)
 	for _, together := range []float64{0, 0.7} {
 		alarms := 0
 		for seed := range uint64(machines) {
 			random := rand.New(rand.NewPCG(seed, 11)) //nolint:gosec // noise, no secrets
 			m := New("M1", nil)
-			values, x := make([]observation.Value, signals), [signals]float64{}
+			x := [signals]float64{}
 			at, alarm := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), 0
 			for row := range rows {
 				for i := range values {
 					x[i] = together*x[i] + math.Sqrt(1-together*together)*random.NormFloat64()
-					values[i] = observation.Value{Signal: fmt.Sprint("s", i), Value: 50 + x[i]}
+					values[i].Value = 50 + x[i]
 				}
 				for _, f := range m.Observe(observation.Observation{Machine: "M1", At: at.Add(time.Duration(row) * time.Minute), Values: values}) {
 					if f.Severity == Advice && f.Change != Closed {
@@ -36,7 +37,7 @@ func TestWatcher_IsCautiousWhileItLearns(t *testing.T) {
 			alarms += alarm
 		}
 		t.Logf("autocorrelation %v: %d of %d machines alarm in their first %d rows", together, alarms, machines, rows)
-		if alarms > 3 {
+		if 33*alarms > machines {
 			t.Errorf("autocorrelation %v: %d of %d machines alarm on noise", together, alarms, machines)
 		}
 	}

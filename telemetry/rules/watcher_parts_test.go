@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -23,7 +22,7 @@ type plant struct {
 
 func (p *plant) run(rows int) (found []Finding) {
 	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	values := make([]observation.Value, 6)
+	values := named(6)
 	for row := range rows {
 		load, other := p.random.NormFloat64(), p.random.NormFloat64()
 		for i := range values {
@@ -31,7 +30,7 @@ func (p *plant) run(rows int) (found []Finding) {
 			if i == 3 && row >= p.broken {
 				v = 3*other + p.random.NormFloat64()
 			}
-			values[i] = observation.Value{Signal: fmt.Sprint("s", i), Value: 50 + p.gain*v}
+			values[i].Value = 50 + p.gain*v
 		}
 		found = append(found, p.m.Observe(observation.Observation{Machine: "M1", At: at.Add(time.Duration(row) * time.Minute), Values: values})...)
 		if p.moves && row%100 == 0 {

@@ -44,10 +44,10 @@ func (t *tail) odds(r float32) float64 {
 		beta = math.Max(beta/float64(m), 0.02*float64(u)+1e-6)
 		return math.Min((n+1)/float64(m)*math.Exp(math.Min(float64(r-u)/beta, 20)), tailMost)
 	}
-	b := tailBin(r)
-	above := int(t.bins[b] / 2)
-	for _, c := range t.bins[b+1:] {
-		above += int(c)
+	bins, b := t.bins, tailBin(r) // a copy: the race detector looks at it once, not at each bin
+	above := int(bins[b] / 2)
+	for i := b + 1; i < len(bins); i++ {
+		above += int(bins[i])
 	}
 	return (n + 1) / float64(above+1)
 }
