@@ -41,9 +41,7 @@ func plant(t *table, target []float64, rows []int32) forest {
 			continue
 		}
 		grown := g.grow(seen)
-		for _, r := range rows {
-			g.rest[r] -= g.said(&grown, r)
-		}
+		g.learn(&grown, rows)
 		f.trees = append(f.trees, grown)
 	}
 	return f

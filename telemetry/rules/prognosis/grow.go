@@ -25,6 +25,10 @@ type grower struct {
 // cell is a bin of a histogram.
 type cell struct{ sum, n float64 }
 
+// histogram is of one feature. Where it is worked on it is a copy, which costs little, and
+// most of the work under the race detector otherwise.
+type histogram [bins]cell
+
 // branch is a leaf of a tree that grows.
 type branch struct {
 	rows      []int32
@@ -34,6 +38,8 @@ type branch struct {
 	on        int // node that it hangs on, -1 = root
 	right     bool
 }
+
+func (b *branch) of(feature int) *histogram { return (*histogram)(b.histogram[feature*bins:]) }
 
 type split struct {
 	gain    float64
@@ -123,10 +129,12 @@ func (g *grower) cut(b *branch) (left, right *branch) {
 	g.count(small)
 	large.histogram = b.histogram
 	for _, f := range g.features {
-		for i := f * bins; i < (f+1)*bins; i++ {
-			large.histogram[i].sum -= small.histogram[i].sum
-			large.histogram[i].n -= small.histogram[i].n
+		rest, less := *large.of(f), *small.of(f)
+		for i, c := range &less {
+			rest[i].sum -= c.sum
+			rest[i].n -= c.n
 		}
+		*large.of(f) = rest
 	}
 	g.look(left)
 	g.look(right)
@@ -137,7 +145,6 @@ func (g *grower) cut(b *branch) (left, right *branch) {
 func (g *grower) count(b *branch) {
 	if n := len(g.spare); n > 0 {
 		b.histogram, g.spare = g.spare[n-1], g.spare[:n-1]
-		clear(b.histogram)
 	} else {
 		b.histogram = make([]cell, bins*len(g.table.bin))
 	}
@@ -146,12 +153,14 @@ func (g *grower) count(b *branch) {
 		rest[i] = g.rest[r]
 	}
 	for _, f := range g.features {
-		histogram, bin := (*[bins]cell)(b.histogram[f*bins:]), g.table.bin[f]
+		var h histogram
+		bin := g.table.bin[f]
 		for i, r := range b.rows {
-			c := &histogram[bin[r]%bins]
+			c := &h[bin[r]%bins]
 			c.sum += rest[i]
 			c.n++
 		}
+		*b.of(f) = h
 	}
 }
 
@@ -162,10 +171,10 @@ func (g *grower) look(b *branch) {
 	least := 1e-9 * whole // differences of rounding are none
 	for _, f := range g.features {
 		var left cell
-		histogram := (*[bins]cell)(b.histogram[f*bins:])
+		h := *b.of(f)
 		for i := range len(g.table.limit[f]) + 1 {
-			left.sum += histogram[i].sum
-			left.n += histogram[i].n
+			left.sum += h[i].sum
+			left.n += h[i].n
 			if left.n < leastRows {
 				continue
 			}
@@ -181,18 +190,34 @@ func (g *grower) look(b *branch) {
 	}
 }
 
-// said is what the tree that was grown last says of a row of the table.
-func (g *grower) said(t *tree, row int32) float64 {
-	i := int16(0)
+// learn takes from what is left to explain what the tree that was grown last says of rows.
+func (g *grower) learn(t *tree, rows []int32) {
+	type fork struct {
+		bin         []uint8 // of the feature, by row
+		cut         uint8
+		left, right int16
+	}
+	var forks [mostLeaves]fork
+	var leaves [mostLeaves]float64
+	for i, n := range t.nodes {
+		forks[i] = fork{g.table.bin[n.feature], g.cuts[i], n.left, n.right}
+	}
+	for i, v := range t.leaves {
+		leaves[i] = float64(v)
+	}
+	root := int16(0)
 	if len(t.nodes) == 0 {
-		i = ^i
+		root = ^root
 	}
-	for i >= 0 {
-		if n := &t.nodes[i]; g.table.bin[n.feature][row] <= g.cuts[i] {
-			i = n.left
-		} else {
-			i = n.right
+	for _, r := range rows {
+		i := root
+		for i >= 0 {
+			if n := &forks[i]; n.bin[r] <= n.cut {
+				i = n.left
+			} else {
+				i = n.right
+			}
 		}
+		g.rest[r] -= leaves[^i]
 	}
-	return float64(t.leaves[^i])
 }

@@ -6,10 +6,11 @@ type least struct {
 	n     float64
 	mean  []float64 // k values, then y
 	cross [][]float64
+	apart []float64 // scratch: of a row from the mean, before and after the mean has learnt it
 }
 
 func newLeast(k int) *least {
-	l := &least{k: k, mean: make([]float64, k+1), cross: make([][]float64, k+1)}
+	l := &least{k: k, mean: make([]float64, k+1), cross: make([][]float64, k+1), apart: make([]float64, 2*(k+1))}
 	for i := range l.cross {
 		l.cross[i] = make([]float64, k+1)
 	}
@@ -19,15 +20,20 @@ func newLeast(k int) *least {
 // add takes one row (Welford's sums).
 func (l *least) add(x []float64, y float64) {
 	l.n++
-	v := append(append(make([]float64, 0, l.k+1), x...), y)
-	d := make([]float64, l.k+1)
-	for i := range v {
-		d[i] = v[i] - l.mean[i]
-		l.mean[i] += d[i] / l.n
+	before, after := l.apart[:l.k+1], l.apart[l.k+1:]
+	for i := range before {
+		v := y
+		if i < l.k {
+			v = x[i]
+		}
+		before[i] = v - l.mean[i]
+		l.mean[i] += before[i] / l.n
+		after[i] = v - l.mean[i]
 	}
-	for i := range v {
+	for i, d := range before {
+		cross := l.cross[i]
 		for j := i; j <= l.k; j++ {
-			l.cross[i][j] += d[i] * (v[j] - l.mean[j])
+			cross[j] += d * after[j]
 		}
 	}
 }
