@@ -77,12 +77,16 @@ func TestTwisted_KeepsMachinesApartAndHealthyRowsHealthy(t *testing.T) {
 // that changes nothing are those of the table.
 func TestMeasureCopies_FindsTheSameOnCopies(t *testing.T) {
 	t.Parallel()
-	copies, err := MeasureCopies(t.Context(), fixture(t))
+	copies, err := MeasureCopies(t.Context(), fixture())
+	if err != nil {
+		t.Fatal(err)
+	}
+	same, err := figures()
 	if err != nil {
 		t.Fatal(err)
 	}
 	plain := map[string]float64{}
-	for _, l := range measured(t, fixture(t)).Lines {
+	for _, l := range same.Lines {
 		plain[l.Set+": "+l.Figure] = l.Watcher
 	}
 	for _, l := range copies.Lines {

@@ -2,6 +2,7 @@ package datasets
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -9,12 +10,16 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 	"github.com/thirdstate/thirdstate/telemetry/rules/watchfile"
 )
+
+// figures are those of the fixture.
+var figures = sync.OnceValues(func() (Result, error) { return Measure(context.Background(), fixture()) })
 
 func measured(t *testing.T, fsys fs.FS) Result {
 	t.Helper()
@@ -79,7 +84,7 @@ func runs(t *testing.T, fsys fs.FS) []run {
 
 func TestWatcher_SaysOfAPrefixWhatItSaysWhenTheRestFollows(t *testing.T) {
 	t.Parallel()
-	all := runs(t, fixture(t))
+	all := runs(t, fixture())
 	if dir := os.Getenv("DETECTION_DATA"); dir != "" { // the real ones, which are not in this repository
 		all = append(all, runs(t, os.DirFS(dir))...)
 	}
@@ -98,14 +103,14 @@ func TestWatcher_SaysOfAPrefixWhatItSaysWhenTheRestFollows(t *testing.T) {
 
 func TestWatcher_SeesNoLabelAndNoFileName(t *testing.T) {
 	t.Parallel()
-	plain := fixture(t)
+	plain := fixture()
 	turned := fstest.MapFS{}
 	for name, f := range plain {
 		turned[name] = f
 	}
 	delete(turned, "pump/one.csv.gz")
 	swap := strings.NewReplacer(";1.0;0.0\n", ";0.0;1.0\n", ";0.0;0.0\n", ";1.0;0.0\n")
-	turned["pump/anomaly-free.csv.gz"] = &fstest.MapFile{Data: zipped(t, swap.Replace(pump(1, true)))}
+	turned["pump/anomaly-free.csv.gz"] = &fstest.MapFile{Data: zipped(swap.Replace(pump(1, true)))}
 	of := func(fsys fs.FS, name string) string {
 		for _, r := range runs(t, fsys) {
 			if r.name == name {
@@ -122,7 +127,11 @@ func TestWatcher_SeesNoLabelAndNoFileName(t *testing.T) {
 
 func TestMeasure_FindsWhatIsPlainAndBeatsTheClock(t *testing.T) {
 	t.Parallel()
-	result, again := measured(t, fixture(t)), measured(t, fixture(t))
+	result, err := figures()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := measured(t, fixture())
 	if fmt.Sprint(result) != fmt.Sprint(again) { // what has no value is not equal to itself
 		t.Errorf("first %v, then %v", result, again)
 	}
@@ -177,7 +186,7 @@ func TestMeasure_NamesWhatIsNotThere(t *testing.T) {
 
 func TestMeasure_SaysInOneLineWhatIsWrongWithAFile(t *testing.T) {
 	t.Parallel()
-	whole := zipped(t, pump(1, true))
+	whole := zipped(pump(1, true))
 	for name, data := range map[string][]byte{
 		"cut.csv.gz":  whole[:len(whole)/2],
 		"text.csv.gz": []byte("no gzip at all"),
@@ -209,7 +218,7 @@ func TestLine_SaysHowMuchIsMissing(t *testing.T) {
 // and the rule is learnt from the older half alone.
 func TestEvents_SeeNoFutureAndNoFailureOfTheJudgedHalf(t *testing.T) {
 	t.Parallel()
-	d, err := look(fixture(t))
+	d, err := look(fixture())
 	if err != nil {
 		t.Fatal(err)
 	}
