@@ -21,7 +21,7 @@ func TestKeeper_FollowsAMachineByOneModel(t *testing.T) {
 	w := newWorld(t)
 	model := learnt(t, nil)
 	w.put("BC56", model)
-	w.put("Beichen", learnt(t, func(o *prognosis.Options) { o.For, o.Cap = "Beichen BC56", 99 }))
+	w.put("Beichen", learnt(t, func(m *prognosis.Model) { m.For, m.Cap = "Beichen BC56", 99 }))
 	m, life := w.machine("M1"), worn(7)
 	w.says(m, life.Rows[:60], at(0), nil)
 	w.round(at(60).Add(settled))

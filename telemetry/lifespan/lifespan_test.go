@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,19 +40,32 @@ func worn(seed uint64) prognosis.Life {
 	return l
 }
 
-func learnt(t testing.TB, change func(*prognosis.Options)) *prognosis.Model {
-	t.Helper()
+// trained is the model of twenty lives, as it is written.
+var trained = sync.OnceValues(func() ([]byte, error) {
 	lives := make([]prognosis.Life, 20)
 	for i := range lives {
 		lives[i] = worn(uint64(100 + i))
 	}
-	o := prognosis.Options{Signals: []string{"heat", "flow", "noise"}, Unit: prognosis.Hours, Every: 3600, For: "BC56"}
-	if change != nil {
-		change(&o)
+	m, err := prognosis.Train(lives, prognosis.Options{Signals: []string{"heat", "flow", "noise"}, Unit: prognosis.Hours, Every: 3600, For: "BC56"})
+	if err != nil {
+		return nil, err
 	}
-	m, err := prognosis.Train(lives, o)
+	return m.Encode(), nil
+})
+
+// learnt is that model, with something else said about it.
+func learnt(t testing.TB, change func(*prognosis.Model)) *prognosis.Model {
+	t.Helper()
+	text, err := trained()
 	if err != nil {
 		t.Fatal(err)
+	}
+	m, err := prognosis.Decode(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		change(m)
 	}
 	return m
 }
@@ -236,7 +250,7 @@ func TestKeeper_FollowsOverInfluxDBToo(t *testing.T) {
 func TestKeeper_TakesTheAgeFromTheHourMeter(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	model := learnt(t, func(o *prognosis.Options) { o.Age = "meter" })
+	model := learnt(t, func(m *prognosis.Model) { m.Age = "meter" })
 	w.put("BC56", model)
 	with, without, life := w.machine("M1"), w.machine("M2"), worn(7)
 	w.says(with, life.Rows, at(0), func(row int) []observation.Value {
@@ -262,8 +276,8 @@ func TestKeeper_TakesTheAgeFromTheHourMeter(t *testing.T) {
 func TestKeeper_TakesTheAgeFromOneMeter(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.put("BC56", learnt(t, func(o *prognosis.Options) { o.Age = "meter" }))
-	w.put("pump", learnt(t, func(o *prognosis.Options) { o.Age, o.For, o.Component = "meter", "BC56", "main_pump" }))
+	w.put("BC56", learnt(t, func(m *prognosis.Model) { m.Age = "meter" }))
+	w.put("pump", learnt(t, func(m *prognosis.Model) { m.Age, m.For, m.Component = "meter", "BC56", "main_pump" }))
 	m, life := w.machine("M1"), worn(7)
 	w.do(func(tx pgx.Tx) error {
 		_, err := machines.AddComponent(t.Context(), tx, at(0), identity.Program("test"), machines.Component{MachineID: m.ID, Code: "main_pump", Name: "主泵"})
@@ -315,7 +329,7 @@ func TestKeeper_DoesNotTakeAnEnteredMachineAsNew(t *testing.T) {
 func TestKeeper_BeginsAnewWithANewComponent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.put("BC56", learnt(t, func(o *prognosis.Options) { o.Component = "main_pump" }))
+	w.put("BC56", learnt(t, func(m *prognosis.Model) { m.Component = "main_pump" }))
 	m, life := w.machine("M1"), worn(7)
 	install := func(when time.Time) {
 		w.do(func(tx pgx.Tx) error {
@@ -348,7 +362,7 @@ func TestKeeper_BeginsAnewWithANewComponent(t *testing.T) {
 func TestKeeper_SaysWhyThereIsNoEstimate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.put("BC56", learnt(t, func(o *prognosis.Options) { o.Units = []string{"", "L/min", ""} }))
+	w.put("BC56", learnt(t, func(m *prognosis.Model) { m.Units = []string{"", "L/min", ""} }))
 	young, strange, rare, life := w.machine("M1"), w.machine("M2"), w.machine("M3"), worn(7)
 	w.says(young, life.Rows[:2], at(0), nil)
 	other := worn(8).Rows[:60]
@@ -391,10 +405,10 @@ func TestShelf_ABadFileLeavesTheOthers(t *testing.T) {
 	w := newWorld(t)
 	model := learnt(t, nil)
 	w.put("BC56", model)
-	w.put("a second", learnt(t, func(o *prognosis.Options) { o.Component = ""; o.Cap = 99; o.For = "bc56" }))
-	w.put("flights", learnt(t, func(o *prognosis.Options) { o.Every = 0; o.For = "jet" }))
-	w.put("counted", learnt(t, func(o *prognosis.Options) { o.Unit = prognosis.Rows; o.For = "press" }))
-	w.put("slow", learnt(t, func(o *prognosis.Options) { o.Every = 30 * 86400; o.For = "glacier" }))
+	w.put("a second", learnt(t, func(m *prognosis.Model) { m.Component = ""; m.Cap = 99; m.For = "bc56" }))
+	w.put("flights", learnt(t, func(m *prognosis.Model) { m.Every = 0; m.For = "jet" }))
+	w.put("counted", learnt(t, func(m *prognosis.Model) { m.Unit = prognosis.Rows; m.For = "press" }))
+	w.put("slow", learnt(t, func(m *prognosis.Model) { m.Every = 30 * 86400; m.For = "glacier" }))
 	w.file("cut", model.Encode()[:2000])
 	m, life := w.machine("M1"), worn(7)
 	w.says(m, life.Rows, at(0), nil)
