@@ -51,8 +51,8 @@ type Bundle struct {
 // that opens when the bundle's does, and whether one of the rule is open at the end.
 func (b *Bundle) replay(change func(*Event)) (found *rules.Finding, open bool, err error) {
 	want := &b.Finding
-	m := rules.New(want.Machine, b.Pack)
-	if err := m.Restore(b.Pack, b.State); err != nil {
+	m, err := b.machine()
+	if err != nil {
 		return nil, false, err
 	}
 	look := func(list []rules.Finding) {
@@ -76,6 +76,28 @@ func (b *Bundle) replay(change func(*Event)) (found *rules.Finding, open bool, e
 	return found, open, nil
 }
 
+// machine is one in the bundle's state.
+func (b *Bundle) machine() (*rules.Machine, error) {
+	m := rules.New(b.Finding.Machine, b.Pack)
+	return m, m.Restore(b.Pack, b.State)
+}
+
+// since is the bundle without the events before the first one of an instant: its state is
+// the one behind them.
+func (b *Bundle) since(at time.Time) (*Bundle, error) {
+	m, err := b.machine()
+	if err != nil {
+		return nil, err
+	}
+	rest := *b
+	for len(rest.Events) > 0 && rest.Events[0].At.Before(at) {
+		rest.Events[0].show(m, b.Finding.Machine)
+		rest.Events = rest.Events[1:]
+	}
+	rest.State = m.Snapshot(nil)
+	return &rest, nil
+}
+
 // halvings is how often the counterfactual's interval is halved.
 const halvings = 24
 
@@ -88,8 +110,12 @@ func (b *Bundle) Unless() (*rules.Unless, error) {
 		return nil, nil
 	}
 	below := e.Deviation > 0
+	rest, err := b.since(e.Since) // what is before it stays as it was in each replay
+	if err != nil {
+		return nil, err
+	}
 	opens := func(limit float64) (bool, error) {
-		_, open, err := b.replay(func(ev *Event) {
+		_, open, err := rest.replay(func(ev *Event) {
 			if !ev.At.Before(e.Since) {
 				ev.clamp(e.Signal, limit, below)
 			}

@@ -3,6 +3,8 @@ package bundle
 import (
 	"archive/zip"
 	"bytes"
+	"compress/flate"
+	"hash/crc32"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -225,7 +227,7 @@ func TestVerify_ForgedBundlesDoNotFollowFromTheirObservations(t *testing.T) {
 }
 
 // zipped is an archive as other programs make it.
-func zipped(t *testing.T, name string, size int64) []byte {
+func zipped(t *testing.T, name, text string) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
@@ -233,7 +235,7 @@ func zipped(t *testing.T, name string, size int64) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.CopyN(w, zeros{}, size); err != nil {
+	if _, err := io.WriteString(w, text); err != nil {
 		t.Fatal(err)
 	}
 	if err := z.Close(); err != nil {
@@ -242,11 +244,39 @@ func zipped(t *testing.T, name string, size int64) []byte {
 	return b.Bytes()
 }
 
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
+// bomb is an archive of 200 MB of zeros: a megabyte is compressed, and is there so often.
+func bomb(t *testing.T) []byte {
+	t.Helper()
+	const times = 200
+	zeros := make([]byte, 1<<20)
+	var block, b bytes.Buffer
+	f, err := flate.NewWriter(&block, flate.DefaultCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(zeros); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	text := append(bytes.Repeat(block.Bytes(), times), 1, 0, 0, 0xff, 0xff) // an empty block is the last
+	h := &zip.FileHeader{Name: eventsFile, Method: zip.Deflate, CompressedSize64: uint64(len(text)), UncompressedSize64: times << 20}
+	for range times {
+		h.CRC32 = crc32.Update(h.CRC32, crc32.IEEETable, zeros)
+	}
+	z := zip.NewWriter(&b)
+	w, err := z.CreateRaw(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 func TestVerify_BadArchivesAreNamed(t *testing.T) {
@@ -257,10 +287,10 @@ func TestVerify_BadArchivesAreNamed(t *testing.T) {
 	}{
 		"nothing":  {nil, "is not a bundle"},
 		"text":     {[]byte("a,b\n1,2\n"), "is not a bundle"},
-		"bomb":     {zipped(t, eventsFile, 200<<20), "is compressed or cut"},
-		"stranger": {zipped(t, "holiday.jpg", 10), `holds "holiday.jpg"`},
+		"bomb":     {bomb(t), "is compressed or cut"},
+		"stranger": {zipped(t, "holiday.jpg", "0123456789"), `holds "holiday.jpg"`},
 		"too long": {make([]byte, MaxBytes+1), "a bundle at most"},
-		"empty":    {zipped(t, "", 0), `holds ""`},
+		"empty":    {zipped(t, "", ""), `holds ""`},
 	} {
 		if _, err := Verify(c.data); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v\nwant %s", name, err, c.want)
