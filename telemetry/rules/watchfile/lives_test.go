@@ -2,9 +2,11 @@ package watchfile
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,13 +41,30 @@ func read(t *testing.T, f *Fleet, name, text string, opts Options) error {
 	return f.Read(t.Context(), strings.NewReader(text), name, opts)
 }
 
-func learnt(t *testing.T, text string, opts Options) *prognosis.Model {
-	t.Helper()
+// plainModel and timedModel are trained once, on lives without times and with them.
+var (
+	plainModel = sync.OnceValues(func() (*prognosis.Model, error) {
+		return trained(plainHead+lived(1, 30, plainLife), Options{Time: "none"})
+	})
+	timedModel = sync.OnceValues(func() (*prognosis.Model, error) { return trained(timedHead+lived(1, 30, timedLife), Options{}) })
+)
+
+const (
+	plainHead = "machine,heat,flow\n"
+	timedHead = "time,machine,heat,flow\n"
+)
+
+func trained(text string, opts Options) (*prognosis.Model, error) {
 	var f Fleet
-	if err := read(t, &f, "lives.csv", text, opts); err != nil {
-		t.Fatal(err)
+	if err := f.Read(context.Background(), strings.NewReader(text), "lives.csv", opts); err != nil {
+		return nil, err
 	}
-	m, err := prognosis.Train(f.Lives, f.Roles())
+	return prognosis.Train(f.Lives, f.Roles())
+}
+
+func learnt(t *testing.T, model func() (*prognosis.Model, error)) *prognosis.Model {
+	t.Helper()
+	m, err := model()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,15 +74,16 @@ func learnt(t *testing.T, text string, opts Options) *prognosis.Model {
 func TestRun_SaysWhatRemainsOfALife(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		head string
-		line func(machine, row int, heat, flow float64) string
-		opts Options
-		unit string
+		head  string
+		line  func(machine, row int, heat, flow float64) string
+		model func() (*prognosis.Model, error)
+		opts  Options
+		unit  string
 	}{
-		{"machine,heat,flow\n", plainLife, Options{Time: "none", Format: Table}, "rows"},
-		{"time,machine,heat,flow\n", timedLife, Options{Format: Table}, "hours"},
+		{plainHead, plainLife, plainModel, Options{Time: "none", Format: Table}, "rows"},
+		{timedHead, timedLife, timedModel, Options{Format: Table}, "hours"},
 	} {
-		c.opts.Model = learnt(t, c.head+lived(1, 30, c.line), Options{Time: c.opts.Time})
+		c.opts.Model = learnt(t, c.model)
 		young := lived(9, 1, func(_, row int, heat, flow float64) string { return c.line(9, row, heat, flow) })
 		young = strings.Join(strings.SplitAfter(young, "\n")[:20], "")
 		s, out := watch(t, c.head+lived(2, 3, c.line)+young, c.opts)
@@ -80,8 +100,8 @@ func TestRun_SaysWhatRemainsOfALife(t *testing.T) {
 
 func TestRun_SaysInEachRowWhatRemains(t *testing.T) {
 	t.Parallel()
-	model := learnt(t, "machine,heat,flow\n"+lived(1, 30, plainLife), Options{Time: "none"})
-	text := "machine,heat,flow\n" + lived(2, 1, plainLife)
+	model := learnt(t, plainModel)
+	text := plainHead + lived(2, 1, plainLife)
 	_, out := watch(t, text, Options{Time: "none", Model: model})
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if strings.Contains(lines[0], "remaining") || !strings.Contains(lines[40], `"remaining":{"value":`) || !strings.Contains(lines[40], `"unit":"row"`) {
@@ -98,7 +118,7 @@ func TestRun_SaysInEachRowWhatRemains(t *testing.T) {
 
 func TestRun_RefusesAModelOfOtherColumns(t *testing.T) {
 	t.Parallel()
-	model := learnt(t, "machine,heat,flow\n"+lived(1, 30, plainLife), Options{Time: "none"})
+	model := learnt(t, plainModel)
 	for want, c := range map[string]struct {
 		text string
 		opts Options
