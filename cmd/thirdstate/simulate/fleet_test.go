@@ -37,9 +37,17 @@ func (s *seen) opened() []rules.Finding {
 // as until says.
 func watch(t *testing.T, f *Fleet, days int, visits bool) map[string]*seen {
 	t.Helper()
-	all, err := packs.All()
+	out, err := watchAll(f, days, visits)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return out
+}
+
+func watchAll(f *Fleet, days int, visits bool) (map[string]*seen, error) {
+	all, err := packs.All()
+	if err != nil {
+		return nil, err
 	}
 	out := map[string]*seen{}
 	var wait sync.WaitGroup
@@ -54,7 +62,7 @@ func watch(t *testing.T, f *Fleet, days int, visits bool) map[string]*seen {
 		})
 	}
 	wait.Wait()
-	return out
+	return out, nil
 }
 
 func (s *seen) run(f *Fleet, days int, visits bool) {
