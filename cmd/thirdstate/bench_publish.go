@@ -100,8 +100,8 @@ func (c *benchPublish) connection(ctx context.Context, n int, start time.Time, l
 				return err
 			}
 		}
-		payload := fmt.Appendf(nil, `{"ts":%d,"boot":"b1","seq":%d,"values":{"ignition":1,"pump_power_avg":%d,"ambient_temp":24.5,"hydraulic_oil_temp":%d.%d}}`,
-			at.UnixMilli(), round, 80+round%50, 58+round%5, machine%10)
+		payload := fmt.Appendf(nil, `{"ts":%d,"boot":"b%d","seq":%d,"values":{"ignition":1,"pump_power_avg":%d,"ambient_temp":24.5,"hydraulic_oil_temp":%d.%d}}`,
+			at.UnixMilli(), start.Unix(), round, 80+round%50, 58+round%5, machine%10)
 		if err := p.Publish(ctx, "fleet/"+versus.Key(machine)+"/telemetry", payload); err != nil {
 			return err
 		}

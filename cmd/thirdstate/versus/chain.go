@@ -160,6 +160,9 @@ func (c *chain) subscribed() bool {
 
 // evaluated is the last record of our log that the rules have seen.
 func (c *chain) evaluated(ctx context.Context) int {
+	if !c.ours {
+		return 0
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.web+"/metrics", nil)
