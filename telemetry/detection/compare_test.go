@@ -3,6 +3,7 @@ package detection
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -33,7 +34,8 @@ rules:
 var sisterKeys = []string{"M1", "M2", "M3", "M4", "M5", "M6", "M7", "M8"}
 
 // fleet is a log of a fleet's life that the rules follow as it is written, stopped and
-// begun again each quarter of an hour; temperature is what a machine says in a minute.
+// begun again each quarter of an hour; temperature is what a machine says in a minute, NaN
+// for nothing.
 func besides(t *testing.T, keys []string, minutes int, temperature func(key string, minute int) float64) (w *works, live *job, last intakelog.LSN) {
 	t.Helper()
 	w = newWorks(t, intakelog.Options{})
@@ -58,7 +60,9 @@ func besides(t *testing.T, keys []string, minutes int, temperature func(key stri
 	for i := range minutes {
 		w.clock.AdvanceTo(start.Add(time.Duration(i)*time.Minute + time.Second))
 		for _, key := range keys {
-			w.say(key, fmt.Sprintf(`{"ts":%d,"values":{"oil_temp":%.3f}}`, start.Add(time.Duration(i)*time.Minute).UnixMilli(), temperature(key, i)+random.Float64()))
+			if v := temperature(key, i) + random.Float64(); !math.IsNaN(v) {
+				w.say(key, fmt.Sprintf(`{"ts":%d,"values":{"oil_temp":%.3f}}`, start.Add(time.Duration(i)*time.Minute).UnixMilli(), v))
+			}
 		}
 		if err := w.ticker().Write(t.Context(), w.clock.Now(), w.clock.Now().Add(-TickEvery), w.clock.Now()); err != nil {
 			t.Fatal(err)
@@ -147,6 +151,30 @@ func TestRunner_ThreeSistersAreTooFew(t *testing.T) {
 	}
 	if ticks := intakelog.LSN(300 * 5); last > ticks {
 		t.Errorf("%d records of %d: somebody wrote more than the machines and the clock", last, ticks)
+	}
+}
+
+// One that works when the others rest is ranked with how they were, and what they have in
+// common now is not known.
+func TestRunner_RanksOneThatWorksAloneWithThoseThatRest(t *testing.T) {
+	t.Parallel()
+	_, live, _ := besides(t, sisterKeys, 330, func(key string, minute int) float64 {
+		if key != "M2" && minute >= 160 {
+			return math.NaN()
+		}
+		return drift(key, minute-40)
+	})
+	if n := live.ledger.changes("warmer", machines.FindingOpened); n != 0 {
+		t.Errorf("%d findings of a rule on sisters at work", n)
+	}
+	found := live.ledger.opened(t, "warm")
+	if len(found) != 1 {
+		t.Fatalf("%d machines are warm, one is", len(found))
+	}
+	for _, e := range found {
+		if s := e.Sisters; s == nil || *s != (rules.Sisters{Machines: 8}) || e.SisterPercentile == nil || *e.SisterPercentile != 100 {
+			t.Errorf("%+v", e)
+		}
 	}
 }
 

@@ -74,8 +74,9 @@ type Evidence struct {
 
 // Sisters is how the machines of its kind stand with the signal of a finding.
 type Sisters struct {
-	Machines int     `json:"machines"`        // that are compared, this one included
-	Middle   float64 `json:"middle"`          // median of their distances from their own normal, in the signal's unit
+	Machines int     `json:"machines"`        // that are ranked, this one included: at work now or within the last week
+	AtWork   int     `json:"atWork"`          // of them at the same time as this one; 0 = too few, and nothing is known of what follows
+	Middle   float64 `json:"middle"`          // median of the distances of those from their own normal, in the signal's unit
 	Moved    bool    `json:"moved,omitempty"` // that is beyond their spread: most of them have gone that way
 	Distance float64 `json:"distance"`        // of this machine from that, in the spread (1.4826 MAD) of theirs or, if that is more, in its own
 }

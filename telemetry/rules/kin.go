@@ -30,7 +30,7 @@ type stand struct {
 // its signals, in alphabetical order.
 type kin struct {
 	places []place
-	at     int64 // of the newest cohort, Unix ns
+	at     int64 // of the newest cohort of machines at work, Unix ns
 	since  int64 // trouble that may be theirs too, 0 = there is none
 	common bool  // it is, as the newest cohort that counted said
 }
@@ -38,6 +38,7 @@ type kin struct {
 type place struct {
 	signal string
 	sisters.Place
+	rank sisters.Rank
 }
 
 func (k *kin) seat(signal string) (int, bool) {
@@ -56,26 +57,40 @@ func (k *kin) of(signal string, at, period int64) *sisters.Place {
 	return &k.places[i].Place
 }
 
-func (k *kin) take(signal string, crowd *sisters.Crowd, at int64, away float64) {
+// ranked is the rank of a signal, nil as above.
+func (k *kin) ranked(signal string, at, period int64) *sisters.Rank {
+	i, ok := k.seat(signal)
+	if !ok || !sisters.Recent(k.places[i].rank.At, at, period) {
+		return nil
+	}
+	return &k.places[i].rank
+}
+
+func (k *kin) take(signal string, p *sisters.Point, at int64, away float64) {
 	i, ok := k.seat(signal)
 	if !ok {
 		k.places = slices.Insert(k.places, i, place{signal: signal})
 	}
-	k.places[i].Take(crowd, at, away)
-	k.at = max(k.at, at)
+	k.places[i].Take(&p.Crowd, at, away)
+	k.places[i].rank.Take(&p.Ranks, at, away)
+	if p.Crowd.Machines > 0 {
+		k.at = max(k.at, at)
+	}
 }
 
 // Standings appends how far the machine is from its own normal, by rule and signal, at
-// an instant: what it has not said anything of for long is left out.
+// an instant: what it has not said anything of for long rests, and for longer is left out.
 func (m *Machine) Standings(at time.Time, dst []sisters.Standing) []sisters.Standing {
 	now := at.UnixNano()
 	for i := range m.slots {
 		s := &m.slots[i]
 		if e, ok := s.eval.(compared); ok {
 			e.stands(func(is stand) {
-				if away := float32(is.away); sisters.Recent(is.last, now, is.period) && math.Abs(float64(away)) <= greatest {
-					dst = append(dst, sisters.Standing{Subject: sisters.Subject{Rule: s.hash, Signal: is.signal}, Away: away})
+				away, rests := float32(is.away), !sisters.Recent(is.last, now, is.period)
+				if math.Abs(float64(away)) > greatest || rests && now-is.last > int64(sisters.Lately) {
+					return
 				}
+				dst = append(dst, sisters.Standing{Subject: sisters.Subject{Rule: s.hash, Signal: is.signal}, Away: away, Rests: rests})
 			})
 		}
 	}
@@ -94,14 +109,14 @@ func (m *Machine) Beside(c *sisters.Cohort, at time.Time) []Finding {
 			continue
 		}
 		e.stands(func(is stand) {
-			crowd := c.Find(sisters.Subject{Rule: s.hash, Signal: is.signal})
-			if crowd == nil {
+			point := c.Find(sisters.Subject{Rule: s.hash, Signal: is.signal})
+			if point == nil {
 				return
 			}
 			if s.kin == nil {
 				s.kin = &kin{}
 			}
-			s.kin.take(is.signal, crowd, told, is.away)
+			s.kin.take(is.signal, point, told, is.away)
 		})
 		s.judgeBeside(told)
 	}
@@ -126,14 +141,20 @@ func (m *Machine) stand(e *Evidence, s *slot) (told bool) {
 		return false
 	}
 	eval.stands(func(is stand) {
-		p := s.kin.of(is.signal, m.done, is.period)
-		if is.signal != e.Signal || p == nil || told {
+		if is.signal != e.Signal || told {
 			return
 		}
-		share := p.Ahead()
-		e.SisterPercentile, told = &share, true
-		spread := math.Max(math.Max(p.Spread, is.strays), math.SmallestNonzeroFloat32)
-		e.Sisters = &Sisters{Machines: p.Machines, Middle: p.Middle * is.unit, Moved: math.Abs(p.Middle) > spread, Distance: p.Apart() / spread}
+		rank := s.kin.ranked(is.signal, m.done, is.period)
+		if rank == nil {
+			return
+		}
+		share := rank.Ahead()
+		e.SisterPercentile, e.Sisters, told = &share, &Sisters{Machines: rank.Machines}, true
+		if p := s.kin.of(is.signal, m.done, is.period); p != nil {
+			spread := math.Max(math.Max(p.Spread, is.strays), math.SmallestNonzeroFloat32)
+			e.Sisters.AtWork, e.Sisters.Middle = p.Machines, p.Middle*is.unit
+			e.Sisters.Moved, e.Sisters.Distance = math.Abs(p.Middle) > spread, p.Apart()/spread
+		}
 	})
 	return told
 }
@@ -150,6 +171,7 @@ func (k *kin) snapshot(w *snapshot.Writer) {
 	for i := range k.places {
 		w.Text(k.places[i].signal)
 		w.Block(k.places[i].Append)
+		w.Block(k.places[i].rank.Append)
 	}
 }
 
@@ -160,6 +182,9 @@ func (k *kin) restore(r *snapshot.Reader) {
 		p, err := &k.places[i], error(nil)
 		if p.signal = r.Text(); r.Err == nil {
 			p.Place, err = sisters.ReadPlace(r.Block())
+		}
+		if err == nil && r.Err == nil {
+			p.rank, err = sisters.ReadRank(r.Block())
 		}
 		if err != nil {
 			r.Take(-1)

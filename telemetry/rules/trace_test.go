@@ -291,10 +291,11 @@ func (tr *trace) kin(fail func(string, ...any), rest string) {
 			signal, value, _ := strings.Cut(word, "=")
 			from, to, spread, _ := tr.value(fail, value)
 			crowd := sisters.Crowd{Machines: machines, Middle: from + (to-from)*float64(i)/float64(max(count-1, 1)), Spread: spread}
-			for k := range crowd.Marks {
-				crowd.Marks[k] = float32(math.Abs(crowd.Middle) + spread*float64(k)/4)
+			ranks := sisters.Ranks{Machines: machines}
+			for k := range ranks.Marks {
+				ranks.Marks[k] = float32(math.Abs(crowd.Middle) + spread*float64(k)/4)
 			}
-			c.Points = append(c.Points, sisters.Point{Subject: sisters.Subject{Signal: signal}, Crowd: crowd})
+			c.Points = append(c.Points, sisters.Point{Subject: sisters.Subject{Signal: signal}, Crowd: crowd, Ranks: ranks})
 		}
 		tr.events = append(tr.events, event{arrives: at, ordered: true, kin: c, at: c.At})
 	}

@@ -69,7 +69,7 @@ func ShareInflux(t *testing.T) *Influx {
 	ours.Lock()
 	defer ours.Unlock()
 	if ours.users == 0 {
-		dir, err := os.MkdirTemp("", "thirdstate-influx-") // longer than one test
+		dir, err := os.MkdirTemp("", "thirdstate-influx-") //nolint:usetesting // it lives longer than one test
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -63,8 +63,9 @@ func (c *Cohort) check() error {
 	}
 	for i := range c.Points {
 		p := &c.Points[i]
-		sane := p.Machines >= Least && p.Machines <= Most && math.Abs(p.Middle) < 1e300 && p.Spread >= 0 && p.Spread < 1e300 &&
-			p.Marks[0] >= 0 && slices.IsSorted(p.Marks[:]) && len(p.Rule)+len(p.Signal) <= maxName
+		r := &p.Ranks
+		sane := (p.Machines == 0 || p.Machines >= Least) && p.Machines <= Most && math.Abs(p.Middle) < 1e300 && p.Spread >= 0 && p.Spread < 1e300 &&
+			r.Machines >= max(Least, p.Machines) && r.Machines <= 2*Most && r.Marks[0] >= 0 && slices.IsSorted(r.Marks[:]) && len(p.Rule)+len(p.Signal) <= maxName
 		if !sane {
 			return fmt.Errorf("the cohort's point %d makes no sense", i+1)
 		}
@@ -72,20 +73,15 @@ func (c *Cohort) check() error {
 	return nil
 }
 
-// placeBytes is the length of a place in a snapshot.
-const placeBytes = 2 + 4*8 + 4*marks
+// placeBytes and rankBytes are lengths in a snapshot.
+const (
+	placeBytes = 2 + 4*8
+	rankBytes  = 2 + 2*8 + 4*marks
+)
 
 // Append writes a place down, bit for bit.
 func (p *Place) Append(dst []byte) []byte {
-	dst = binary.LittleEndian.AppendUint16(dst, uint16(p.Machines)) //nolint:gosec // Most at most
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(p.At))       //nolint:gosec // taken back as it was
-	for _, v := range []float64{p.Away, p.Middle, p.Spread} {
-		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
-	}
-	for _, m := range p.Marks {
-		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(m))
-	}
-	return dst
+	return appendWord(dst, p.Machines, p.At, p.Away, p.Middle, p.Spread)
 }
 
 // ReadPlace takes back what Append wrote.
@@ -93,13 +89,47 @@ func ReadPlace(b []byte) (p Place, err error) {
 	if len(b) != placeBytes {
 		return p, errors.New("a place among sisters is cut or damaged")
 	}
-	p.Machines = int(binary.LittleEndian.Uint16(b))
-	p.At = int64(binary.LittleEndian.Uint64(b[2:])) //nolint:gosec // as Append wrote it
-	for i, v := range []*float64{&p.Away, &p.Middle, &p.Spread} {
-		*v = math.Float64frombits(binary.LittleEndian.Uint64(b[10+8*i:]))
-	}
-	for i := range p.Marks {
-		p.Marks[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[34+4*i:]))
-	}
+	readWord(b, &p.Machines, &p.At, &p.Away, &p.Middle, &p.Spread)
 	return p, nil
+}
+
+// Append writes a rank down, bit for bit.
+func (r *Rank) Append(dst []byte) []byte {
+	dst = appendWord(dst, r.Machines, r.At, r.Away)
+	for _, m := range r.Marks {
+		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(m))
+	}
+	return dst
+}
+
+// ReadRank takes back what Append wrote.
+func ReadRank(b []byte) (r Rank, err error) {
+	if len(b) != rankBytes {
+		return r, errors.New("a rank among sisters is cut or damaged")
+	}
+	b = readWord(b, &r.Machines, &r.At, &r.Away)
+	for i := range r.Marks {
+		r.Marks[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	return r, nil
+}
+
+func appendWord(dst []byte, machines int, at int64, values ...float64) []byte {
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(machines)) //nolint:gosec // 2 * Most at most
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(at))       //nolint:gosec // taken back as it was
+	for _, v := range values {
+		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
+	}
+	return dst
+}
+
+// readWord takes back what appendWord wrote, and returns what is behind it.
+func readWord(b []byte, machines *int, at *int64, values ...*float64) []byte {
+	*machines = int(binary.LittleEndian.Uint16(b))
+	*at = int64(binary.LittleEndian.Uint64(b[2:])) //nolint:gosec // as appendWord wrote it
+	b = b[10:]
+	for i, v := range values {
+		*v = math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:]))
+	}
+	return b[8*len(values):]
 }

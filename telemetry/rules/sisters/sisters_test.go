@@ -13,11 +13,17 @@ import (
 
 var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
-// of is the crowd of machines that are so far from their normal.
-func of(away ...float32) *Crowd {
+// of is the point of machines at work that are so far from their normal.
+func of(away ...float32) *Point { return lately(nil, away...) }
+
+// lately is the same with machines that rest.
+func lately(rest []float32, away ...float32) *Point {
 	var c Census
 	for _, a := range away {
-		c.Add([]Standing{{Subject{"rule", "temp"}, a}})
+		c.Add([]Standing{{Subject{"rule", "temp"}, a, false}})
+	}
+	for _, a := range rest {
+		c.Add([]Standing{{Subject{"rule", "temp"}, a, true}})
 	}
 	cohort := c.Cohort("M", noon)
 	if cohort == nil {
@@ -32,31 +38,51 @@ func TestCohort_IsTheMiddleAndTheSpreadOfFiveOrMore(t *testing.T) {
 		t.Errorf("three sisters each: %+v", c)
 	}
 	for _, order := range [][]float32{{1, 2, 3, 4, 100}, {100, 4, 3, 2, 1}, {3, 100, 1, 4, 2}} {
-		if c := of(order...); c.Middle != 3 || math.Abs(c.Spread-1.206*1.4826) > 1e-12 || c.Machines != 5 || c.Marks[0] != 1 || c.Marks[marks-1] != 100 {
+		if c := of(order...); c.Middle != 3 || math.Abs(c.Spread-1.206*1.4826) > 1e-12 || c.Machines != 5 || c.Ranks.Machines != 5 || c.Ranks.Marks[0] != 1 || c.Ranks.Marks[marks-1] != 100 {
 			t.Errorf("%v: %+v", order, c)
 		}
 	}
 	for away, want := range map[float64]float64{0: 0, 1: 0, -2: 25, 3.5: 75, 50: 100, -1000: 100} {
-		if got := of(1, 2, 3, 4, 100).Percentile(away); got != want {
+		if got := of(1, 2, 3, 4, 100).Ranks.Percentile(away); got != want {
 			t.Errorf("%g away is farther than %g %% of the others, not %g", away, got, want)
 		}
+	}
+}
+
+// One that works by night is ranked with those that worked by day; what machines have in
+// common is known of those alone that work at once.
+func TestCohort_RanksThoseThatRest(t *testing.T) {
+	t.Parallel()
+	p := lately([]float32{1, 2, 3, 4}, -100)
+	if p.Machines != 0 || p.Ranks.Machines != 5 || p.Ranks.Percentile(-100) != 100 || p.Ranks.Percentile(2.5) != 50 {
+		t.Errorf("one at work: %+v", p)
+	}
+	var place Place
+	if place.Take(&p.Crowd, 1, 0); place.At != 0 {
+		t.Errorf("nothing is known of those at work: %+v", place)
+	}
+	if p := lately([]float32{50, 60}, 1, 2, 3, 4, 5); p.Machines != 5 || p.Middle != 3 || p.Ranks.Machines != 7 || p.Ranks.Percentile(5) >= 100 {
+		t.Errorf("two rest: %+v", p)
+	}
+	if p := lately([]float32{1, 2}, 1, 2); p != nil {
+		t.Errorf("four in all: %+v", p)
 	}
 }
 
 func TestCensus_IsBounded(t *testing.T) {
 	t.Parallel()
 	var c Census
-	for m := range 3 * Most {
+	for m := range 5 * Most {
 		var list []Standing
 		for s := range 2 * MaxPoints {
-			list = append(list, Standing{Subject{strings.Repeat("r", 16), fmt.Sprintf("%0190d", s)}, float32(m)})
+			list = append(list, Standing{Subject{strings.Repeat("r", 16), fmt.Sprintf("%0190d", s)}, float32(m), m%2 == 0})
 		}
 		c.Add(list)
 	}
 	c.Add(nil)
 	cohort := c.Cohort("M", noon)
 	b, err := cohort.Encode()
-	if len(cohort.Points) != MaxPoints || cohort.Points[0].Machines != Most || !c.Full() || err != nil || len(b) >= MaxBytes {
+	if len(cohort.Points) != MaxPoints || cohort.Points[0].Machines != Most || cohort.Points[0].Ranks.Machines != 2*Most || !c.Full() || err != nil || len(b) >= MaxBytes {
 		t.Errorf("%d points of %d machines, %d bytes: %v", len(cohort.Points), cohort.Points[0].Machines, len(b), err)
 	}
 }
@@ -65,7 +91,7 @@ func TestCohort_IsReadAsItWasWritten(t *testing.T) {
 	t.Parallel()
 	var c Census
 	for i := range 9 {
-		c.Add([]Standing{{Subject{"b", "温度"}, float32(i) / 3}, {Subject{"a", "x"}, float32(math.Pi) * float32(i)}})
+		c.Add([]Standing{{Subject{"b", "温度"}, float32(i) / 3, i > 6}, {Subject{"a", "x"}, float32(math.Pi) * float32(i), i > 3}})
 	}
 	cohort := c.Cohort("M", noon)
 	b, err := cohort.Encode()
@@ -85,10 +111,19 @@ func TestCohort_IsReadAsItWasWritten(t *testing.T) {
 	if _, err := ReadPlace(nil); err == nil {
 		t.Error("nothing is a place")
 	}
+	for _, p := range cohort.Points {
+		rank := Rank{At: noon.UnixNano(), Away: 7.25, Ranks: p.Ranks}
+		if got, err := ReadRank(rank.Append(nil)); err != nil || got != rank {
+			t.Errorf("%+v, not %+v: %v", got, rank, err)
+		}
+	}
+	if _, err := ReadRank(nil); err == nil {
+		t.Error("nothing is a rank")
+	}
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add([]byte(`{"version":1,"of":"M","at":"2026-06-01T12:00:00Z","points":[{"rule":"a","signal":"b","machines":5,"middle":1,"spread":2,"marks":[0,1,2,3,4,5,6,7,8]}]}`))
+	f.Add([]byte(`{"version":1,"of":"M","at":"2026-06-01T12:00:00Z","points":[{"rule":"a","signal":"b","machines":5,"middle":1,"spread":2,"ranks":{"machines":6,"marks":[0,1,2,3,4,5,6,7,8]}}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := Decode(b)
 		if err != nil {

@@ -1,6 +1,7 @@
 package watchfile
 
 import (
+	"slices"
 	"time"
 
 	"github.com/thirdstate/thirdstate/telemetry/rules/sisters"
@@ -8,8 +9,8 @@ import (
 
 // compare tells the machines of the file how they stood to one another at the last point
 // of the grid, when a row is the first behind it. Machines whose rows follow one another
-// in the file, each with all of its life, were never there at the same time: by the
-// time of the others they have nothing to say.
+// in the file, each with all of its life, were never there at the same time: one that
+// rests has been to its end, and is not what others are ranked with.
 func (r *run) compare(at time.Time) error {
 	before := r.clock
 	if r.clock = max(before, at.UnixNano()); len(r.order) < sisters.Least || !sisters.Due(before, r.clock) {
@@ -18,7 +19,7 @@ func (r *run) compare(at time.Time) error {
 	point := at.Truncate(sisters.Step)
 	var census sisters.Census
 	for _, m := range r.order {
-		r.stands = m.rules.Standings(point, r.stands[:0])
+		r.stands = slices.DeleteFunc(m.rules.Standings(point, r.stands[:0]), func(s sisters.Standing) bool { return s.Rests })
 		if census.Add(r.stands); census.Full() {
 			break
 		}

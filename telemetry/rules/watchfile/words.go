@@ -80,14 +80,14 @@ func (w words) why(e rules.Evidence) []string {
 		}
 		add("Would not have been raised had %s stayed %s %s.", "若 %s 保持%s %s,则不会报出。", u.Signal, side, near(u.Value))
 	}
-	if s := e.Sisters; s != nil {
-		add("Beside %d machines: %.1f of their spreads from the middle, which is %s from normal.", "与 %d 台设备相比:距中位 %.1f 倍离散度,中位偏离正常 %s。", s.Machines, math.Abs(s.Distance), signed(s.Middle))
+	if s := e.Sisters; s != nil && s.AtWork > 0 {
+		add("Beside %d machines: %.1f of their spreads from the middle, which is %s from normal.", "与 %d 台设备相比:距中位 %.1f 倍离散度,中位偏离正常 %s。", s.AtWork, math.Abs(s.Distance), signed(s.Middle))
 	}
 	if s := e.Sisters; s != nil && s.Alike() {
 		add("Most of them have gone the same way, as by the weather.", "多数设备同向偏离,如天气所致。")
 	}
-	if e.SisterPercentile != nil {
-		add("Farther from its own normal than %.0f %% of them.", "偏离程度超过其中 %.0f %%。", *e.SisterPercentile)
+	if s := e.Sisters; s != nil && e.SisterPercentile != nil {
+		add("Of the %d others that worked within a week it is farther from its own normal than %.0f %%.", "一周内工作过的其他 %d 台设备中，偏离程度超过 %.0f %%。", s.Machines-1, *e.SisterPercentile)
 	}
 	return list
 }
