@@ -62,7 +62,7 @@ func TestF16_InfluxDBIsAwayForLong(t *testing.T) {
 func TestF41_MachinesBringADayOfBacklog(t *testing.T) {
 	t.Parallel()
 	const hoard = 24 * 60 // a message a minute
-	late := choose(5, 200)
+	late := choose(3, 200)
 	l := choose(l1(), load{machines: 40, lanes: 4, perSecond: 400, horizon: 200})
 	p := build(t, plan{influx: true, machines: l.machines + late})
 	f := p.talk(l)
@@ -105,7 +105,7 @@ func TestF41_MachinesBringADayOfBacklog(t *testing.T) {
 	lag, behind := seen.slowest()
 	t.Logf("%d machines brought %d messages in %v, %d dropped; a message was evaluated within %v of its acknowledgement, the rules were %.0f records behind at most; the others' were acknowledged within %v (99 of 100), %v (all); %v of a processor",
 		late, late*hoard, took.Round(time.Millisecond), dropped, lag.Round(time.Millisecond), behind, p99, most, used)
-	if dropped > 0 || lag > choose(patience(), 5*time.Second) {
+	if dropped > 0 || full() && lag > 5*time.Second {
 		t.Errorf("%d dropped; a message was evaluated %v after its acknowledgement, want 5 s", dropped, lag)
 	}
 }

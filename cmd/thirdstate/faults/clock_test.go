@@ -36,7 +36,7 @@ func TestF18_TheServersClockJumps(t *testing.T) {
 // it remembers of the wall is what it would remember then.
 func (p *plant) jump(by time.Duration) {
 	p.Helper()
-	conn, err := pgx.Connect(p.Context(), p.cluster.URL())
+	conn, err := pgx.Connect(p.Context(), p.records)
 	p.must(err)
 	defer conn.Close(p.Context())
 	_, err = conn.Exec(p.Context(), `SELECT set_config('app.scope', 'all', false)`)

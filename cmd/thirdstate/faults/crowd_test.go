@@ -24,7 +24,7 @@ import (
 func (p *plant) signIn() *http.Client {
 	p.Helper()
 	const password = "a long enough password"
-	c := exec.CommandContext(p.Context(), programs.thirdstate, "user", "add", "viewer", "--role", "service-manager", "--database-url", p.cluster.URL())
+	c := exec.CommandContext(p.Context(), programs.thirdstate, "user", "add", "viewer", "--role", "service-manager", "--database-url", p.records)
 	c.Stdin = strings.NewReader(password)
 	if out, err := c.CombinedOutput(); err != nil {
 		p.Fatalf("%v: %s", err, out)
@@ -77,7 +77,7 @@ func TestF29_ManyLookAndSomeDoNotRead(t *testing.T) {
 			heard.Add(n)
 		})
 	}
-	full := f.now()
+	everybody := f.now()
 	p.lasts(span)
 	end := f.now()
 	cancel()
@@ -87,9 +87,9 @@ func TestF29_ManyLookAndSomeDoNotRead(t *testing.T) {
 	}
 	p.judge(f)
 	before, _ := f.slowest(alone, together)
-	after, most := f.slowest(full, end)
+	after, most := f.slowest(everybody, end)
 	t.Logf("%d viewers, %d of them deaf, the others read %d KiB; acknowledged within %v (99 of 100) without them, %v with them (all %v)", open.Load(), deaf, heard.Load()>>10, before, after, most)
-	if after > choose(2*time.Second, max(50*time.Millisecond, 2*before)) {
+	if full() && after > max(50*time.Millisecond, 2*before) {
 		t.Errorf("acknowledgements take %v with viewers, %v without", after, before)
 	}
 }
@@ -152,7 +152,7 @@ func TestF28_AllComeBackAtOnce(t *testing.T) {
 	if len(came) != clients || gaveUp.Load() > 0 || stored != acked || lost+wrong > 0 {
 		t.Errorf("%d of %d are stored, %d gave up", len(came), clients, gaveUp.Load())
 	}
-	if took > 300*time.Second || peak > 4_096 || p95 > choose(30*time.Second, time.Second) {
+	if peak > 4_096 || full() && (took > 300*time.Second || p95 > time.Second) {
 		t.Errorf("it took %v, %d MiB, pages %v", took, peak, p95)
 	}
 }

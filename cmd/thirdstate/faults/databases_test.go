@@ -35,6 +35,7 @@ func (p *plant) killInflux(forgetful bool) {
 	p.must(p.influx.End(syscall.SIGKILL))
 	if forgetful {
 		p.must(os.RemoveAll(filepath.Join(p.dir, "influx", "wal")))
+		p.must(p.influx.TakeFlux()) // what is lost is found with it
 	}
 	p.must(p.influx.Begin(p.Context()))
 }
@@ -44,7 +45,7 @@ func (p *plant) killInflux(forgetful bool) {
 func TestF05_PostgreSQLIsKilled(t *testing.T) {
 	t.Parallel()
 	random, l := seeded(t), l1()
-	p := build(t, plan{machines: l.machines})
+	p := build(t, plan{alone: true, machines: l.machines})
 	f := p.talk(l)
 	u := p.use(choose(4, 20))
 	times := choose(1, 20)

@@ -23,7 +23,7 @@ type load struct{ machines, lanes, perSecond, horizon int }
 
 // l1 is the load of the catalogue; its short form has the same machines do less.
 func l1() load {
-	return choose(load{machines: 24, lanes: 4, perSecond: 480, horizon: 140}, load{machines: 200, lanes: 8, perSecond: 2_000, horizon: 300})
+	return choose(load{machines: 12, lanes: 4, perSecond: 240, horizon: 140}, load{machines: 200, lanes: 8, perSecond: 2_000, horizon: 300})
 }
 
 // word is one message in the ledger.

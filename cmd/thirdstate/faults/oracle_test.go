@@ -130,7 +130,7 @@ func (p *plant) read(sql string, into []any, each func()) {
 
 // ask is read where PostgreSQL may be away.
 func (p *plant) ask(sql string, into []any, each func()) error {
-	conn, err := pgx.Connect(p.Context(), p.cluster.URL())
+	conn, err := pgx.Connect(p.Context(), p.records)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/thirdstate/thirdstate/cmd/thirdstate/stand"
 	"github.com/thirdstate/thirdstate/internal/postgres"
@@ -30,9 +33,11 @@ var programs struct { //nolint:gochecknoglobals // TestMain has nobody else to g
 
 	mu      sync.Mutex
 	records map[int]records // by number of machines
+	shared  *postgres.Cluster
+	clones  int
 }
 
-// records are a stopped database with machines in it, to be copied.
+// records are a stopped cluster with machines in its database, to be copied.
 type records struct{ dir, token string }
 
 func TestMain(m *testing.M) {
@@ -47,6 +52,9 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", choose("4", "1")) // in the short form most of the time they wait
 	code := m.Run()
+	if programs.shared != nil {
+		_ = programs.shared.Stop(context.Background()) // nobody reads it again
+	}
 	_ = os.RemoveAll(dir) // of the system's temporary folder
 	os.Exit(code)
 }
@@ -68,11 +76,8 @@ func find(dir string) error {
 	}
 	programs.dir, programs.records = dir, map[int]records{}
 	programs.thirdstate = filepath.Join(dir, "thirdstate")
-	build := []string{"build", "-buildvcs=false", "-o", programs.thirdstate}
-	if raced {
-		build = append(build, "-race")
-	}
-	out, err := exec.Command("go", append(build, "github.com/thirdstate/thirdstate/cmd/thirdstate")...).CombinedOutput()
+	// Without the race detector: races are looked for where the program's parts are tested.
+	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", programs.thirdstate, "github.com/thirdstate/thirdstate/cmd/thirdstate").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("build the program: %w: %s", err, out)
 	}
@@ -93,6 +98,10 @@ func choose[T any](short, long T) T {
 // patience is how long a test waits for what comes by itself.
 func patience() time.Duration { return choose(3*time.Minute, 20*time.Minute) }
 
+// registered is how many machines are in the records: in the short form as many as the
+// largest test has, so that they are made once.
+func registered(machines int) int { return choose(max(machines, 32), machines) }
+
 // begun is the program time at which every plant starts.
 var begun = time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
 
@@ -103,6 +112,7 @@ type plan struct {
 	forgets  bool // which may lose what it has acknowledged
 	external bool // devices speak to Mosquitto
 	lines    bool // to Mosquitto, InfluxDB and PostgreSQL there are lines that can be made bad
+	alone    bool // the server of PostgreSQL is this plant's own, to be broken
 	speed    int  // program seconds a real second; 0 = 60
 	machines int
 	prefix   []string                       // before the program's own command
@@ -117,7 +127,8 @@ type plant struct {
 	*testing.T
 	dir     string
 	program *stand.Process
-	cluster *postgres.Cluster // ours, so that the program and it are killed one by one
+	cluster *postgres.Cluster // ours, so that the program and it are killed one by one; nil: one that plants share
+	records string            // the URL of the database
 	influx  *stand.Influx     // nil: the history is in PostgreSQL
 	broker  *stand.Process    // nil: the program's own
 	web     string
@@ -182,42 +193,85 @@ func (p *plant) ends(of *stand.Process) {
 
 func (p *plant) buildDatabases() {
 	p.Helper()
-	known := p.records()
-	p.token = known.token
-	p.must(exec.CommandContext(p.Context(), "cp", "-a", known.dir, filepath.Join(p.dir, "postgres", "pg")).Run())
-	cluster, err := postgres.StartCluster(p.Context(), filepath.Join(p.dir, "postgres", "pg"), slog.New(slog.DiscardHandler))
-	p.must(err)
-	p.cluster = cluster
-	p.Cleanup(func() {
-		if err := cluster.Stop(context.Background()); err != nil {
-			p.Error(err)
-		}
-	})
+	if p.alone || full() {
+		p.ownServer()
+	} else {
+		p.sharedServer()
+	}
 	if !p.plan.influx {
 		return
 	}
-	p.influx, err = stand.StartInflux(p.Context(), programs.influxd, filepath.Join(p.dir, "influx"), p.spare(), p.forgets || full())
+	var err error
+	p.influx, err = stand.StartInflux(p.Context(), programs.influxd, filepath.Join(p.dir, "influx"), p.spare(), full())
 	if p.influx != nil {
 		p.ends(p.influx.Process)
 	}
 	p.must(err)
 }
 
-// records makes a database with the plant's machines, or returns the one that was made before.
-func (p *plant) records() records {
+// ownServer copies the records with their server.
+func (p *plant) ownServer() {
+	p.Helper()
+	known := p.known()
+	dir := filepath.Join(p.dir, "postgres", "pg")
+	p.must(exec.CommandContext(p.Context(), "cp", "-a", known.dir, dir).Run())
+	cluster, err := postgres.StartCluster(p.Context(), dir, slog.New(slog.DiscardHandler))
+	p.must(err)
+	p.cluster, p.records, p.token = cluster, cluster.URL(), known.token
+	p.Cleanup(func() {
+		if err := cluster.Stop(context.Background()); err != nil {
+			p.Error(err)
+		}
+	})
+}
+
+// sharedServer copies the database alone, in a server that other plants use too: that
+// spares the server's start and end, and to copy the databases that nobody uses.
+func (p *plant) sharedServer() {
 	p.Helper()
 	programs.mu.Lock()
 	defer programs.mu.Unlock()
-	if known, ok := programs.records[p.machines]; ok {
+	known := p.made()
+	if programs.shared == nil {
+		dir := filepath.Join(programs.dir, "shared")
+		p.must(exec.CommandContext(p.Context(), "cp", "-a", known.dir, dir).Run())
+		cluster, err := postgres.StartCluster(context.WithoutCancel(p.Context()), dir, slog.New(slog.DiscardHandler), postgres.Throwaway())
+		p.must(err)
+		programs.shared = cluster
+	}
+	url := strings.Replace(programs.shared.URL(), ":///thirdstate?", ":///postgres?", 1)
+	conn, err := pgx.Connect(p.Context(), url)
+	p.must(err)
+	defer conn.Close(p.Context())
+	programs.clones++
+	name := fmt.Sprintf("plant_%d", programs.clones)
+	_, err = conn.Exec(p.Context(), fmt.Sprintf(`CREATE DATABASE %s TEMPLATE thirdstate STRATEGY file_copy`, name))
+	p.must(err)
+	p.records, p.token = strings.Replace(url, "/postgres?", "/"+name+"?", 1), known.token
+}
+
+func (p *plant) known() records {
+	p.Helper()
+	programs.mu.Lock()
+	defer programs.mu.Unlock()
+	return p.made()
+}
+
+// made makes the records with the plant's machines, or returns what was made before.
+// Its caller holds the lock.
+func (p *plant) made() records {
+	p.Helper()
+	machines := registered(p.machines)
+	if known, ok := programs.records[machines]; ok {
 		return known
 	}
-	dir := filepath.Join(programs.dir, fmt.Sprintf("records-%d", p.machines))
+	dir := filepath.Join(programs.dir, fmt.Sprintf("records-%d", machines))
 	cluster, err := postgres.StartCluster(p.Context(), dir, slog.New(slog.DiscardHandler), postgres.Throwaway())
 	p.must(err)
 	args := []string{"--database-url", cluster.URL(), "--data", filepath.Join(p.dir, "data")}
 	text := strings.Builder{}
 	text.WriteString("manufacturer,serial,model,name,customer,site\n")
-	for i := range p.machines {
+	for i := range machines {
 		fmt.Fprintf(&text, "Acme,%s,GS500,Genset %d,Tongda,\n", key(i), i)
 	}
 	file := filepath.Join(p.dir, "machines.csv")
@@ -225,7 +279,7 @@ func (p *plant) records() records {
 	p.said(append(append([]string{"import", "machines"}, args...), file)...)
 	made := records{dir: dir, token: p.said(append([]string{"token", "create", "--role", "admin"}, args...)...)}
 	p.must(cluster.Stop(p.Context()))
-	programs.records[p.machines] = made
+	programs.records[machines] = made
 	return made
 }
 
@@ -275,8 +329,6 @@ func (p *plant) buildProgram() {
 	p.Cleanup(func() {
 		if text, err := os.ReadFile(p.program.Log); p.Failed() && err == nil {
 			p.Logf("the program said:\n%s", text[max(0, len(text)-8_000):])
-		} else if strings.Contains(string(text), "DATA RACE") {
-			p.Errorf("the program said:\n%s", text)
 		}
 	})
 }
@@ -284,14 +336,13 @@ func (p *plant) buildProgram() {
 // databaseURL is how the program reaches PostgreSQL.
 func (p *plant) databaseURL() string {
 	p.Helper()
-	url := p.cluster.URL()
 	if !p.lines {
-		return url
+		return p.records
 	}
-	_, host, _ := strings.Cut(url, "host=")
-	folder, _, _ := strings.Cut(host, "&")
-	p.toPostgres = p.line("unix", filepath.Join(folder, ".s.PGSQL.5432"))
-	return fmt.Sprintf("postgres://thirdstate_owner@%s/thirdstate?sslmode=disable", p.toPostgres.Address())
+	url, err := url.Parse(p.records)
+	p.must(err)
+	p.toPostgres = p.line("unix", filepath.Join(url.Query().Get("host"), ".s.PGSQL.5432"))
+	return fmt.Sprintf("postgres://thirdstate_owner@%s%s?sslmode=disable", p.toPostgres.Address(), url.Path)
 }
 
 // said runs the program to its end and returns what it printed.
@@ -330,7 +381,7 @@ func (p *plant) kill() {
 // get asks the program; 0 means that nobody answers.
 func (p *plant) get(path string, out any) (status int, header http.Header) {
 	p.Helper()
-	ctx, cancel := context.WithTimeout(p.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(p.Context(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.web+path, nil)
 	p.must(err)
@@ -355,7 +406,7 @@ func (p *plant) get(path string, out any) (status int, header http.Header) {
 // figures reads the program's metrics without labels, and the intake's account.
 func (p *plant) figures() map[string]float64 {
 	p.Helper()
-	ctx, cancel := context.WithTimeout(p.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(p.Context(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.web+"/metrics", nil)
 	p.must(err)
@@ -389,7 +440,7 @@ func (p *plant) clock() time.Time {
 // until waits for a condition that comes by itself.
 func (p *plant) until(what string, done func() bool) {
 	p.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(choose(60*time.Millisecond, 20*time.Millisecond)) // asking is work too
 	defer tick.Stop()
 	late := time.After(patience())
 	for !done() {

@@ -37,25 +37,36 @@ log-enabled = false
 // Influx is a real InfluxDB with a folder of its own.
 type Influx struct {
 	*Process
-	URL    string
-	client http.Client
-	before int // points written in earlier lives
+	URL         string
+	dir, config string
+	client      http.Client
+	before      int // points written in earlier lives
 }
 
 // StartInflux starts a fresh InfluxDB in dir and makes Database there. With Flux it
 // takes seconds of a processor to come up, and without it nothing can be reconciled.
 func StartInflux(ctx context.Context, program, dir, address string, flux bool) (*Influx, error) {
 	config := filepath.Join(dir, "influxd.conf")
-	if err := os.WriteFile(config, fmt.Appendf(nil, influxConfig, dir, address, flux), 0o600); err != nil {
-		return nil, fmt.Errorf("write the configuration of InfluxDB: %w", err)
+	s := &Influx{URL: "http://" + address, dir: dir, config: config, Process: &Process{Name: "influxd", Command: []string{program, "-config", config}, Log: filepath.Join(dir, "influxd.log")}}
+	if err := s.configure(flux); err != nil {
+		return nil, err
 	}
-	s := &Influx{URL: "http://" + address, Process: &Process{Name: "influxd", Command: []string{program, "-config", config}, Log: filepath.Join(dir, "influxd.log")}}
 	if err := s.Begin(ctx); err != nil {
 		return s, err
 	}
 	_, err := s.Query(ctx, "CREATE DATABASE "+Database)
 	return s, err
 }
+
+func (s *Influx) configure(flux bool) error {
+	if err := os.WriteFile(s.config, fmt.Appendf(nil, influxConfig, s.dir, strings.TrimPrefix(s.URL, "http://"), flux), 0o600); err != nil {
+		return fmt.Errorf("write the configuration of InfluxDB: %w", err)
+	}
+	return nil
+}
+
+// TakeFlux has it answer in Flux from its next start on.
+func (s *Influx) TakeFlux() error { return s.configure(true) }
 
 // Begin starts it, again too.
 func (s *Influx) Begin(ctx context.Context) error {
