@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	_ "embed" // the checks that run in the page
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,9 +23,25 @@ import (
 //go:embed testdata/look.js
 var lookJS string
 
-// chromium starts a real browser; a missing one fails the test.
+// closeChromium ends the browser if there is one; TestMain calls it.
+var closeChromium = func() {} //nolint:gochecknoglobals // see theChromium
+
+// theChromium is the browser that all tests share: its start takes a second or two of a
+// processor.
+var theChromium = sync.OnceValues(startChromium) //nolint:gochecknoglobals // a test binary has no main of ours to own it
+
+// chromium is a real browser, in which each tab has cookies of its own; a missing one
+// fails the test.
 func chromium(t *testing.T) context.Context {
 	t.Helper()
+	ctx, err := theChromium()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ctx
+}
+
+func startChromium() (context.Context, error) {
 	var path string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if found, err := exec.LookPath(name); err == nil {
@@ -31,20 +50,19 @@ func chromium(t *testing.T) context.Context {
 		}
 	}
 	if path == "" {
-		t.Fatal("a real Chromium is needed (make setup-test)")
+		return nil, errors.New("a real Chromium is needed (make setup-test)")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("hide-scrollbars", true))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium's own sandbox does not work as root
 	}
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
-	t.Cleanup(cancel)
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, end := chromedp.NewContext(ctx, chromedp.WithErrorf(func(string, ...any) {}))
+	closeChromium = func() { end(); cancel() }
 	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start Chromium: %v", err)
+		return nil, fmt.Errorf("start Chromium: %w", err)
 	}
-	return ctx
+	return ctx, nil
 }
 
 // tab is one person's browser: its own cookies, one window.

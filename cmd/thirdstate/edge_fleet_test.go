@@ -21,14 +21,14 @@ import (
 )
 
 // The fleet that talks while an edge and its centre are killed: four connections speak for
-// four machines each, together 2,000 messages a second. The program clock runs 60
+// four machines each, together 1,000 messages a second. The program clock runs 60
 // times as fast as the wall, so that what lasts minutes is found in seconds.
 const (
 	killFleet   = 16
 	killSenders = 4
-	killRate    = 2_000
+	killRate    = 1_000
 	killSpeed   = 60
-	killTalk    = 800 // observations of each machine at least: enough for every fault
+	killTalk    = 550 // observations of each machine at least: enough for every fault
 )
 
 var killStart = time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)

@@ -43,7 +43,7 @@ func screenshots() []screenshot {
 
 // TestScreenshots takes the README's pictures of the demo: make screenshots.
 func TestScreenshots(t *testing.T) {
-	show := startDemo(t, postgrestest.Folder(t))
+	show := startDemo(t, postgrestest.Folder(t), 0)
 	show.untilLive(t)
 	browser := chromium(t)
 	for _, s := range screenshots() {

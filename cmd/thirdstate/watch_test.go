@@ -69,7 +69,7 @@ func TestWatch_WritesAFileWholeOrNotAtAll(t *testing.T) {
 func TestVerify_FindsTheEvidenceOfWatchAgain(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "evidence")
-	c := watchCommand{File: "../../examples/tep-fault04.csv.gz", Time: "none", Every: 3e11, Format: "table", Evidence: dir}
+	c := watchCommand{File: "../../examples/tep-fault04.csv.gz", Time: "none", Every: 3e11, Format: "table", Evidence: dir, Signals: []string{"XMEAS_9", "XMEAS_21", "XMV_10", "XMV_11"}}
 	var out, notes bytes.Buffer
 	if err := c.watch(t.Context(), strings.NewReader(""), &out, &notes); err != nil {
 		t.Fatal(err)
