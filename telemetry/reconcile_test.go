@@ -83,7 +83,7 @@ func TestReconcile_BringsBackWhatInfluxDBLost(t *testing.T) {
 // it has, and had not written to its files yet.
 func loseNewest(t *testing.T, server *telemetrytest.Influx) {
 	t.Helper()
-	shards, err := filepath.Glob(filepath.Join(server.Dir, "wal", "test", "autogen", "*"))
+	shards, err := filepath.Glob(filepath.Join(server.Dir, "wal", "test*", "autogen", "*"))
 	if err != nil || len(shards) < 2 {
 		t.Fatalf("%v, %v", shards, err)
 	}

@@ -103,8 +103,14 @@ func (b *tab) run(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		b.t.Fatalf("%s: %v\n%s", b.name, err, b.page())
+	for _, step := range steps {
+		err := chromedp.Do(ctx, step)
+		for err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "Could not find node") {
+			err = chromedp.Do(ctx, step) // the live page has put another element in its place
+		}
+		if err != nil {
+			b.t.Fatalf("%s: %v\n%s", b.name, err, b.page())
+		}
 	}
 }
 

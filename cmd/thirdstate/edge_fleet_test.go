@@ -147,13 +147,21 @@ func enterKillFleet(t *testing.T, p *program, data string) map[string]machines.R
 	return fleet
 }
 
-// settled says whether the history and the rules have all that is in the log but
-// for the ticks of this moment.
-func (p *program) settled(t *testing.T) bool {
+// settle waits until the history and the rules have all that is in the log by now, and
+// returns where that ends.
+func (p *program) settle(t *testing.T) (end int64) {
 	t.Helper()
-	var account api.Intake
-	p.get(t, "/api/v1/intake", &account)
-	return account.Waiting < 3 && p.figure(t, "thirdstate_rules_lsn") > float64(account.Last)-3
+	until(t, "everything is stored and evaluated", func() bool {
+		var a api.Intake
+		if p.get(t, "/api/v1/intake", &a) != http.StatusOK {
+			return false
+		}
+		if end == 0 {
+			end = int64(a.Last)
+		}
+		return int64(a.Last)-a.Waiting >= end && p.figure(t, "thirdstate_rules_lsn") >= float64(end)
+	})
+	return end
 }
 
 // figure reads one metric without labels.

@@ -121,9 +121,13 @@ func (p *pair) speakUntimed(t *testing.T, times int) {
 // settle waits until the centre has evaluated and stored all that the edge has.
 func (p *pair) settle(t *testing.T) {
 	t.Helper()
-	until(t, "the edge has stored everything", func() bool { return p.near.settled(t) })
-	until(t, "the edge has forwarded everything", func() bool { return p.near.figure(t, "thirdstate_forward_waiting_records") < 3 })
-	until(t, "the centre has stored everything", func() bool { return p.centre.settled(t) })
+	end := p.near.settle(t)
+	until(t, "the edge has forwarded everything", func() bool {
+		var a api.Intake // before what waits, so that it does not grow between
+		p.near.get(t, "/api/v1/intake", &a)
+		return float64(a.Last)-p.near.figure(t, "thirdstate_forward_waiting_records") >= float64(end)
+	})
+	p.centre.settle(t)
 }
 
 // bringDay cuts the line for 24 hours of the program clock, with an edge that is

@@ -92,7 +92,7 @@ func TestF41_MachinesBringADayOfBacklog(t *testing.T) {
 	used = p.program.Processor() - used
 	to := f.now()
 	f.finish()
-	p.until("everything is stored and evaluated", p.settled)
+	p.settle()
 	if _, lost, wrong := p.compare(f); lost+wrong > 0 {
 		t.Errorf("of the others %d are lost and %d wrong", lost, wrong)
 	}

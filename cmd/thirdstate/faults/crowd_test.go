@@ -140,7 +140,7 @@ func TestF28_AllComeBackAtOnce(t *testing.T) {
 	<-seen
 	peak := p.program.Peak()
 	acked, _ := f.finish()
-	p.until("everything is stored and evaluated", p.settled)
+	p.settle()
 	came := map[int]bool{}
 	var n float64
 	p.read(`SELECT s.vals[array_position(s.signal_nos, n.no)] FROM sample s JOIN signal_no n ON n.name = 'visitor' WHERE n.no = ANY (s.signal_nos)`, []any{&n}, func() { came[int(n)] = true })

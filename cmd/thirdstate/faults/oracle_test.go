@@ -15,13 +15,20 @@ type account struct {
 	Holds                                                           bool
 }
 
-// settled says whether the history and the rules have all that is in the log but
-// for the ticks of this moment.
-func (p *plant) settled() bool {
+// settle waits until the history and the rules have all that is in the log by now.
+func (p *plant) settle() {
 	p.Helper()
-	var a account
-	status, _ := p.get("/api/v1/intake", &a)
-	return status == 200 && a.Waiting < 3 && p.figures()["thirdstate_rules_lsn"] > a.Last-3
+	end := 0.0
+	p.until("everything is stored and evaluated", func() bool {
+		var a account
+		if status, _ := p.get("/api/v1/intake", &a); status != 200 {
+			return false
+		}
+		if end == 0 {
+			end = a.Last
+		}
+		return a.Last-float64(a.Waiting) >= end && p.figures()["thirdstate_rules_lsn"] >= end
+	})
 }
 
 // verdict is what the oracle has found.
@@ -37,7 +44,7 @@ type verdict struct {
 func (p *plant) judge(f *fleet) verdict {
 	p.Helper()
 	acked, resent := f.finish()
-	p.until("everything is stored and evaluated", p.settled)
+	p.settle()
 	v := verdict{acked: acked, resent: resent}
 	p.until("all that was acknowledged is in the store", func() bool { // what InfluxDB has lost is written again by and by
 		v.stored, v.lost, v.wrong = p.compare(f)

@@ -86,7 +86,7 @@ func TestF24_OneOfTenIsMalformed(t *testing.T) {
 	p.must(s.Flush(t.Context()))
 	p.must(s.Close())
 	acked, _ := f.finish()
-	p.until("everything is stored and evaluated", p.settled)
+	p.settle()
 	got := map[string]int{}
 	var reason string
 	var times int
@@ -121,7 +121,7 @@ func TestF25_ATypeConflicts(t *testing.T) {
 	p.must(s.Flush(t.Context()))
 	p.must(s.Close())
 	acked, _ := f.finish()
-	p.until("everything is stored and evaluated", p.settled)
+	p.settle()
 	stored, lost, wrong := p.compare(f)
 	got := map[string]int{}
 	var reason string
@@ -162,7 +162,7 @@ func TestF19_ClocksOfDevicesAreWrong(t *testing.T) {
 	p.must(s.Flush(t.Context()))
 	p.must(s.Close())
 	acked, _ := f.finish()
-	p.until("everything is stored and evaluated", p.settled)
+	p.settle()
 	got := map[string]int{}
 	var text string
 	var n int
