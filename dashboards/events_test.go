@@ -70,7 +70,7 @@ func TestEvents_TellOfChangesAndEnd(t *testing.T) {
 
 func await(t *testing.T, lines <-chan string, want string) {
 	t.Helper()
-	limit := time.NewTimer(20 * time.Second)
+	limit := time.NewTimer(time.Minute)
 	defer limit.Stop()
 	for {
 		select {

@@ -151,7 +151,7 @@ func (s *senders) finish(t *testing.T) {
 	t.Helper()
 	close(s.stop)
 	s.running.Wait()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, p := range s.publishers {
 		if err := errors.Join(p.Flush(ctx), p.Close()); err != nil {

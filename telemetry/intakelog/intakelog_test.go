@@ -61,7 +61,7 @@ func readAllOf(t testing.TB, l *Log, after LSN) []Record {
 	_, last := l.Bounds()
 	var all []Record
 	for after < last {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		got, err := l.Read(ctx, after, 100, nil)
 		cancel()
 		if err != nil {

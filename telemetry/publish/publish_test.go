@@ -69,7 +69,7 @@ func puback(conn net.Conn, id uint16) {
 
 func TestPublisher_SendsAgainInOrderWhatWasNotAcknowledged(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var again []string
 	url := listen(t, 0, func(n int, conn net.Conn) {
