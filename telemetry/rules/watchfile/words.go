@@ -86,8 +86,8 @@ func (w words) why(e rules.Evidence) []string {
 	if s := e.Sisters; s != nil && s.Alike() {
 		add("Most of them have gone the same way, as by the weather.", "多数设备同向偏离,如天气所致。")
 	}
-	if s := e.Sisters; s != nil && e.SisterPercentile != nil {
-		add("Of the %d others that worked within a week it is farther from its own normal than %.0f %%.", "一周内工作过的其他 %d 台设备中，偏离程度超过 %.0f %%。", s.Machines-1, *e.SisterPercentile)
+	if e.SisterPercentile != nil {
+		add("Farther from its own normal than %.0f %% of the others.", "偏离程度超过其他设备中的 %.0f %%。", *e.SisterPercentile)
 	}
 	return list
 }
