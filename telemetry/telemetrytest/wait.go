@@ -51,14 +51,20 @@ func Awhile(random *rand.Rand) {
 	<-timer.C
 }
 
+// spare are the addresses that were given to tests of this binary.
+var spare sync.Map //nolint:gochecknoglobals // a test binary has no main of ours to own it
+
 // SpareAddress is one that can be taken more than once: not among the ports that
-// the system itself gives away, to tests that run beside this one.
+// the system itself gives away, nor given to another test.
 func SpareAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
-		if err == nil {
-			l.Close()
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(10_000)))
+		if err != nil {
+			continue
+		}
+		l.Close()
+		if _, twice := spare.LoadOrStore(l.Addr().String(), true); !twice {
 			return l.Addr().String()
 		}
 	}
