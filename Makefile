@@ -41,6 +41,7 @@ check: setup-check ## format, vet, lint, arrows, generated files and go.mod as t
 	go vet ./...
 	golangci-lint run ./...
 	$(GOTEST) -count=1 ./internal/house/
+	$(GOTEST) -count=1 -run '^TestPassword' ./internal/accounts/ # with the race detector a hash is cheap
 
 build: setup-go ## compile bin/thirdstate
 	@CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/thirdstate ./cmd/thirdstate
