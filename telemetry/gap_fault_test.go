@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/thirdstate/thirdstate/internal/longform"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry/intake"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
@@ -107,10 +107,7 @@ func (c *counters) lastWords() (keys []string) {
 // acknowledged and lost is named, number by number, and nothing else is.
 func TestGaps_NameAllThatAKilledBrokerHasLost(t *testing.T) {
 	t.Parallel()
-	kills := 3
-	if os.Getenv("TEST_FULL") != "" {
-		kills = 10
-	}
+	kills := longform.Choose(3, 10)
 	for _, kept := range persistences {
 		t.Run(kept.name, func(t *testing.T) {
 			t.Parallel()

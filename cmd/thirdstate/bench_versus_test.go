@@ -9,6 +9,7 @@ import (
 
 	"github.com/thirdstate/thirdstate/cmd/thirdstate/stand"
 	"github.com/thirdstate/thirdstate/cmd/thirdstate/versus"
+	"github.com/thirdstate/thirdstate/internal/longform"
 )
 
 // TestVersus_CountsWhatWeStoreAndLose runs the comparison with our own chain
@@ -22,7 +23,7 @@ func TestVersus_CountsWhatWeStoreAndLose(t *testing.T) {
 	var said strings.Builder
 	c := versus.Config{Program: os.Args[0], Influxd: influxd, Messages: 2_000, Machines: 200, Connections: 4, Out: &said}
 	faults := 0
-	if os.Getenv("TEST_FULL") != "" {
+	if longform.Asked() {
 		c.FaultMessages, faults = 2_000, 3
 	}
 	if err := versus.Run(t.Context(), c); err != nil {

@@ -7,13 +7,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/thirdstate/thirdstate/api"
 	"github.com/thirdstate/thirdstate/cmd/thirdstate/stand"
+	"github.com/thirdstate/thirdstate/internal/longform"
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/machines"
 	"github.com/thirdstate/thirdstate/telemetry/publish"
@@ -67,7 +67,7 @@ func TestEdge_LosesAndDoublesNothing(t *testing.T) {
 	if a, b := near.found(t, p.there), centre.found(t, p.here); !slices.Equal(a, b) {
 		t.Errorf("the edge has found %v\nand the centre %v", a, b)
 	}
-	if os.Getenv("TEST_FULL") != "" {
+	if longform.Asked() {
 		t.Run("a day", bringDay)
 	}
 }

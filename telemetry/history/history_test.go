@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/thirdstate/thirdstate/internal/identity"
+	"github.com/thirdstate/thirdstate/internal/longform"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 	"github.com/thirdstate/thirdstate/internal/problem"
@@ -414,10 +414,7 @@ func refusesNonsense(t *testing.T, s shelf) {
 
 func takesManyAndPrunes(t *testing.T, s shelf) {
 	const batch = 5_000
-	count := 20_000
-	if os.Getenv("TEST_FULL") != "" {
-		count = 200_000
-	}
+	count := longform.Choose(20_000, 200_000)
 	from := start.AddDate(0, 0, -4).Truncate(24 * time.Hour)
 	step := 4 * 24 * time.Hour / time.Duration(count)
 	for n := 0; n < count; n += batch {

@@ -5,13 +5,13 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"os"
 	"runtime"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/thirdstate/thirdstate/internal/longform"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 )
 
@@ -109,10 +109,7 @@ var openHouse = EmbeddedLimits{Connections: 100_000, PerAddress: 100_000, Rate: 
 // which sent them, and nothing else. Nothing may be left of them either.
 // TEST_FULL=1 tries a million.
 func TestEmbedded_SurvivesMalformedPackets(t *testing.T) {
-	mutations := 20_000
-	if os.Getenv("TEST_FULL") != "" {
-		mutations = 1_000_000
-	}
+	mutations := longform.Choose(20_000, 1_000_000)
 	log := openIntake(t, intakelog.Options{})
 	before := runtime.NumGoroutine()
 	e, stop := runEmbedded(t, EmbeddedConfig{Log: log, Logger: slog.New(slog.DiscardHandler), Limits: openHouse})

@@ -12,11 +12,13 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/thirdstate/thirdstate/internal/longform"
 )
 
 // fullStorm is how many clients the long run has: 0 outside it.
 func fullStorm() int {
-	if os.Getenv("TEST_FULL") == "" {
+	if !longform.Asked() {
 		return 0
 	}
 	if n, err := strconv.Atoi(os.Getenv("STORM_CLIENTS")); err == nil && n > 0 {

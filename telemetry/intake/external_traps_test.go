@@ -14,6 +14,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/thirdstate/thirdstate/internal/longform"
 	"github.com/thirdstate/thirdstate/telemetry/intakelog"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 	"github.com/thirdstate/thirdstate/telemetry/telemetrytest"
@@ -103,10 +104,7 @@ func TestExternal_GivesUpAConnectionThatIsHalfOpen(t *testing.T) {
 func TestExternal_LosesNothingWhileTheBrokerIsFrozen(t *testing.T) {
 	t.Parallel()
 	const messages = 300
-	frozen := 6 * time.Second
-	if os.Getenv("TEST_FULL") != "" {
-		frozen = time.Minute
-	}
+	frozen := longform.Choose(6*time.Second, time.Minute)
 	address, log := spareAddress(t), openIntake(t, intakelog.Options{})
 	m := telemetrytest.LaunchMosquitto(t, t.TempDir(), address, telemetrytest.MosquittoConfig)
 	x, _ := runExternal(t, ExternalConfig{URL: "mqtt://" + address, Topics: []string{"fleet/#"}, Log: log, KeepAlive: 2 * time.Second})
@@ -137,10 +135,7 @@ func TestExternal_LosesNothingWhileTheBrokerIsFrozen(t *testing.T) {
 // queue is not full. F14: and neither when the connection breaks again and again.
 func TestExternal_LosesNothingWhenTheConnectionBreaksAgainAndAgain(t *testing.T) {
 	t.Parallel()
-	breaks := 12
-	if os.Getenv("TEST_FULL") != "" {
-		breaks = 120
-	}
+	breaks := longform.Choose(12, 120)
 	address, log := spareAddress(t), openIntake(t, intakelog.Options{})
 	startMosquitto(t, t.TempDir(), address)
 	p := startProxy(t, address)

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/thirdstate/thirdstate/internal/longform"
 )
 
 // sample is a closed log with known messages; packed, all but its last two
@@ -66,19 +68,13 @@ func around(list []span, at int) span {
 
 func TestLog_LosesOnlyTheRecordThatABitHasHit(t *testing.T) {
 	t.Parallel()
-	flips := 1_500
-	if full() {
-		flips = 10_000
-	}
+	flips := longform.Choose(1_500, 10_000)
 	flipBits(t, flips, sample(t, t.TempDir(), 150, brisk(nil), false))
 }
 
 func TestLog_LosesOnlyTheBlockThatABitHasHit(t *testing.T) {
 	t.Parallel()
-	flips := 700
-	if full() {
-		flips = 10_000
-	}
+	flips := longform.Choose(700, 10_000)
 	d := sample(t, t.TempDir(), 150, brisk(nil), true)
 	if names := segmentNames(d); !parseSegmentName(names[0]).packed || len(names) < 4 {
 		t.Fatalf("the segments are %v", names)
@@ -129,19 +125,13 @@ func flipBits(t *testing.T, flips int, sound *disk) {
 
 func TestLog_CutsATornTail(t *testing.T) {
 	t.Parallel()
-	step := 3
-	if full() {
-		step = 1
-	}
+	step := longform.Choose(3, 1)
 	cutTail(t, brisk(nil), 150, 64<<10, step) // all of the last segment
 }
 
 func TestLog_CutsTheLast64KiBAtEveryByte(t *testing.T) {
 	t.Parallel()
-	step := 499
-	if full() {
-		step = 1
-	}
+	step := longform.Choose(499, 1)
 	o := brisk(nil)
 	o.SegmentBytes, o.MaxBytes = 128<<10, 16<<20
 	cutTail(t, o, 800, 64<<10, step)

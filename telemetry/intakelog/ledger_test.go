@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"os"
 	"testing"
 )
 
 // full says whether there is time for everything.
-func full() bool { return os.Getenv("TEST_FULL") != "" }
-
 // ledger is what a sender and a reader know: which messages were acknowledged,
 // and at which place; which records were read.
 type ledger struct {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/thirdstate/thirdstate/internal/longform"
 )
 
 // Power goes at every operation on the disk, and again while the log recovers.
@@ -15,7 +17,7 @@ func TestLog_LosesNothingWhereverThePowerGoes(t *testing.T) {
 	t.Parallel()
 	const messages = 160
 	rounds, least := uint64(6), 1_000
-	if full() {
+	if longform.Asked() {
 		rounds, least = 120, 20_000
 	}
 	dir := t.TempDir()
@@ -94,10 +96,7 @@ func TestLog_AcknowledgesNothingThatAWriteHasRefused(t *testing.T) {
 
 func refused(t *testing.T, set func(*disk, func(int) error), count func(*disk) int) {
 	dir := t.TempDir()
-	step := 3
-	if full() {
-		step = 1
-	}
+	step := longform.Choose(3, 1)
 	for _, refusal := range []error{syscall.EIO, syscall.ENOSPC} {
 		for length := 1; length <= 2; length++ { // one refused sync is survived, two stop the log
 			for at := 1; ; at += step {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/thirdstate/thirdstate/internal/longform"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
@@ -37,7 +38,7 @@ func TestTraces_FindWhatTheySay(t *testing.T) {
 // have, at every record in some: what is found is the same to the byte.
 func TestTraces_FindTheSameInAnyOrder(t *testing.T) {
 	t.Parallel()
-	times := choose(200, 1_000)
+	times := longform.Choose(200, 1_000)
 	files := traces(t)
 	moved := 0
 	for n, file := range files {

@@ -3,20 +3,12 @@ package rules
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"testing"
 	"time"
 
+	"github.com/thirdstate/thirdstate/internal/longform"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
-
-// choose is the short form's value or, with TEST_FULL=1, the long form's.
-func choose[T any](short, long T) T {
-	if os.Getenv("TEST_FULL") != "" {
-		return long
-	}
-	return short
-}
 
 // fleet is 200 machines, in the long form 400, the first 40 of one batch. The affected ones of them begin to run
 // hot because the fan slows, each from another row on; number 0 goes fastest.
@@ -32,7 +24,7 @@ type fleet struct {
 
 func newFleet(seed uint64, affected int) *fleet {
 	f := &fleet{rng: rand.New(rand.NewPCG(seed, 4)), affected: affected, flagged: map[int]int{}}
-	for i := range choose(200, 400) {
+	for i := range longform.Choose(200, 400) {
 		f.list = append(f.list, New(fmt.Sprintf("m%d", i), nil))
 		f.level = append(f.level, 50+10*f.rng.Float64())
 		f.wander = append(f.wander, 0)
@@ -104,7 +96,7 @@ func (f *fleet) sweep(t *testing.T) []int {
 func TestSweep_FindsABatchDefectBeforeTheMachinesOwnFlags(t *testing.T) {
 	t.Parallel()
 	acted, wrong := 0, 0
-	for seed := range choose[uint64](1, 5) {
+	for seed := range longform.Choose[uint64](1, 5) {
 		f := newFleet(seed, 13)
 		listed := map[int]int{}
 		for day := 3; day <= 6; day++ {
@@ -140,7 +132,7 @@ func TestSweep_FindsABatchDefectBeforeTheMachinesOwnFlags(t *testing.T) {
 func TestSweep_OfAWellBatchListsNobody(t *testing.T) {
 	t.Parallel()
 	listed, lists := 0, 0
-	for seed := range choose[uint64](1, 2) {
+	for seed := range longform.Choose[uint64](1, 2) {
 		f := newFleet(seed, 1)
 		for day := 3; day <= 4; day++ {
 			f.until(144 * day)

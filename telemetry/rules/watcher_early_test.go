@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/thirdstate/thirdstate/internal/longform"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
@@ -14,7 +15,7 @@ import (
 func TestWatcher_IsCautiousWhileItLearns(t *testing.T) {
 	t.Parallel()
 	const signals, rows = 20, 200
-	machines := choose(34, 100)
+	machines := longform.Choose(34, 100)
 	values := named(signals)
 	for _, together := range []float64{0, 0.7} {
 		alarms := 0

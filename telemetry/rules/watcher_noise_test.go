@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/thirdstate/thirdstate/internal/longform"
 	"github.com/thirdstate/thirdstate/telemetry/observation"
 )
 
@@ -21,7 +22,7 @@ func named(signals int) []observation.Value {
 // Noise is nothing: what chance brings is told a few times and then known.
 func TestWatcher_KnowsNoise(t *testing.T) {
 	t.Parallel()
-	rows, machines := choose(40_000, 60_000), choose(1, 2)
+	rows, machines := longform.Choose(40_000, 60_000), longform.Choose(1, 2)
 	for _, signals := range []int{1, 10} {
 		early, late := 0, 0
 		for seed := range uint64(machines) {

@@ -6,18 +6,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/thirdstate/thirdstate/internal/longform"
 	"github.com/thirdstate/thirdstate/telemetry/publish"
 )
 
 // F13: what stores refuses for 12 s, with the program and the broker as they come.
 func TestF13_InfluxDBRefuses(t *testing.T) {
 	t.Parallel()
-	l := choose(l1(), load{machines: 20, lanes: 4, perSecond: 1_000, horizon: 1_000})
+	l := longform.Choose(l1(), load{machines: 20, lanes: 4, perSecond: 1_000, horizon: 1_000})
 	p := build(t, plan{influx: true, machines: l.machines})
 	f := p.talk(l)
 	p.hears(f, l.perSecond)
 	p.must(p.influx.End(syscall.SIGTERM))
-	p.lasts(choose(3*time.Second, 12*time.Second))
+	p.lasts(longform.Choose(3*time.Second, 12*time.Second))
 	p.must(p.influx.Begin(p.Context()))
 	p.judge(f)
 }
@@ -25,8 +26,8 @@ func TestF13_InfluxDBRefuses(t *testing.T) {
 // F16: InfluxDB is away for ten minutes, three million messages long.
 func TestF16_InfluxDBIsAwayForLong(t *testing.T) {
 	t.Parallel()
-	away := choose(4*time.Second, 10*time.Minute)
-	l := choose(load{machines: 24, lanes: 4, perSecond: 240, horizon: 200}, load{machines: 500, lanes: 8, perSecond: 5_000, horizon: 600})
+	away := longform.Choose(4*time.Second, 10*time.Minute)
+	l := longform.Choose(load{machines: 24, lanes: 4, perSecond: 240, horizon: 200}, load{machines: 500, lanes: 8, perSecond: 5_000, horizon: 600})
 	p := build(t, plan{influx: true, machines: l.machines})
 	f := p.talk(l)
 	p.hears(f, l.perSecond)
@@ -50,10 +51,10 @@ func TestF16_InfluxDBIsAwayForLong(t *testing.T) {
 	lag := time.Duration(behind / float64(l.perSecond) * float64(time.Second))
 	t.Logf("%.0f messages waited in %.0f bytes each of disk; stored %v after InfluxDB was back (%.0f points/s); the rules were at most %v behind meanwhile",
 		waiting, perMessage, drained.Round(time.Millisecond), 5*waiting/drained.Seconds(), lag.Round(time.Millisecond))
-	if full() && perMessage > 120 {
+	if longform.Asked() && perMessage > 120 {
 		t.Errorf("%.0f bytes a message, want 120", perMessage)
 	}
-	if full() && (drained > 5*time.Minute || lag > 5*time.Second) { // figures; the short form claims only that it catches up
+	if longform.Asked() && (drained > 5*time.Minute || lag > 5*time.Second) { // figures; the short form claims only that it catches up
 		t.Errorf("drained after %v, want 5 min; the rules %v behind, want 5 s", drained, lag)
 	}
 }
@@ -62,8 +63,8 @@ func TestF16_InfluxDBIsAwayForLong(t *testing.T) {
 func TestF41_MachinesBringADayOfBacklog(t *testing.T) {
 	t.Parallel()
 	const hoard = 24 * 60 // a message a minute
-	late := choose(3, 200)
-	l := choose(l1(), load{machines: 40, lanes: 4, perSecond: 400, horizon: 200})
+	late := longform.Choose(3, 200)
+	l := longform.Choose(l1(), load{machines: 40, lanes: 4, perSecond: 400, horizon: 200})
 	p := build(t, plan{influx: true, machines: l.machines + late})
 	f := p.talk(l)
 	p.hears(f, l.perSecond)
@@ -105,7 +106,7 @@ func TestF41_MachinesBringADayOfBacklog(t *testing.T) {
 	lag, behind := seen.slowest()
 	t.Logf("%d machines brought %d messages in %v, %d dropped; a message was evaluated within %v of its acknowledgement, the rules were %.0f records behind at most; the others' were acknowledged within %v (99 of 100), %v (all); %v of a processor",
 		late, late*hoard, took.Round(time.Millisecond), dropped, lag.Round(time.Millisecond), behind, p99, most, used)
-	if dropped > 0 || full() && lag > 5*time.Second {
+	if dropped > 0 || longform.Asked() && lag > 5*time.Second {
 		t.Errorf("%d dropped; a message was evaluated %v after its acknowledgement, want 5 s", dropped, lag)
 	}
 }

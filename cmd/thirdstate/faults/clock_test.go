@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/thirdstate/thirdstate/internal/longform"
 )
 
 // F18: the server's clock is wrong by an hour or a day, either way, from one life of
@@ -16,9 +18,9 @@ func TestF18_TheServersClockJumps(t *testing.T) {
 	l := l1()
 	p := build(t, plan{influx: true, machines: l.machines})
 	f := p.talk(l)
-	for range choose(1, 3) {
+	for range longform.Choose(1, 3) {
 		for _, by := range []time.Duration{time.Hour, -time.Hour, 24 * time.Hour, -24 * time.Hour} {
-			p.hears(f, choose(l.perSecond/2, 10*l.perSecond))
+			p.hears(f, longform.Choose(l.perSecond/2, 10*l.perSecond))
 			before := p.figures()["thirdstate_clock_seconds"]
 			p.hears(f, l.machines) // the log knows that much of the time
 			p.must(p.program.End(syscall.SIGKILL))

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/thirdstate/thirdstate/internal/longform"
 )
 
 // signIn signs a person in on the pages.
@@ -44,13 +46,13 @@ func (p *plant) signIn() *http.Client {
 // F29: 500 people have a page open, and 50 of them do not read what comes.
 func TestF29_ManyLookAndSomeDoNotRead(t *testing.T) {
 	t.Parallel()
-	viewers, deaf := choose(40, 500), choose(4, 50)
+	viewers, deaf := longform.Choose(40, 500), longform.Choose(4, 50)
 	l := l1()
 	p := build(t, plan{machines: l.machines})
 	viewer := p.signIn()
 	f := p.talk(l)
 	p.hears(f, l.perSecond)
-	span := choose(2*time.Second, time.Minute)
+	span := longform.Choose(2*time.Second, time.Minute)
 	alone := f.now()
 	p.lasts(span)
 	together := f.now()
@@ -89,7 +91,7 @@ func TestF29_ManyLookAndSomeDoNotRead(t *testing.T) {
 	before, _ := f.slowest(alone, together)
 	after, most := f.slowest(everybody, end)
 	t.Logf("%d viewers, %d of them deaf, the others read %d KiB; acknowledged within %v (99 of 100) without them, %v with them (all %v)", open.Load(), deaf, heard.Load()>>10, before, after, most)
-	if full() && after > max(50*time.Millisecond, 2*before) {
+	if longform.Asked() && after > max(50*time.Millisecond, 2*before) {
 		t.Errorf("acknowledgements take %v with viewers, %v without", after, before)
 	}
 }
@@ -98,7 +100,7 @@ func TestF29_ManyLookAndSomeDoNotRead(t *testing.T) {
 // message, while people look at pages.
 func TestF28_AllComeBackAtOnce(t *testing.T) {
 	t.Parallel()
-	clients, atOnce := choose(1_000, 100_000), choose(200, 4_000)
+	clients, atOnce := longform.Choose(1_000, 100_000), longform.Choose(200, 4_000)
 	l := l1()
 	p := build(t, plan{machines: l.machines + 1})
 	f := p.talk(l)
@@ -152,7 +154,7 @@ func TestF28_AllComeBackAtOnce(t *testing.T) {
 	if len(came) != clients || gaveUp.Load() > 0 || stored != acked || lost+wrong > 0 {
 		t.Errorf("%d of %d are stored, %d gave up", len(came), clients, gaveUp.Load())
 	}
-	if peak > 4_096 || full() && (took > 300*time.Second || p95 > time.Second) {
+	if peak > 4_096 || longform.Asked() && (took > 300*time.Second || p95 > time.Second) {
 		t.Errorf("it took %v, %d MiB, pages %v", took, peak, p95)
 	}
 }

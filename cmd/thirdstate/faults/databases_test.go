@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/thirdstate/thirdstate/internal/longform"
 )
 
 // F04: InfluxDB is killed again and again, and once what it had not yet moved from its
@@ -18,9 +20,9 @@ func TestF04_InfluxDBIsKilled(t *testing.T) {
 	random, l := seeded(t), l1()
 	p := build(t, plan{influx: true, forgets: true, machines: l.machines})
 	f := p.talk(l)
-	times := choose(2, 20)
+	times := longform.Choose(2, 20)
 	for n := range times {
-		p.hears(f, 1+random.IntN(choose(l.perSecond, 8*l.perSecond)))
+		p.hears(f, 1+random.IntN(longform.Choose(l.perSecond, 8*l.perSecond)))
 		p.killInflux(n == times/2)
 	}
 	before := p.figures()["thirdstate_history_lsn"]
@@ -47,8 +49,8 @@ func TestF05_PostgreSQLIsKilled(t *testing.T) {
 	random, l := seeded(t), l1()
 	p := build(t, plan{alone: true, machines: l.machines})
 	f := p.talk(l)
-	u := p.use(choose(4, 20))
-	times := choose(1, 20)
+	u := p.use(longform.Choose(4, 20))
+	times := longform.Choose(1, 20)
 	for range times {
 		for _, kill := range []func(){p.killPostmaster, p.killSession, p.stopPostgresAtOnce} {
 			p.hears(f, 1+random.IntN(l.perSecond))

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/thirdstate/thirdstate/internal/longform"
 )
 
 // small has one part of a plant live on a disk of its own, as large as size says.
@@ -62,7 +64,7 @@ func (p *plant) refill(part string) {
 
 // F10: the disk of the intake log is full for a minute.
 func TestF10_TheDiskOfTheLogIsFull(t *testing.T) {
-	if !full() {
+	if !longform.Asked() {
 		return
 	}
 	t.Parallel()
@@ -99,7 +101,7 @@ func TestF10_TheDiskOfTheLogIsFull(t *testing.T) {
 
 // F11: the disk of PostgreSQL is full.
 func TestF11_TheDiskOfPostgreSQLIsFull(t *testing.T) {
-	if !full() {
+	if !longform.Asked() {
 		return
 	}
 	t.Parallel()
@@ -110,7 +112,7 @@ func TestF11_TheDiskOfPostgreSQLIsFull(t *testing.T) {
 
 // F12: the disk of InfluxDB is full.
 func TestF12_TheDiskOfInfluxDBIsFull(t *testing.T) {
-	if !full() {
+	if !longform.Asked() {
 		return
 	}
 	t.Parallel()

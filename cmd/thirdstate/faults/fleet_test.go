@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/thirdstate/thirdstate/internal/longform"
 	"github.com/thirdstate/thirdstate/telemetry/publish"
 )
 
@@ -23,7 +24,7 @@ type load struct{ machines, lanes, perSecond, horizon int }
 
 // l1 is the load of the catalogue; its short form has the same machines do less.
 func l1() load {
-	return choose(load{machines: 12, lanes: 4, perSecond: 240, horizon: 140}, load{machines: 200, lanes: 8, perSecond: 2_000, horizon: 300})
+	return longform.Choose(load{machines: 12, lanes: 4, perSecond: 240, horizon: 140}, load{machines: 200, lanes: 8, perSecond: 2_000, horizon: 300})
 }
 
 // word is one message in the ledger.

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/thirdstate/thirdstate/internal/longform"
 )
 
 // F06: InfluxDB does not answer, and does not end its connections either.
@@ -20,7 +22,7 @@ func TestF06_InfluxDBIsFrozen(t *testing.T) {
 	p.hears(f, l.perSecond)
 	from := f.now()
 	p.must(p.influx.Freeze())
-	p.lasts(choose(2*time.Second, 2*time.Minute))
+	p.lasts(longform.Choose(2*time.Second, 2*time.Minute))
 	p.hears(f, l.perSecond) // nobody waits for what is away
 	p.must(p.influx.Thaw())
 	thawed := time.Now()
@@ -30,7 +32,7 @@ func TestF06_InfluxDBIsFrozen(t *testing.T) {
 	p.judge(f)
 	p.unhurt(f, from, to)
 	t.Logf("caught up %v after it went on", drained.Round(time.Millisecond))
-	if full() && drained > time.Minute {
+	if longform.Asked() && drained > time.Minute {
 		t.Errorf("caught up after %v, want 60 s", drained)
 	}
 }
@@ -56,7 +58,7 @@ func (p *plant) tell(f *fleet, from, to time.Duration) (p99, before time.Duratio
 func (p *plant) unhurt(f *fleet, from, to time.Duration) {
 	p.Helper()
 	p99, before := p.tell(f, from, to)
-	if full() && p99 > max(50*time.Millisecond, 2*before) {
+	if longform.Asked() && p99 > max(50*time.Millisecond, 2*before) {
 		p.Errorf("99 of 100 are acknowledged within %v, before that within %v", p99, before)
 	}
 }
@@ -70,7 +72,7 @@ func TestF07_PostgreSQLIsFrozen(t *testing.T) {
 	p.hears(f, l.perSecond)
 	from := f.now()
 	thaw := p.freezePostgres()
-	p.lasts(choose(2*time.Second, time.Minute))
+	p.lasts(longform.Choose(2*time.Second, time.Minute))
 	p.hears(f, l.perSecond)
 	thaw()
 	thawed := time.Now()
@@ -83,7 +85,7 @@ func TestF07_PostgreSQLIsFrozen(t *testing.T) {
 	p.judge(f)
 	p.unhurt(f, from, to)
 	t.Logf("the rules were less than a second behind %v after it went on", lag.Round(time.Millisecond))
-	if full() && lag > 10*time.Second {
+	if longform.Asked() && lag > 10*time.Second {
 		t.Errorf("evaluated %v after it went on, want 10 s", lag)
 	}
 }
@@ -134,12 +136,12 @@ func TestF08_MosquittoIsFrozen(t *testing.T) {
 	f := p.talk(l)
 	p.hears(f, l.perSecond)
 	p.must(p.broker.Freeze())
-	p.lasts(choose(4*time.Second, time.Minute))
+	p.lasts(longform.Choose(4*time.Second, time.Minute))
 	p.must(p.broker.Thaw())
 	thawed, from := time.Now(), p.figures()["thirdstate_log_last_lsn"]
 	p.until("it is read again", func() bool { return p.ready() && p.figures()["thirdstate_log_last_lsn"] > from+1 })
 	t.Logf("read again %v after it went on", time.Since(thawed).Round(time.Millisecond))
-	if again := time.Since(thawed); full() && again > 2*time.Second {
+	if again := time.Since(thawed); longform.Asked() && again > 2*time.Second {
 		t.Errorf("read again after %v, want 2 s", again)
 	}
 	p.judge(f)
@@ -156,7 +158,7 @@ func TestF09_TheProgramIsFrozen(t *testing.T) {
 			f := p.talk(l)
 			p.hears(f, l.perSecond)
 			p.must(p.program.Freeze())
-			p.lasts(choose(3*time.Second, 90*time.Second))
+			p.lasts(longform.Choose(3*time.Second, 90*time.Second))
 			p.must(p.program.Thaw())
 			p.judge(f)
 		})

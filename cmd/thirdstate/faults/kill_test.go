@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/thirdstate/thirdstate/internal/longform"
 )
 
 // seeded is the chance of one test; its seed is in the test's output.
@@ -31,16 +33,16 @@ func killed(t *testing.T, c plan) {
 	c.machines = l.machines
 	p := build(t, c)
 	f := p.talk(l)
-	times := choose(3, 50)
+	times := longform.Choose(3, 50)
 	for range times {
-		p.hears(f, 1+random.IntN(choose(l.perSecond, 20*l.perSecond)))
+		p.hears(f, 1+random.IntN(longform.Choose(l.perSecond, 20*l.perSecond)))
 		p.kill()
 	}
 	p.judge(f)
 	slices.Sort(p.starts)
 	half, most := p.starts[len(p.starts)/2], p.starts[len(p.starts)-1]
 	t.Logf("%d kills in %v; ready within %v, half of the times within %v", times, f.now().Round(time.Second), most.Round(time.Millisecond), half.Round(time.Millisecond))
-	if full() && half > 2*time.Second {
+	if longform.Asked() && half > 2*time.Second {
 		t.Errorf("ready after %v half of the times, want 2 s", half)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/thirdstate/thirdstate/internal/longform"
 )
 
 func decode(r io.Reader, out any) error { return json.NewDecoder(io.LimitReader(r, 1<<20)).Decode(out) }
@@ -24,7 +26,7 @@ func TestF34_MessagesAreFarTooLarge(t *testing.T) {
 	p := build(t, plan{machines: l.machines, env: []string{"GOMEMLIMIT=448MiB"}})
 	f := p.talk(l)
 	large := bytes.Repeat([]byte("["), 10<<20)
-	times := choose(8, 200)
+	times := longform.Choose(8, 200)
 	refused := map[string]int{}
 	for range times {
 		if p.shout(large) {
@@ -112,8 +114,8 @@ func TestF35_DescriptorsAreFew(t *testing.T) {
 	p := build(t, plan{machines: l.machines, prefix: []string{"prlimit", "--nofile=256:256"}})
 	f := p.talk(l)
 	p.hears(f, l.perSecond)
-	clients := choose(260, 400)
-	briefly := choose(100*time.Millisecond, time.Second)
+	clients := longform.Choose(260, 400)
+	briefly := longform.Choose(100*time.Millisecond, time.Second)
 	var held []net.Conn
 	refused := 0
 	for n := range clients {
@@ -124,7 +126,7 @@ func TestF35_DescriptorsAreFew(t *testing.T) {
 		}
 	}
 	from := f.now()
-	p.hears(f, choose(l.perSecond, 60*l.perSecond))
+	p.hears(f, longform.Choose(l.perSecond, 60*l.perSecond))
 	to := f.now()
 	if refused == 0 || !p.program.Lives() {
 		t.Errorf("%d of %d were refused", refused, clients)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/thirdstate/thirdstate/cmd/thirdstate/stand"
+	"github.com/thirdstate/thirdstate/internal/longform"
 )
 
 // F14: the line between the program and Mosquitto is bad in every way, again and again.
@@ -26,11 +27,11 @@ func TestF14_TheLineToMosquittoIsBad(t *testing.T) {
 		{"8 KB/s", func() { p.toBroker.Make(stand.Trouble{Rate: 8 << 10}) }},
 		{"in slices", func() { p.toBroker.Make(stand.Trouble{Slice: 1 + random.IntN(7)}) }},
 	}
-	times := choose(1, 20)
+	times := longform.Choose(1, 20)
 	for range times {
 		for _, kind := range kinds {
 			kind.do()
-			p.lasts(choose(300*time.Millisecond, time.Duration(1+random.IntN(3))*time.Second))
+			p.lasts(longform.Choose(300*time.Millisecond, time.Duration(1+random.IntN(3))*time.Second))
 			p.toBroker.Make(stand.Trouble{})
 			p.toBroker.Down(false)
 			if !p.ready() { // what was swallowed comes again with a new connection only
@@ -49,10 +50,10 @@ func TestF14_TheLineToMosquittoIsBad(t *testing.T) {
 func TestF17_TheLineToPostgreSQLIsCut(t *testing.T) {
 	t.Parallel()
 	random := seeded(t)
-	l := choose(l1(), load{machines: 1_500, lanes: 8, perSecond: 1_500, horizon: 240})
+	l := longform.Choose(l1(), load{machines: 1_500, lanes: 8, perSecond: 1_500, horizon: 240})
 	p := build(t, plan{influx: true, lines: true, machines: l.machines})
 	f := p.talk(l)
-	times := choose(8, 500)
+	times := longform.Choose(8, 500)
 	for range times {
 		before, at := p.toPostgres.Connections(), p.figures()["thirdstate_rules_lsn"]
 		p.toPostgres.Make(stand.Trouble{Limit: 1 + random.Int64N(32<<10)})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/thirdstate/thirdstate/cmd/thirdstate/stand"
+	"github.com/thirdstate/thirdstate/internal/longform"
 )
 
 // blow is one thing that the nemesis does.
@@ -27,7 +28,7 @@ const forgetting = "InfluxDB is killed and forgets"
 func blows() []blow {
 	pause := func(p *plant, random *rand.Rand) {
 		p.Helper()
-		p.lasts(time.Duration(random.Int64N(int64(choose(time.Second, 10*time.Second)))))
+		p.lasts(time.Duration(random.Int64N(int64(longform.Choose(time.Second, 10*time.Second)))))
 	}
 	line := func(p *plant, random *rand.Rand, l *stand.Line) {
 		kinds := []stand.Trouble{{LoseUp: true, LoseDown: true}, {LoseUp: true}, {LoseDown: true}, {Latency: 2 * time.Second}, {Rate: 8 << 10}, {Slice: 7}, {Limit: 1 + random.Int64N(1<<14)}}
@@ -88,7 +89,7 @@ func TestF36_Nemesis(t *testing.T) {
 			l := l1()
 			// Ten seconds of a frozen Mosquitto, which nobody can notice, must not be ten minutes of silence.
 			// In the short form one of the two forgets: InfluxDB that tells what it has takes seconds to start.
-			p := build(t, plan{influx: true, forgets: !external || full(), external: external, lines: true, alone: true, machines: l.machines, speed: choose(60, 10)})
+			p := build(t, plan{influx: true, forgets: !external || longform.Asked(), external: external, lines: true, alone: true, machines: l.machines, speed: longform.Choose(60, 10)})
 			p.plague(p.talk(l), seeded(t), nemesisLasts(t))
 		})
 	}
@@ -99,7 +100,7 @@ func nemesisLasts(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("NEMESIS")
 	if text == "" {
-		return choose(15*time.Second, 30*time.Minute)
+		return longform.Choose(15*time.Second, 30*time.Minute)
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {
@@ -123,7 +124,7 @@ func (p *plant) plague(f *fleet, random *rand.Rand, lasts time.Duration) {
 			p.must(p.program.Start())
 		}
 		struck[b.name]++
-		p.lasts(time.Duration(random.Int64N(int64(choose(time.Second, 5*time.Second)))))
+		p.lasts(time.Duration(random.Int64N(int64(longform.Choose(time.Second, 5*time.Second)))))
 	}
 	if p.toPostgres.Make(stand.Trouble{}); !p.program.Runs() {
 		p.must(p.program.End(syscall.SIGKILL))

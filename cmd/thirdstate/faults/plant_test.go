@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/thirdstate/thirdstate/cmd/thirdstate/stand"
+	"github.com/thirdstate/thirdstate/internal/longform"
 	"github.com/thirdstate/thirdstate/internal/postgres"
 	"github.com/thirdstate/thirdstate/internal/postgres/postgrestest"
 )
@@ -50,7 +51,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	flag.Parse()
-	_ = flag.Set("test.parallel", choose("4", "1")) // in the short form most of the time they wait
+	_ = flag.Set("test.parallel", longform.Choose("4", "1")) // in the short form most of the time they wait
 	code := m.Run()
 	if programs.shared != nil {
 		_ = programs.shared.Stop(context.Background()) // nobody reads it again
@@ -84,23 +85,12 @@ func find(dir string) error {
 	return nil
 }
 
-// full says whether the long form runs.
-func full() bool { return os.Getenv("TEST_FULL") != "" }
-
-// choose is the short form's value or the long form's.
-func choose[T any](short, long T) T {
-	if full() {
-		return long
-	}
-	return short
-}
-
 // patience is how long a test waits for what comes by itself.
-func patience() time.Duration { return choose(3*time.Minute, 20*time.Minute) }
+func patience() time.Duration { return longform.Choose(3*time.Minute, 20*time.Minute) }
 
 // registered is how many machines are in the records: in the short form as many as the
 // largest test has, so that they are made once.
-func registered(machines int) int { return choose(max(machines, 32), machines) }
+func registered(machines int) int { return longform.Choose(max(machines, 32), machines) }
 
 // begun is the program time at which every plant starts.
 var begun = time.Date(2026, 3, 2, 6, 0, 0, 0, time.UTC)
@@ -193,7 +183,7 @@ func (p *plant) ends(of *stand.Process) {
 
 func (p *plant) buildDatabases() {
 	p.Helper()
-	if p.alone || full() {
+	if p.alone || longform.Asked() {
 		p.ownServer()
 	} else {
 		p.sharedServer()
@@ -202,7 +192,7 @@ func (p *plant) buildDatabases() {
 		return
 	}
 	var err error
-	p.influx, err = stand.StartInflux(p.Context(), programs.influxd, filepath.Join(p.dir, "influx"), p.spare(), full())
+	p.influx, err = stand.StartInflux(p.Context(), programs.influxd, filepath.Join(p.dir, "influx"), p.spare(), longform.Asked())
 	if p.influx != nil {
 		p.ends(p.influx.Process)
 	}
@@ -440,7 +430,7 @@ func (p *plant) clock() time.Time {
 // until waits for a condition that comes by itself.
 func (p *plant) until(what string, done func() bool) {
 	p.Helper()
-	tick := time.NewTicker(choose(60*time.Millisecond, 20*time.Millisecond)) // asking is work too
+	tick := time.NewTicker(longform.Choose(60*time.Millisecond, 20*time.Millisecond)) // asking is work too
 	defer tick.Stop()
 	late := time.After(patience())
 	for !done() {

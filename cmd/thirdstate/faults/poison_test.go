@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/thirdstate/thirdstate/internal/longform"
 	"github.com/thirdstate/thirdstate/telemetry/publish"
 )
 
@@ -75,7 +76,7 @@ func TestF24_OneOfTenIsMalformed(t *testing.T) {
 	want, n := map[string]int{}, 0
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for heard := 0; heard < choose(l.perSecond*6, l.perSecond*180); heard = f.heard() {
+	for heard := 0; heard < longform.Choose(l.perSecond*6, l.perSecond*180); heard = f.heard() {
 		<-tick.C
 		for ; n < heard/9; n++ {
 			m := list[n%len(list)]
@@ -113,9 +114,9 @@ func TestF25_ATypeConflicts(t *testing.T) {
 	f := p.talk(l)
 	s, err := publish.Dial(t.Context(), "mqtt://"+p.mqtt, publish.Options{ClientID: "odd"})
 	p.must(err)
-	times := choose(2, 40)
+	times := longform.Choose(2, 40)
 	for i := range times {
-		p.hears(f, choose(400, 5_000))
+		p.hears(f, longform.Choose(400, 5_000))
 		p.must(s.Publish(t.Context(), "fleet/"+odd+"/telemetry", fmt.Appendf(nil, `{"ts":%d,"boot":"b","seq":%d,"values":{"odd":%[2]d.5}}`, begun.Add(time.Duration(i+1)*time.Second).UnixMilli(), i)))
 	}
 	p.must(s.Flush(t.Context()))
@@ -144,14 +145,14 @@ func sum(of map[string]int) (n int) {
 // say is kept or refused with its reason, and nothing of it is taken for the newest.
 func TestF19_ClocksOfDevicesAreWrong(t *testing.T) {
 	t.Parallel()
-	l := choose(l1(), load{machines: 190, lanes: 8, perSecond: 1_900, horizon: 300})
+	l := longform.Choose(l1(), load{machines: 190, lanes: 8, perSecond: 1_900, horizon: 300})
 	p := build(t, plan{machines: l.machines + 10})
 	f := p.talk(l)
 	s, err := publish.Dial(t.Context(), "mqtt://"+p.mqtt, publish.Options{ClientID: "clocks"})
 	p.must(err)
-	rounds := choose(20, 500)
+	rounds := longform.Choose(20, 500)
 	for i := range rounds {
-		p.hears(f, choose(40, 400))
+		p.hears(f, longform.Choose(40, 400))
 		now := p.clock()
 		for n, at := range []time.Time{now.Add(time.Hour), now.AddDate(-56, 0, 0), now.AddDate(73, 0, 0), now.Add(time.Duration(i) * 10 * time.Minute), now.Add(-time.Duration(i) * time.Minute)} {
 			for twice := range 2 {

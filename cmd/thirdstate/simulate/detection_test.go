@@ -1,12 +1,12 @@
 package simulate
 
 import (
-	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/thirdstate/thirdstate/internal/longform"
 	"github.com/thirdstate/thirdstate/telemetry/rules"
 	"github.com/thirdstate/thirdstate/telemetry/rules/packs"
 )
@@ -22,10 +22,7 @@ func healthy() []Machine {
 
 func TestFleet_HealthyMachinesAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	days := 30
-	if os.Getenv("TEST_FULL") != "" {
-		days = 60
-	}
+	days := longform.Choose(30, 60)
 	machines := healthy()
 	found := 0
 	for _, s := range watch(t, NewFleet(fleetStart, machines, 2), days, false) {
