@@ -26,7 +26,7 @@ var docsHTML string
 var docsCSS []byte
 
 // mountDocs serves the OpenAPI document and the reference page. Each is rendered
-// when it is first asked for: it takes longer than all the rest of a start.
+// when it is first asked for: that is most of the work of mounting.
 func (s *Server) mountDocs(e *echo.Echo) {
 	e.GET(prefix+"/openapi.json", rendered("application/openapi+json", func() ([]byte, error) { return json.Marshal(s.api.OpenAPI()) }))
 	e.GET(prefix+"/openapi-3.0.json", rendered("application/openapi+json", s.api.OpenAPI().Downgrade))
